@@ -1,0 +1,4 @@
+//! stepgate
+pub mod reason;
+pub mod token;
+pub use reason::Reason;

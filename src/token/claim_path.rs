@@ -1,0 +1,83 @@
+//! How a policy names a claim: a plain name, or a JSON pointer (RFC 6901) into a nested one.
+
+use std::fmt;
+
+use crate::token::json::Json;
+
+/// A claim's name or pointer, parsed once at load.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimPath {
+    written: Box<str>,
+    /// Member names from the top of the claims down; never empty.
+    steps: Box<[Box<str>]>,
+}
+
+impl ClaimPath {
+    /// Parses a name (`acr`, `https://example/claim`) or a pointer (`/ext/assurance`).
+    ///
+    /// # Errors
+    /// For an empty name and for a pointer with a stray `~`.
+    pub fn parse(written: &str) -> Result<Self, &'static str> {
+        let steps = match written.strip_prefix('/') {
+            None if written.is_empty() => return Err("a claim needs a name"),
+            None => vec![written.into()],
+            Some(pointer) => pointer.split('/').map(unescape).collect::<Result<Vec<_>, _>>()?,
+        };
+        Ok(Self { written: written.into(), steps: steps.into() })
+    }
+
+    /// As the policy wrote it.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        &self.written
+    }
+
+    /// The value that this names in a set of claims. Steps go through objects only: an index into an array is no claim.
+    #[must_use]
+    pub fn find<'c>(&self, claims: &'c Json) -> Option<&'c Json> {
+        self.steps.iter().try_fold(claims, |value, step| value.member(step))
+    }
+}
+
+/// RFC 6901 section 4: `~1` is `/`, `~0` is `~`.
+fn unescape(step: &str) -> Result<Box<str>, &'static str> {
+    let mut out = String::with_capacity(step.len());
+    let mut rest = step.chars();
+    while let Some(c) = rest.next() {
+        out.push(match (c, c == '~') {
+            (_, false) => c,
+            (_, true) => match rest.next() {
+                Some('0') => '~',
+                Some('1') => '/',
+                _ => return Err("in a JSON pointer `~` must be followed by 0 or 1"),
+            },
+        });
+    }
+    Ok(out.into_boxed_str())
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_pointers_find_what_they_name() {
+        let claims = Json::parse(br#"{"a/b":1,"a":{"b":2,"~":3},"list":[{"b":4}]}"#).unwrap();
+        let find = |path: &str| ClaimPath::parse(path).unwrap().find(&claims).cloned();
+        let number = |n: u64| Some(Json::Number(n.into()));
+        assert_eq!(find("a/b"), number(1));
+        assert_eq!(find("/a~1b"), number(1));
+        assert_eq!(find("/a/b"), number(2));
+        assert_eq!(find("/a/~0"), number(3));
+        assert_eq!(find("/list/0/b"), None);
+        assert_eq!(find("/a/c"), None);
+        assert!(ClaimPath::parse("").is_err());
+        assert!(ClaimPath::parse("/a~2").is_err());
+    }
+}

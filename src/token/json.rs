@@ -1,0 +1,237 @@
+//! JSON as a token may carry it: read strictly, once, into a tree that cannot surprise.
+//!
+//! `serde_json::Value` keeps the last of two members with one name, so a token could show one `acr` to us and another to
+//! the application (RFC 7519 section 4 lets us refuse; RFC 8725 asks for it). Here a duplicate member is an error at any
+//! depth, and so is nesting past [`MAX_DEPTH`].
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+/// How deep a token's JSON may nest. Real tokens stay below 6.
+pub const MAX_DEPTH: usize = 16;
+
+/// A JSON value without duplicate members.
+#[derive(Clone, PartialEq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// Any number, as written (integers stay exact up to 64 bits).
+    Number(serde_json::Number),
+    /// A string.
+    String(Box<str>),
+    /// An array.
+    Array(Box<[Json]>),
+    /// An object: its members in the order in which they stood.
+    Object(Box<[(Box<str>, Json)]>),
+}
+
+impl Json {
+    /// Reads one JSON document and nothing after it.
+    ///
+    /// # Errors
+    /// When the text is not JSON, not UTF-8, repeats a member name in one object, or nests deeper than [`MAX_DEPTH`].
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut input = serde_json::Deserializer::from_slice(text);
+        let value = Strict { depth: 0 }.deserialize(&mut input)?;
+        input.end()?;
+        Ok(value)
+    }
+
+    /// The member of an object; `None` for a missing member and for anything that is not an object.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.iter().find(|(key, _)| &**key == name).map(|(_, value)| value),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => None,
+        }
+    }
+
+    /// The string, if this is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The array, if this is one.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(items) => Some(items),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// Whether a claim with this value counts as absent: `null` or an empty list (PRODUCT 3.1).
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Array(items) => items.is_empty(),
+            Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => false,
+        }
+    }
+
+    /// Equality as policies mean it: same JSON type and same value; `5` and `5.0` are one number.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+            _ => self == other,
+        }
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+/// Claims may hold names and numbers of persons, so a debug print shows the shape alone.
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Bool(_) => "[bool]",
+            Self::Number(_) => "[number]",
+            Self::String(_) => "[string]",
+            Self::Array(_) => "[array]",
+            Self::Object(_) => "[object]",
+        })
+    }
+}
+
+impl serde::Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => out.serialize_unit(),
+            Self::Bool(value) => out.serialize_bool(*value),
+            Self::Number(value) => value.serialize(out),
+            Self::String(value) => out.serialize_str(value),
+            Self::Array(items) => out.collect_seq(items.iter()),
+            Self::Object(members) => out.collect_map(members.iter().map(|(key, value)| (key, value))),
+        }
+    }
+}
+
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn inner<E: de::Error>(&self) -> Result<Self, E> {
+        let depth = self.depth.saturating_add(1);
+        if depth > MAX_DEPTH {
+            return Err(E::custom("nested too deeply"));
+        }
+        Ok(Self { depth })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Json;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Json, D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without duplicate members")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
+        serde_json::Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::String(value.into_boxed_str()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = input.next_element_seed(self.inner()?)? {
+            items.push(item);
+        }
+        Ok(Json::Array(items.into_boxed_slice()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
+        let mut members: Vec<(Box<str>, Json)> = Vec::new();
+        while let Some(name) = input.next_key::<String>()? {
+            if members.iter().any(|(key, _)| **key == *name) {
+                return Err(de::Error::custom("duplicate member"));
+            }
+            members.push((name.into_boxed_str(), input.next_value_seed(self.inner()?)?));
+        }
+        Ok(Json::Object(members.into_boxed_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t19_a_duplicate_member_is_refused_at_any_depth() {
+        for text in [r#"{"acr":"1","acr":"2"}"#, r#"{"a":{"b":[{"c":1,"c":1}]}}"#, r#"{"\u0061cr":1,"acr":2}"#] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let both = Json::parse(br#"{"ACR":"1","acr":"2"}"#).unwrap();
+        assert_eq!(
+            both.member("acr").and_then(Json::as_str),
+            Some("2"),
+            "names differ by case, so these are two members"
+        );
+    }
+
+    #[test]
+    fn what_is_not_one_document_is_refused() {
+        for text in ["", "{", "{} {}", "[1,]", "{\"a\":1}x", "NaN", "\"\u{7f}\u{1}\""] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Json::parse(b"\"\xff\"").is_err(), "not UTF-8");
+        assert!(Json::parse("[".repeat(100_000).as_bytes()).is_err(), "no stack is spent on nesting");
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(Json::parse(deep(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(Json::parse(deep(MAX_DEPTH + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_compare_by_value_and_types_do_not_mix() {
+        let parse = |text: &str| Json::parse(text.as_bytes()).unwrap();
+        assert!(parse("5").same(&parse("5.0")));
+        assert!(!parse("9007199254740993").same(&parse("9007199254740992")), "integers stay exact");
+        assert!(!parse("5").same(&parse("\"5\"")));
+        assert!(!parse("true").same(&parse("\"true\"")));
+    }
+}
