@@ -1,5 +1,6 @@
 //! stepgate
 pub mod assurance;
+pub mod config;
 pub mod policy;
 pub mod reason;
 pub mod token;
