@@ -466,7 +466,7 @@ fn of_two_tokens_one_alone_must_have_level_and_age_and_the_access_token_the_scop
     broad.scopes = texts(&["accounts"]);
     access.scopes = Box::default();
     assert_eq!(reason(judged(vec![scopes()], &access, &broad)), Some(Reason::ScopeMissing));
-    let mut foreign = id.clone();
+    let mut foreign = id;
     foreign.issuer = IssuerId(1);
     assert_eq!(reason(judged(vec![scopes()], &access, &foreign)), Some(Reason::TokensDisagree));
 }
