@@ -40,7 +40,7 @@ export class SharedStore {
 
       async revokeByGrantId(grantId) {
         for (const [key, { payload }] of entries) {
-          if (payload.grantId === grantId) entries.delete(key);
+          if (key.startsWith(`${this.model}:`) && payload.grantId === grantId) entries.delete(key);
         }
       }
 
