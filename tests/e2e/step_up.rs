@@ -1,6 +1,6 @@
 //! A user who signed in too weakly, or too long ago, is told how to sign in, does so, and gets through.
 
-use crate::support::{Provider, Request, World};
+use crate::support::{POLICY, Provider, Request, World};
 
 #[test]
 fn a_password_login_steps_up_to_pay() {
@@ -152,8 +152,53 @@ fn no_token_gets_a_bare_challenge_and_a_public_route_needs_none() {
 #[test]
 fn every_signature_algorithm_of_the_provider_is_understood() {
     for alg in ["RS256", "PS256", "ES256", "EdDSA"] {
-        let World { provider, upstream: _upstream, gate } = World::with_provider(Provider::start(&["--alg", alg]));
+        let World { provider, upstream: _upstream, gate } = World::with(Provider::start(&["--alg", alg]), POLICY);
         let tokens = provider.sign_in("alice").password_and_otp().tokens();
         assert_eq!(gate.send(&Request::get("/accounts/1").bearer(tokens.access())).status, 200, "{alg}");
     }
 }
+
+#[test]
+fn a_brazilian_bank_steps_up_from_loa2_to_loa3_with_the_shipped_profile() {
+    let levels = "urn:brasil:openbanking:loa2 urn:brasil:openbanking:loa3";
+    let provider = Provider::start(&["--alg", "PS256", "--acr-values-supported", levels]);
+    let World { provider, upstream, gate } = World::with(provider, BRAZILIAN_BANK);
+
+    let loa2 = provider.sign_in("carla").by("urn:brasil:openbanking:loa2", "").in_browser("carla").tokens();
+    assert_eq!(gate.send(&Request::get("/accounts/1").bearer(loa2.access())).status, 200);
+    let (refused, decision) = gate.decision(&Request::post("/payments/7", "x").bearer(loa2.access()));
+    assert_eq!((refused.status, &decision["reason"]), (401, &"level_too_low".into()));
+    assert_eq!(refused.challenge().get("acr_values"), Some("urn:brasil:openbanking:loa3"));
+    assert_eq!(upstream.count(), 1);
+
+    let loa3 = provider
+        .sign_in("carla")
+        .by("urn:brasil:openbanking:loa3", "")
+        .in_browser("carla")
+        .with("--acr-values", refused.challenge().get("acr_values").unwrap())
+        .tokens();
+    assert_eq!(gate.send(&Request::post("/payments/7", "x").bearer(loa3.access())).status, 200);
+
+    // The profile's algorithms hold: a key of another kind signs nothing here.
+    provider.rotate("RS256", "keep");
+    let other = provider.sign_in("carla").in_browser("carla").tokens();
+    let (refused, decision) = gate.decision(&Request::post("/payments/7", "x").bearer(other.access()));
+    assert_eq!((refused.status, &decision["reason"]), (401, &"algorithm_refused".into()));
+    assert_eq!(upstream.count(), 2);
+}
+
+const BRAZILIAN_BANK: &str = r#"
+version: 1
+issuers:
+  bank:
+    issuer: {issuer}
+    profile: openfinance-brasil
+    access: { audiences: ["https://api.demo.example"] }
+routes:
+  - name: read-accounts
+    match: { path: "/accounts/**", methods: [GET] }
+    require: { level: single-factor, scopes: { all: [accounts] } }
+  - name: pay
+    match: { path: "/payments/{id}", methods: [POST] }
+    require: { level: multi-factor, scopes: { all: [payments] } }
+"#;

@@ -23,12 +23,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start() -> Self {
-        Self::with_provider(Provider::start(&[]))
+        Self::with(Provider::start(&[]), POLICY)
     }
 
-    pub(crate) fn with_provider(provider: Provider) -> Self {
+    pub(crate) fn with(provider: Provider, policy: &str) -> Self {
         let upstream = Upstream::start();
-        let gate = Gate::start(&provider.issuer, &upstream, POLICY);
+        let gate = Gate::start(&provider.issuer, &upstream, policy);
         gate.wait_until_ready(Duration::from_secs(20));
         Self { provider, upstream, gate }
     }
