@@ -50,7 +50,10 @@ impl Request {
         text.push_str(&self.body);
         stream.write_all(text.as_bytes()).unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer, then the end of the connection");
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            // A refusal may come before the whole request was read, and the connection end with a reset behind it.
+            assert!(!answer.is_empty(), "no answer: {error}");
+        }
         Response::parse(&answer)
     }
 }
