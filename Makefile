@@ -63,7 +63,11 @@ certs: ## development certificates into certs/dev
 	./certs/make-dev-certs.sh
 
 .PHONY: long
-long: deny ## what takes long: runs nightly or before a release, not on each change
+long: deny mutants ## what takes long: runs nightly or before a release, not on each change
+
+.PHONY: mutants
+mutants: ## every fault of the list is noticed by a test
+	./tests/mutants/run.py
 
 .PHONY: deny
 deny: .tools/bin/cargo-deny ## licences, sources and banned crates of the dependencies
