@@ -8,11 +8,15 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
 mod id_tokens;
 mod key_rotation;
 mod provider_outage;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the other suite uses more of it")]
+mod shared;
 mod step_up;
 mod support;

@@ -12,7 +12,7 @@ fn a_gate_that_starts_before_its_provider_heals_by_itself() {
     let port = free_port();
     let issuer = format!("http://127.0.0.1:{port}");
     let upstream = Upstream::start();
-    let gate = Gate::start(&issuer, &upstream, POLICY);
+    let gate = Gate::setup(&upstream).policy(&POLICY.replace("{issuer}", &issuer)).start();
 
     // Alive, not ready; what needs no token works, what needs one is not answered with a guess.
     assert!(gate.is_live());

@@ -1,18 +1,50 @@
 //! What the tests stand on: a provider, an upstream, a gate, and a plain HTTP client.
 
-mod gate;
-mod http;
 mod provider;
-mod upstream;
 
-use std::net::TcpListener;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub(crate) use gate::{Gate, POLICY};
-pub(crate) use http::Request;
+pub(crate) use crate::shared::gate::Gate;
+pub(crate) use crate::shared::http::Request;
+pub(crate) use crate::shared::upstream::Upstream;
+pub(crate) use crate::shared::{eventually, free_port};
 pub(crate) use provider::Provider;
-pub(crate) use upstream::Upstream;
+
+/// The policy of most tests. `{issuer}` stands for the provider's issuer.
+pub(crate) const POLICY: &str = r#"
+version: 1
+issuers:
+  idp:
+    issuer: {issuer}
+    profile: rfc8176
+    access: { audiences: ["https://api.demo.example"], typ: [at+jwt] }
+    id: { audiences: [web] }
+    pair: bound
+    proves:
+      single-factor: { any: [ { acr: ["urn:example:loa:1"] }, { factors: 1 } ] }
+      multi-factor: { any: [ { acr: ["urn:example:loa:2"] }, { factors: 2 } ] }
+    challenge:
+      single-factor: ["urn:example:loa:1"]
+      multi-factor: ["urn:example:loa:2"]
+routes:
+  - name: read-accounts
+    match: { path: "/accounts/**", methods: [GET] }
+    require: { level: single-factor, scopes: { all: [accounts] } }
+  - name: pay
+    match: { path: "/payments/{id}", methods: [POST] }
+    require: { level: multi-factor, max_age: 5m, scopes: { all: [payments] } }
+  - name: portal
+    match: { path: "/portal/**", methods: [GET, POST] }
+    take: [ { cookie: portal_id, kind: id }, { header: x-id-token, kind: id } ]
+    require: { level: multi-factor }
+  - name: orders
+    match: { path: /orders, methods: [POST] }
+    take: [ authorization, { header: x-id-token, kind: id } ]
+    require: { level: multi-factor, scopes: { all: [payments] } }
+  - name: health
+    match: { path: /healthz }
+    require: public
+"#;
 
 /// A provider, an upstream and a gate between them, ready to serve.
 pub(crate) struct World {
@@ -28,22 +60,8 @@ impl World {
 
     pub(crate) fn with(provider: Provider, policy: &str) -> Self {
         let upstream = Upstream::start();
-        let gate = Gate::start(&provider.issuer, &upstream, policy);
+        let gate = Gate::setup(&upstream).policy(&policy.replace("{issuer}", &provider.issuer)).start();
         gate.wait_until_ready(Duration::from_secs(20));
         Self { provider, upstream, gate }
-    }
-}
-
-/// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// Asks every fifth of a second until the answer is yes, or panics with `what` when `patience` is over.
-pub(crate) fn eventually(what: &str, patience: Duration, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < patience, "not within {patience:?}: {what}");
-        thread::sleep(Duration::from_millis(200));
     }
 }

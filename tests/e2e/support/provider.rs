@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::http::Request;
+use super::Request;
 
 pub(crate) struct Provider {
     pub(crate) issuer: String,

@@ -1,0 +1,35 @@
+//! The whole program on real sockets, with tokens made by the test: what it lets through and what it refuses, and that
+//! nothing of what it refuses reaches the upstream.
+//!
+//! Tests that begin with `t1_` to `t38_` are named after a checklist of holes that other gates had; each has a small
+//! fault in `tests/mutants/mutants.toml` that turns it red.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "in a test a panic is how a promise is seen to be broken"
+)]
+
+mod connections;
+mod cookies;
+mod forwarding;
+mod hostile_claims;
+mod hostile_headers;
+mod hostile_paths;
+mod hostile_tokens;
+mod identity;
+mod issuers_keys;
+mod limits;
+mod reasons;
+mod remembered_tokens;
+mod routes;
+mod secrecy;
+#[path = "../support/mod.rs"]
+mod shared;
+mod sign_in_strength;
+mod smuggling;
+mod support;
+mod two_tokens;

@@ -1,0 +1,218 @@
+//! The program under test, as an operator runs it: a configuration folder, a process, an admin port, an audit log.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::{Request, Response};
+use super::upstream::Upstream;
+use super::{eventually, free_port};
+
+/// A gate that is not running yet.
+pub(crate) struct Setup {
+    port: u16,
+    admin: u16,
+    folder: TempDir,
+    upstreams: String,
+    settings: String,
+}
+
+impl Setup {
+    /// The policy, or one file of it when there are several.
+    pub(crate) fn policy(self, text: &str) -> Self {
+        let name = format!("policies/{}.yaml", fs::read_dir(self.folder.path().join("policies")).unwrap().count());
+        self.file(&name, text)
+    }
+
+    /// Another file of the configuration folder.
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    /// More lines of `stepgate.yaml`.
+    pub(crate) fn settings(mut self, lines: &str) -> Self {
+        self.settings.push_str(lines);
+        self.settings.push('\n');
+        self
+    }
+
+    /// The upstreams, in place of the one that answers.
+    pub(crate) fn upstreams(mut self, flow: &str) -> Self {
+        flow.clone_into(&mut self.upstreams);
+        self
+    }
+
+    fn spawn(self) -> Gate {
+        let Self { port, admin, folder, upstreams, settings } = self;
+        let config = format!(
+            "version: 1\n\
+             public_url: http://127.0.0.1:{port}\n\
+             {}\
+             upstreams: {upstreams}\n\
+             policies: policies/\n\
+             admin: {{ address: \"127.0.0.1:{admin}\" }}\n\
+             audit: {{ to: file, path: audit.jsonl }}\n\
+             {settings}",
+            if settings.contains("listeners:") {
+                String::new()
+            } else {
+                format!("listeners: [ {{ address: \"127.0.0.1:{port}\" }} ]\n")
+            }
+        );
+        fs::write(folder.path().join("stepgate.yaml"), config).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+            .args(["run", "--config"])
+            .arg(folder.path().join("stepgate.yaml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Gate { port, admin, folder, process }
+    }
+
+    /// Starts the program and waits until it answers.
+    pub(crate) fn start(self) -> Gate {
+        let mut gate = self.spawn();
+        eventually("the gate answers on its admin port", Duration::from_secs(20), || {
+            if let Some(status) = gate.process.try_wait().unwrap() {
+                panic!("the gate stopped with {status}:\n{}", gate.log());
+            }
+            std::net::TcpStream::connect(("127.0.0.1", gate.admin)).is_ok() && gate.is_live()
+        });
+        gate
+    }
+
+    /// Starts the program, which must stop by itself, and gives its exit code and what it said.
+    pub(crate) fn fails(self) -> (Option<i32>, String) {
+        let mut gate = self.spawn();
+        let mut status = None;
+        eventually("the gate does not start", Duration::from_secs(20), || {
+            status = gate.process.try_wait().unwrap();
+            status.is_some()
+        });
+        (status.unwrap().code(), gate.log())
+    }
+}
+
+pub(crate) struct Gate {
+    pub(crate) port: u16,
+    admin: u16,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Gate {
+    pub(crate) fn setup(upstream: &Upstream) -> Setup {
+        Self::setup_to(upstream.port)
+    }
+
+    /// One whose upstream is meant to be on this port.
+    pub(crate) fn setup_to(upstream: u16) -> Setup {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        let upstreams = format!("{{ app: {{ url: \"http://127.0.0.1:{upstream}\" }} }}");
+        Setup { port: free_port(), admin: free_port(), folder, upstreams, settings: String::new() }
+    }
+
+    pub(crate) fn send(&self, request: &Request) -> Response {
+        request.send(self.port)
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.admin("/livez").status == 200
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.admin("/readyz").status == 200
+    }
+
+    pub(crate) fn wait_until_ready(&self, patience: Duration) {
+        eventually("the gate has its issuers' keys and is ready", patience, || self.is_ready());
+    }
+
+    /// Sends a request and says what the audit log has to say of it.
+    pub(crate) fn decision(&self, request: &Request) -> (Response, Value) {
+        static NUMBER: AtomicUsize = AtomicUsize::new(1);
+        let id = format!("request-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let response = self.send(&request.clone().header("X-Request-Id", &id));
+        (response, self.audited("the decision is in the audit log", |line| line["id"] == *id))
+    }
+
+    /// The last line of the audit log that is meant, once there is one.
+    pub(crate) fn audited(&self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        eventually(what, Duration::from_secs(2), || {
+            found = self.audit().into_iter().rfind(&is_meant);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// The audit log so far, one object a decision.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let text = self.read("audit.jsonl");
+        let whole_lines = text.rsplit_once('\n').map_or("", |(whole, _begun)| whole);
+        whole_lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn admin(&self, path: &str) -> Response {
+        Request::get(path).send(self.admin)
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.admin("/metrics").body
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.read("log")
+    }
+
+    /// Everything that the program wrote: log, audit log, metrics, readiness.
+    pub(crate) fn everything_written(&self) -> String {
+        [self.log(), self.read("audit.jsonl"), self.metrics(), self.admin("/readyz").body].join("\n")
+    }
+
+    /// Replaces a file of the configuration folder in one step.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        fs::write(self.file("new"), text).unwrap();
+        fs::rename(self.file("new"), self.file(name)).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if std::thread::panicking() {
+            show(&self.log());
+        }
+    }
+}
+
+/// What the gate logged last belongs beside the failure.
+fn show(log: &str) {
+    let lines: Vec<_> = log.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default().join("\n");
+    print(&format!("--- the gate's log ---\n{last}\n--- end of the gate's log ---"));
+}
+
+#[expect(clippy::print_stderr, reason = "the test harness captures it and shows it with the failure")]
+fn print(text: &str) {
+    eprintln!("{text}");
+}
