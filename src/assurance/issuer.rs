@@ -1,0 +1,241 @@
+//! One issuer of the policy: what its tokens must look like, how they are read, and what proves a level.
+
+use crate::assurance::claims::{ClaimFacts, ClaimTable};
+use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
+use crate::assurance::expression::{Expression, Source, View};
+use crate::assurance::level::{Ladders, Rung};
+use crate::assurance::mapping::Mapping;
+use crate::assurance::methods::MethodTable;
+use crate::token::{Expectation, Json, Timestamp, TokenKind, VerifiedToken};
+
+/// The place of an issuer in its policy's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssuerId(pub u32);
+
+/// One issuer, compiled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issuer {
+    /// Its place in the policy's list.
+    pub id: IssuerId,
+    /// The policy's name for it.
+    pub name: Box<str>,
+    /// What its tokens must look like.
+    pub expectation: Expectation,
+    /// Where its evidence is found.
+    pub mapping: Mapping,
+    /// What its `amr` values are worth.
+    pub methods: MethodTable,
+    /// `amr` values that count for nothing.
+    pub ignore_amr: Box<[Box<str>]>,
+    /// How `mfa` and `may` count.
+    pub reading: Reading,
+    /// What proves each rung; rungs without an entry can't be proved by themselves.
+    pub proofs: Box<[Proof]>,
+    /// How the id token beside an access token is tied to it.
+    pub pair: Pair,
+    /// Changes when anything changes by which this issuer's tokens are verified or mapped; tokens kept under another
+    /// fingerprint are verified anew.
+    pub fingerprint: u64,
+}
+
+/// What proves one rung at one issuer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// The rung, already capped by `trust.max_level`: a proof of a stronger rung stands here under the cap.
+    pub rung: Rung,
+    /// The evidence that reaches it.
+    pub evidence: Expression,
+    /// The `acr_values` that a challenge names for it: the issuer's own list, or what the proof names.
+    pub challenge: Challenge,
+}
+
+/// The `acr_values` that a challenge for a rung names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// The operator's (or profile's) own list: sent as it is.
+    Listed(Box<[Box<str>]>),
+    /// Derived from the proof: sent as far as the issuer's discovery document supports it, when it says which it does.
+    Derived(Box<[Box<str>]>),
+}
+
+/// How an `id_token` beside an access token is tied to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pair {
+    /// `at_hash` of the access token in the `id_token`, or an equal `sid`.
+    #[default]
+    Bound,
+    /// An equal subject and an equal client.
+    Subject,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A user, through a client.
+    User,
+    /// A client that acts for itself.
+    Client,
+    /// The subject is there but unreadable: neither may be assumed.
+    Unclear,
+}
+
+/// What a policy needs to know of one verified token. Holds no verdict: each route judges it anew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assurance {
+    /// Who issued it.
+    pub issuer: IssuerId,
+    /// Access token or `id_token`.
+    pub kind: TokenKind,
+    /// What it says of the sign-in.
+    pub evidence: Evidence,
+    /// User or client.
+    pub caller: Caller,
+    /// The mapped subject.
+    pub subject: Option<Box<str>>,
+    /// The mapped client.
+    pub client: Option<Box<str>>,
+    /// The scopes granted.
+    pub scopes: Box<[Box<str>]>,
+    /// All audiences named.
+    pub audiences: Box<[Box<str>]>,
+    /// `sid`, where it is a string.
+    pub session: Option<Box<str>>,
+    /// `at_hash`, where it is a string.
+    pub at_hash: Option<Box<str>>,
+    /// The other claims that the policy reads.
+    pub claims: ClaimFacts,
+    /// `exp`.
+    pub expires: Timestamp,
+    /// `iat`.
+    pub issued: Option<Timestamp>,
+}
+
+impl Issuer {
+    /// Maps a verified token of this issuer to what policies judge.
+    #[must_use]
+    pub fn assess(&self, token: &VerifiedToken, table: &ClaimTable) -> Assurance {
+        let claims = token.claims();
+        let subject = self.mapping.subject(claims);
+        let client = self.mapping.client(claims);
+        let caller = match (&subject, &client) {
+            (Fact::Malformed, _) => Caller::Unclear,
+            (Fact::Absent, _) => Caller::Client,
+            (Fact::Known(subject), Fact::Known(client)) if subject == client => Caller::Client,
+            (Fact::Known(_), Fact::Known(_) | Fact::Absent) => Caller::User,
+            (Fact::Known(_), Fact::Malformed) => Caller::Unclear,
+        };
+        let string = |name: &str| claims.member(name).and_then(Json::as_str).map(Box::from);
+        Assurance {
+            issuer: self.id,
+            kind: token.kind(),
+            evidence: self.evidence(claims, caller == Caller::User),
+            caller,
+            subject: subject.known().cloned(),
+            client: client.known().cloned(),
+            scopes: self.mapping.scopes(claims),
+            audiences: token.audiences().into(),
+            session: string("sid"),
+            at_hash: string("at_hash"),
+            claims: table.pick(claims),
+            expires: token.expires(),
+            issued: token.issued(),
+        }
+    }
+
+    fn evidence(&self, claims: &Json, user: bool) -> Evidence {
+        let method = |value: Box<str>| Method {
+            class: self.methods.get(&value).unwrap_or_default(),
+            ignored: self.ignore_amr.contains(&value),
+            value,
+        };
+        let amr = match self.mapping.amr.values(claims, user) {
+            Fact::Known(values) => Fact::Known(values.into_iter().map(method).collect()),
+            Fact::Absent => Fact::Absent,
+            Fact::Malformed => Fact::Malformed,
+        };
+        Evidence {
+            acr: self.mapping.acr.values(claims, user),
+            amr,
+            auth_time: self.mapping.auth_time(claims),
+            reading: self.reading,
+        }
+    }
+
+    /// The highest rung of a ladder whose proof holds. A client that acts for itself reaches none.
+    #[must_use]
+    pub fn level(&self, ladder: usize, caller: Caller, view: &View<'_>) -> Option<Rung> {
+        if caller != Caller::User {
+            return None;
+        }
+        let proofs = self.proofs.iter().filter(|proof| proof.rung.ladder() == ladder);
+        proofs
+            .filter(|proof| proof.evidence.evaluate(view).holds())
+            .map(|proof| proof.rung)
+            .max_by_key(|rung| rung.rank())
+    }
+
+    /// The levels that a token reaches, one of each ladder at the most.
+    #[must_use]
+    pub fn levels(&self, ladders: &Ladders, caller: Caller, view: &View<'_>) -> Vec<Rung> {
+        (0..ladders.all().len()).filter_map(|ladder| self.level(ladder, caller, view)).collect()
+    }
+
+    /// The proofs that are enough for a rung: its own and those of the rungs above it, weakest first.
+    pub fn proofs_of(&self, needed: Rung) -> impl Iterator<Item = &Proof> {
+        self.proofs.iter().filter(move |proof| proof.rung.reaches(needed))
+    }
+
+    /// The `acr_values` to ask for so that a rung is reached: of the weakest sufficient proof that is listed, else all that
+    /// sufficient proofs name, weakest first.
+    #[must_use]
+    pub fn challenge(&self, needed: Rung) -> Option<Challenge> {
+        let mut derived: Vec<Box<str>> = Vec::new();
+        for proof in self.proofs_of(needed) {
+            match &proof.challenge {
+                Challenge::Listed(_) if derived.is_empty() => return Some(proof.challenge.clone()),
+                Challenge::Listed(values) | Challenge::Derived(values) => {
+                    derived.extend(values.iter().filter(|value| !derived.contains(value)).cloned().collect::<Vec<_>>());
+                }
+            }
+        }
+        (!derived.is_empty()).then(|| Challenge::Derived(derived.into()))
+    }
+
+    /// The evidence claims that decide whether a rung is reached, in the order in which its proofs name them.
+    #[must_use]
+    pub fn consults(&self, needed: Rung) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for source in self.proofs_of(needed).flat_map(|proof| proof.evidence.consults()) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        sources
+    }
+
+    /// Whether some proof of this issuer names this `acr` value.
+    #[must_use]
+    pub fn names_acr(&self, acr: &str) -> bool {
+        self.proofs.iter().any(|proof| {
+            let mut named = false;
+            proof.evidence.walk(&mut |part| match part {
+                Expression::Acr(values) => named |= values.iter().any(|value| **value == *acr),
+                // A ladder of numbers names every number.
+                Expression::AcrAtLeast(_) => named |= !acr.is_empty() && acr.bytes().all(|byte| byte.is_ascii_digit()),
+                Expression::All(_)
+                | Expression::Any(_)
+                | Expression::Not(_)
+                | Expression::AmrAny(_)
+                | Expression::AmrAll(_)
+                | Expression::AmrNone(_)
+                | Expression::AmrOnly(_)
+                | Expression::AmrCount(_)
+                | Expression::Factors(_)
+                | Expression::PhishingResistant
+                | Expression::Hardware
+                | Expression::Claim(..) => {}
+            });
+            named
+        })
+    }
+}

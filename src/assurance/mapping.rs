@@ -1,0 +1,132 @@
+//! From an issuer's own claims to evidence: source, `absent`, `rename`, `ignore_amr`, in this order (PRODUCT 3.1).
+
+use std::collections::BTreeMap;
+
+use crate::assurance::evidence::Fact;
+use crate::token::{ClaimPath, Json, Timestamp};
+
+/// Where an issuer's evidence, subject, client and scopes are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The source of `acr`.
+    pub acr: ValueMapping,
+    /// The source of `amr`.
+    pub amr: ValueMapping,
+    /// Where the time of the sign-in is read; the first that is there.
+    pub auth_time: Box<[ClaimPath]>,
+    /// Where the subject is read.
+    pub subject: Box<[ClaimPath]>,
+    /// Where the client is read.
+    pub client: Box<[ClaimPath]>,
+    /// Where the scopes are read.
+    pub scopes: Box<[ClaimPath]>,
+}
+
+/// How one evidence claim is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueMapping {
+    /// Whether the issuer is believed about it at all (`trust`).
+    pub trusted: bool,
+    /// Where it is read; the first that is there. Empty: only `absent` speaks.
+    pub from: Box<[ClaimPath]>,
+    /// The JSON shapes taken.
+    pub accept: Accept,
+    /// What a user's token without the claim is taken to say; `None`: nothing.
+    pub absent: Option<Box<[Box<str>]>>,
+    /// Values replaced by others.
+    pub rename: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// The JSON shapes in which an evidence claim may come. Any other shape is malformed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// A string that is one value.
+    pub string: bool,
+    /// An array of strings.
+    pub array: bool,
+    /// A whole number, read as its decimal digits.
+    pub number: bool,
+    /// A string of values with spaces between.
+    pub space_separated: bool,
+}
+
+/// The first of the sources that the token has: `null` and empty lists are absent, so the next is tried.
+fn first<'c>(from: &[ClaimPath], claims: &'c Json) -> Option<&'c Json> {
+    from.iter().filter_map(|path| path.find(claims)).find(|value| !value.is_absent())
+}
+
+impl ValueMapping {
+    /// The values that a token states. `user`: whether a user signed in; `absent` never stands in for a client's token.
+    #[must_use]
+    pub fn values(&self, claims: &Json, user: bool) -> Fact<Box<[Box<str>]>> {
+        if !self.trusted {
+            return Fact::Absent;
+        }
+        let stated = match first(&self.from, claims) {
+            Some(value) => match self.accept.read(value) {
+                Some(values) => values,
+                None => return Fact::Malformed,
+            },
+            None => match &self.absent {
+                Some(values) if user => values.to_vec(),
+                Some(_) | None => return Fact::Absent,
+            },
+        };
+        Fact::Known(stated.into_iter().map(|value| self.rename.get(&value).cloned().unwrap_or(value)).collect())
+    }
+}
+
+impl Accept {
+    fn read(self, value: &Json) -> Option<Vec<Box<str>>> {
+        let values: Vec<Box<str>> = match value {
+            Json::String(text) if self.space_separated => {
+                text.split(' ').filter(|v| !v.is_empty()).map(Box::from).collect()
+            }
+            Json::String(text) if self.string => vec![text.clone()],
+            Json::Number(number) if self.number => vec![number.as_u64()?.to_string().into()],
+            Json::Array(items) if self.array => {
+                items.iter().map(|item| item.as_str().map(Box::from)).collect::<Option<_>>()?
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+                return None;
+            }
+        };
+        // An empty value is no value; a list that holds one was not made with care.
+        (!values.is_empty() && values.iter().all(|value| !value.is_empty())).then_some(values)
+    }
+}
+
+impl Mapping {
+    /// When the user signed in.
+    #[must_use]
+    pub fn auth_time(&self, claims: &Json) -> Fact<Timestamp> {
+        first(&self.auth_time, claims)
+            .map_or(Fact::Absent, |claim| Timestamp::from_claim(claim).map_or(Fact::Malformed, Fact::Known))
+    }
+
+    /// The subject: a string that is not empty.
+    #[must_use]
+    pub fn subject(&self, claims: &Json) -> Fact<Box<str>> {
+        name(first(&self.subject, claims))
+    }
+
+    /// The client: a string that is not empty.
+    #[must_use]
+    pub fn client(&self, claims: &Json) -> Fact<Box<str>> {
+        name(first(&self.client, claims))
+    }
+
+    /// The scopes: a space-separated string or an array of strings. In any other shape none is granted.
+    #[must_use]
+    pub fn scopes(&self, claims: &Json) -> Box<[Box<str>]> {
+        let accept = Accept { array: true, space_separated: true, ..Accept::default() };
+        first(&self.scopes, claims).and_then(|claim| accept.read(claim)).unwrap_or_default().into()
+    }
+}
+
+fn name(claim: Option<&Json>) -> Fact<Box<str>> {
+    claim.map_or(Fact::Absent, |claim| match claim.as_str() {
+        Some(text) if !text.is_empty() => Fact::Known(text.into()),
+        Some(_) | None => Fact::Malformed,
+    })
+}

@@ -1,0 +1,62 @@
+//! The outcome: a [`Permit`] that only the decision can make, or a [`Denial`] with all that a challenge and an operator need.
+
+use crate::assurance::{Challenge, IssuerId, Rung};
+use crate::reason::Reason;
+use crate::token::TokenKind;
+
+/// Proof that a request may be forwarded. Nothing outside the policy room can make one.
+///
+/// ```compile_fail
+/// let forged = stepgate::policy::Permit { levels: Vec::new(), by: None };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    pub(in crate::policy) levels: Vec<Rung>,
+    pub(in crate::policy) by: Option<TokenKind>,
+}
+
+impl Permit {
+    /// The rungs that the sign-in reached on this route, one of each ladder at the most.
+    #[must_use]
+    pub fn levels(&self) -> &[Rung] {
+        &self.levels
+    }
+
+    /// The kind of the token whose evidence was enough; `None` on a public route.
+    #[must_use]
+    pub fn by(&self) -> Option<TokenKind> {
+        self.by
+    }
+}
+
+/// Why a request is refused, and what would have been enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The first reason, in order of precedence.
+    pub reason: Reason,
+    /// What a new sign-in would have to be; `None`: no sign-in would mend it, or there was no token to go by.
+    pub step_up: Option<StepUp>,
+    /// The scopes that the route asks for, when one of them lacks. Empty otherwise.
+    pub scope: Vec<Box<str>>,
+    /// The rungs that the token reached.
+    pub levels: Vec<Rung>,
+    /// The issuer of the token, as far as one is known.
+    pub issuer: Option<IssuerId>,
+}
+
+impl Denial {
+    /// A denial for a reason that no requirement was needed to find.
+    #[must_use]
+    pub fn because(reason: Reason) -> Self {
+        Self { reason, step_up: None, scope: Vec::new(), levels: Vec::new(), issuer: None }
+    }
+}
+
+/// What a new sign-in would have to be (RFC 9470 section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// The `acr_values` to ask for, any one of which is enough, in order of preference; `None`: none can be named.
+    pub acr_values: Option<Challenge>,
+    /// The most seconds since the sign-in that the route allows.
+    pub max_age: Option<u32>,
+}

@@ -1,0 +1,152 @@
+//! "What does this route demand, and is it met?" Request facts, verified tokens and a time in, permit or denial out.
+//!
+//! [`Policy::route`] picks the route, [`decide`](evaluate::decide) judges; the proxy and every command call these two.
+//! Nothing here sees HTTP types or raw tokens, reads a clock, logs or waits.
+
+pub mod decision;
+pub mod evaluate;
+pub mod path;
+pub mod pattern;
+pub mod requirement;
+pub mod route;
+pub mod router;
+
+use std::collections::HashMap;
+
+pub use decision::{Denial, Permit, StepUp};
+pub use evaluate::{Tokens, decide};
+pub use path::{Ambiguity, CanonicalPath};
+pub use pattern::{HostPattern, Match, Methods, PathPattern, Target, canonical_host};
+pub use requirement::{Condition, Demand, Requirement, WantedCaller};
+pub use route::{Floor, Kinds, Origins, Place, Route, TokenSource};
+pub use router::{Router, Tie};
+
+use crate::assurance::{ClaimTable, Issuer, IssuerId, Ladders};
+use crate::reason::Reason;
+
+/// A whole policy, compiled and complete.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    ladders: Ladders,
+    issuers: Box<[Issuer]>,
+    by_iss: HashMap<Box<str>, IssuerId>,
+    claims: ClaimTable,
+    floors: Box<[Floor]>,
+    routes: Box<[Route]>,
+    router: Router,
+    hash: Box<str>,
+}
+
+/// The parts of a policy, each checked by `config`.
+#[derive(Clone, Debug)]
+pub struct PolicyParts {
+    /// The ladders.
+    pub ladders: Ladders,
+    /// The issuers; each one's `id` is its place here.
+    pub issuers: Vec<Issuer>,
+    /// The claims that `claims` and `bind` read.
+    pub claims: ClaimTable,
+    /// The floors.
+    pub floors: Vec<Floor>,
+    /// The routes; `floors` in them are places in the list above (set by [`Policy::new`]).
+    pub routes: Vec<Route>,
+    /// `sha256:…` of the policy's sources and of the profiles in use.
+    pub hash: Box<str>,
+}
+
+impl Policy {
+    /// Puts the parts together and indexes them.
+    ///
+    /// # Errors
+    /// Every pair of routes of which neither is more specific.
+    pub fn new(parts: PolicyParts) -> Result<Self, Vec<Tie>> {
+        let PolicyParts { ladders, issuers, claims, floors, mut routes, hash } = parts;
+        for route in &mut routes {
+            let touching = floors.iter().enumerate().filter(|(_, floor)| floor.matches.overlaps(&route.matches));
+            route.floors = touching.map(|(place, _)| place).collect();
+        }
+        let router = Router::new(&routes)?;
+        let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();
+        Ok(Self {
+            ladders,
+            issuers: issuers.into(),
+            by_iss,
+            claims,
+            floors: floors.into(),
+            routes: routes.into(),
+            router,
+            hash,
+        })
+    }
+
+    /// The route that a request takes.
+    ///
+    /// # Errors
+    /// [`Reason::RouteNone`] when none matches: what the policy does not name is refused.
+    pub fn route<'p>(&'p self, target: &Target<'_>) -> Result<&'p Route, Denial> {
+        let place = self.router.find(target).ok_or_else(|| Denial::because(Reason::RouteNone))?;
+        self.routes.get(place).ok_or_else(|| Denial::because(Reason::RouteNone))
+    }
+
+    /// The ladders.
+    #[must_use]
+    pub fn ladders(&self) -> &Ladders {
+        &self.ladders
+    }
+
+    /// All issuers.
+    #[must_use]
+    pub fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    /// The issuer with this `iss`, byte for byte.
+    #[must_use]
+    pub fn issuer_of(&self, iss: &str) -> Option<&Issuer> {
+        self.by_iss.get(iss).and_then(|id| self.issuer(*id))
+    }
+
+    /// The issuer in this place.
+    #[must_use]
+    pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
+        self.issuers.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// The claims that `claims` and `bind` read.
+    #[must_use]
+    pub fn claims(&self) -> &ClaimTable {
+        &self.claims
+    }
+
+    /// All routes.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// All floors.
+    #[must_use]
+    pub fn floors(&self) -> &[Floor] {
+        &self.floors
+    }
+
+    /// The floors that a route's request stands on.
+    pub fn floors_under<'p>(
+        &'p self,
+        route: &'p Route,
+        target: &Target<'p>,
+    ) -> impl Iterator<Item = &'p Floor> + Clone {
+        let target = *target;
+        route
+            .floors
+            .iter()
+            .filter_map(|place| self.floors.get(*place))
+            .filter(move |floor| floor.matches.matches(&target))
+    }
+
+    /// `sha256:…` of the policy's sources and of the profiles in use.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}

@@ -1,0 +1,322 @@
+//! The canonical path: the one form that is matched, judged and forwarded.
+//!
+//! Two readings of one path are how gates are walked around (peers.md T1 to T5, T9, T11), so a path either has one
+//! reading or is refused: what is equivalent by RFC 3986 section 6.2.2 is brought to one form, and what an application
+//! might read otherwise than we do is `path_ambiguous`. The query is not part of it and never judged.
+
+use std::fmt;
+
+/// A path in canonical form: starts with `/`, no dot segments, no empty segment but a last one, upper-case escapes, none
+/// of an unreserved character.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CanonicalPath(Box<str>);
+
+/// Why a path has no single reading. For the operator's log; clients are told `path_ambiguous`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguity {
+    /// It does not start with `/`.
+    #[error("the path does not start with `/`")]
+    NotAbsolute,
+    /// A `%` without two hex digits.
+    #[error("the path has a `%` that no two hex digits follow")]
+    BadEscape,
+    /// `%25` before two hex digits.
+    #[error("the path has an escaped escape, which some applications decode twice")]
+    DoubleEscape,
+    /// `%2F`.
+    #[error("the path has an escaped slash")]
+    EncodedSlash,
+    /// `\` or `%5C`.
+    #[error("the path has a backslash")]
+    Backslash,
+    /// A NUL or control character, raw or escaped.
+    #[error("the path has a control character")]
+    Control,
+    /// A raw `#` or `?`, which would end the path.
+    #[error("the path has a `#`")]
+    Fragment,
+    /// Its bytes, unescaped, are not UTF-8.
+    #[error("the path is not UTF-8")]
+    NotUtf8,
+    /// `..` above the top.
+    #[error("the path leads above the root")]
+    AboveRoot,
+    /// `..;x` or the like.
+    #[error("the path has a dot segment with `;` parameters")]
+    DotParameters,
+    /// `//`.
+    #[error("the path has an empty segment")]
+    EmptySegment,
+}
+
+impl CanonicalPath {
+    /// Brings a request's path (without the query) to its one form.
+    ///
+    /// # Errors
+    /// When an application might read the path in another way than this gate does.
+    pub fn parse(raw: &str) -> Result<Self, Ambiguity> {
+        let normal = normalise(raw)?;
+        // Nothing is left that a second pass would change; what would be is refused, whatever let it through.
+        if normalise(&normal)? != normal {
+            return Err(Ambiguity::DoubleEscape);
+        }
+        Ok(Self(normal.into_boxed_str()))
+    }
+
+    /// The path, to be forwarded as it stands.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its segments, without the empty one after a final slash; `/` has none.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        let inner = self.0.strip_prefix('/').unwrap_or(&self.0);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        inner.split('/').filter(|segment| !segment.is_empty())
+    }
+}
+
+impl fmt::Display for CanonicalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A segment with its escapes undone, as a claim would write it.
+#[must_use]
+pub fn unescape(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' { escaped(&mut rest).unwrap_or(byte) } else { byte });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn normalise(raw: &str) -> Result<String, Ambiguity> {
+    let inner = raw.strip_prefix('/').ok_or(Ambiguity::NotAbsolute)?;
+    let mut out: Vec<String> = Vec::new();
+    let mut pieces = inner.split('/').peekable();
+    let mut final_slash = false;
+    while let Some(piece) = pieces.next() {
+        let last = pieces.peek().is_none();
+        let segment = canonical_segment(piece)?;
+        match segment.as_str() {
+            "" if !last => return Err(Ambiguity::EmptySegment),
+            "" => final_slash = true,
+            "." => final_slash = last,
+            ".." => {
+                out.pop().ok_or(Ambiguity::AboveRoot)?;
+                final_slash = last;
+            }
+            dots if has_parameters_on_dots(dots) => return Err(Ambiguity::DotParameters),
+            _ => out.push(segment),
+        }
+    }
+    let mut path = String::with_capacity(raw.len());
+    for segment in &out {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if final_slash || out.is_empty() {
+        path.push('/');
+    }
+    Ok(path)
+}
+
+/// `..;x`, `.;`, `..%3Bx`: some servers take the dots for themselves and the rest for parameters.
+fn has_parameters_on_dots(segment: &str) -> bool {
+    let after = segment.trim_start_matches('.');
+    after.len() < segment.len()
+        && segment.len().saturating_sub(after.len()) <= 2
+        && (after.starts_with(';') || after.starts_with("%3B"))
+}
+
+fn canonical_segment(raw: &str) -> Result<String, Ambiguity> {
+    let mut out = String::with_capacity(raw.len());
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            b'%' => {
+                let value = escaped(&mut bytes).ok_or(Ambiguity::BadEscape)?;
+                let mut ahead = bytes.clone();
+                if value == b'%' && escaped(&mut ahead).is_some() {
+                    return Err(Ambiguity::DoubleEscape);
+                }
+                if value == b'/' {
+                    return Err(Ambiguity::EncodedSlash);
+                }
+                check(value)?;
+                push(&mut out, value, is_unreserved(value));
+                value
+            }
+            b'#' | b'?' => return Err(Ambiguity::Fragment),
+            _ => {
+                check(byte)?;
+                push(&mut out, byte, is_pchar(byte));
+                byte
+            }
+        };
+        decoded.push(byte);
+    }
+    std::str::from_utf8(&decoded).map_err(|_not_utf8| Ambiguity::NotUtf8)?;
+    Ok(out)
+}
+
+fn check(byte: u8) -> Result<(), Ambiguity> {
+    match byte {
+        b'\\' => Err(Ambiguity::Backslash),
+        0..0x20 | 0x7f => Err(Ambiguity::Control),
+        _ => Ok(()),
+    }
+}
+
+/// Takes two hex digits and gives their value; takes nothing it can promise to give back, so clone before a look ahead.
+fn escaped(bytes: &mut std::str::Bytes<'_>) -> Option<u8> {
+    let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
+    let (high, low) = (digit()?, digit()?);
+    u8::try_from(high << 4 | low).ok()
+}
+
+fn push(out: &mut String, byte: u8, plain: bool) {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
+    if plain {
+        out.push(char::from(byte));
+    } else {
+        out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+    }
+}
+
+/// RFC 3986 section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// RFC 3986 section 3.3: what may stand in a segment unescaped.
+fn is_pchar(byte: u8) -> bool {
+    is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(raw: &str) -> Result<String, Ambiguity> {
+        CanonicalPath::parse(raw).map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn t1_dot_segments_are_resolved_before_anything_is_matched() {
+        for (raw, is) in [
+            ("/public/../admin", "/admin"),
+            ("/public/%2e%2e/admin", "/admin"),
+            ("/public/%2E./admin", "/admin"),
+            ("/a/./b", "/a/b"),
+            ("/a/.", "/a/"),
+            ("/a/b/..", "/a/"),
+            ("/...", "/..."),
+            ("/", "/"),
+            ("/.", "/"),
+        ] {
+            assert_eq!(canonical(raw).as_deref(), Ok(is), "{raw}");
+        }
+        assert_eq!(canonical("/.."), Err(Ambiguity::AboveRoot));
+        assert_eq!(canonical("/a/../../b"), Err(Ambiguity::AboveRoot));
+        assert_eq!(canonical("/public/..%2fadmin"), Err(Ambiguity::EncodedSlash));
+    }
+
+    #[test]
+    fn t2_slashes_and_backslashes_in_disguise_are_refused() {
+        for (raw, why) in [
+            ("/a%2Fb", Ambiguity::EncodedSlash),
+            ("/a%2fb", Ambiguity::EncodedSlash),
+            ("/a%5Cb", Ambiguity::Backslash),
+            ("/a\\b", Ambiguity::Backslash),
+            ("//a", Ambiguity::EmptySegment),
+            ("/a//b", Ambiguity::EmptySegment),
+            ("/a//", Ambiguity::EmptySegment),
+            ("/a/.//b", Ambiguity::EmptySegment),
+        ] {
+            assert_eq!(canonical(raw), Err(why), "{raw}");
+        }
+    }
+
+    #[test]
+    fn t3_an_escape_of_an_escape_is_refused() {
+        for raw in ["/%252e%252e/admin", "/a%2541", "/%25%32%65", "/%2525"] {
+            assert!(canonical(raw).is_err(), "{raw}");
+        }
+        assert_eq!(canonical("/100%25").as_deref(), Ok("/100%25"), "a lone percent sign has one reading");
+        assert_eq!(canonical("/100%25/x").as_deref(), Ok("/100%25/x"));
+    }
+
+    #[test]
+    fn t4_t11_what_is_not_a_path_is_refused() {
+        for (raw, why) in [
+            ("", Ambiguity::NotAbsolute),
+            ("admin", Ambiguity::NotAbsolute),
+            ("*", Ambiguity::NotAbsolute),
+            ("/a#/b", Ambiguity::Fragment),
+            ("/a%", Ambiguity::BadEscape),
+            ("/a%4", Ambiguity::BadEscape),
+            ("/a%zz", Ambiguity::BadEscape),
+            ("/a%00", Ambiguity::Control),
+            ("/a%0d%0a", Ambiguity::Control),
+            ("/a\u{1}", Ambiguity::Control),
+            ("/a%7F", Ambiguity::Control),
+            ("/%C0%AE", Ambiguity::NotUtf8),
+            ("/%ff", Ambiguity::NotUtf8),
+        ] {
+            assert_eq!(canonical(raw), Err(why), "{raw}");
+        }
+    }
+
+    #[test]
+    fn t5_dots_with_parameters_are_refused_and_other_parameters_kept() {
+        for raw in ["/a/..;/b", "/a/..;x=1/b", "/.;/a", "/a/%2e%2e;/b", "/a/..%3b/b"] {
+            assert_eq!(canonical(raw), Err(Ambiguity::DotParameters), "{raw}");
+        }
+        assert_eq!(canonical("/a;v=1/b").as_deref(), Ok("/a;v=1/b"));
+        assert_eq!(canonical("/...;x").as_deref(), Ok("/...;x"));
+    }
+
+    #[test]
+    fn equivalent_spellings_come_to_one_form() {
+        for (raw, is) in [
+            ("/%61%2D%7e", "/a-~"),
+            ("/%c3%a9", "/%C3%A9"),
+            ("/é", "/%C3%A9"),
+            ("/a b\"<>^`{|}", "/a%20b%22%3C%3E%5E%60%7B%7C%7D"),
+            ("/a%3Ab:c", "/a%3Ab:c"),
+            ("/a/", "/a/"),
+        ] {
+            assert_eq!(canonical(raw).as_deref(), Ok(is), "{raw}");
+        }
+        assert_eq!(unescape("%C3%A9%20x"), "é x");
+        assert_eq!(CanonicalPath::parse("/a/b/").unwrap().segments().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(CanonicalPath::parse("/").unwrap().segments().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn t9_any_path_of_legal_characters_has_one_stable_form(raw in "(/[-A-Za-z0-9._~!$&'()*+,;=:@%25\\\\]{0,8}){1,6}") {
+            if let Ok(path) = CanonicalPath::parse(&raw) {
+                prop_assert_eq!(CanonicalPath::parse(path.as_str()), Ok(path.clone()));
+                prop_assert!(path.as_str().starts_with('/'));
+                prop_assert!(path.segments().all(|segment| segment != "." && segment != ".." && !segment.is_empty()));
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(raw in "\\PC{0,40}") {
+            if let Ok(path) = CanonicalPath::parse(&raw) {
+                prop_assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A route, compiled: what it matches, where it looks for tokens, what it asks, where it forwards.
+
+use crate::policy::pattern::Match;
+use crate::policy::requirement::{Demand, Requirement};
+use crate::token::TokenKind;
+
+/// A route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The policy's name for it, unique.
+    pub name: Box<str>,
+    /// What it matches.
+    pub matches: Match,
+    /// Where it looks for tokens, in order. Empty only on a public route.
+    pub take: Box<[TokenSource]>,
+    /// What it asks.
+    pub require: Requirement,
+    /// The upstream's name in `stepgate.yaml`; `None`: the only one there.
+    pub upstream: Option<Box<str>>,
+    /// The floors that some of its requests stand on: places in the policy's list.
+    pub floors: Box<[usize]>,
+}
+
+/// A floor: demands that hold on top of every route they touch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    /// The policy's name for it, unique.
+    pub name: Box<str>,
+    /// What it matches.
+    pub matches: Match,
+    /// What it asks; `None`: any valid token.
+    pub demand: Option<Demand>,
+}
+
+/// A place where a token is looked for, and the kinds taken there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSource {
+    /// The place.
+    pub place: Place,
+    /// The kinds of token taken from there. Never empty.
+    pub kinds: Kinds,
+}
+
+/// A place where a token is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `Authorization: Bearer` (RFC 6750 section 2.1) or `DPoP` (RFC 9449 section 7.1).
+    Authorization,
+    /// The whole value of this header; its name is in lower case.
+    Header(Box<str>),
+    /// The cookie with this name, taken for unsafe methods and upgrades only from these origins.
+    Cookie(Box<str>, Origins),
+}
+
+/// The origins from which a cookie is taken with an unsafe method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// The origin of the request itself.
+    Same,
+    /// These, as browsers write them in `Origin`, besides the request's own.
+    Listed(Box<[Box<str>]>),
+}
+
+/// A set of token kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Access tokens alone.
+    Access,
+    /// `id_tokens` alone.
+    Id,
+    /// Either.
+    Any,
+}
+
+impl Kinds {
+    /// Whether tokens of a kind are taken.
+    #[must_use]
+    pub fn takes(self, kind: TokenKind) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Access => kind == TokenKind::Access,
+            Self::Id => kind == TokenKind::Id,
+        }
+    }
+}

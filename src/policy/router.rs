@@ -1,0 +1,172 @@
+//! Which route a request takes: the most specific that matches, whatever file or order it stands in.
+//!
+//! Host first (exact, then the longest suffix, then any), then path (the narrower), then method (named over any). Each
+//! host pattern has a tree of path segments; a look-up costs the depth of the path, not the number of routes. Two routes
+//! of which neither is the narrower are found when the tree is built, so a look-up never has to choose.
+
+use std::collections::HashMap;
+
+use crate::policy::pattern::{HostPattern, Methods, PathPattern, Segment, Target};
+use crate::policy::route::Route;
+
+/// The routes of a policy, indexed.
+#[derive(Clone, Debug, Default)]
+pub struct Router {
+    exact: HashMap<Box<str>, Tree>,
+    /// Longest suffix first.
+    suffixes: Vec<(Box<str>, Tree)>,
+    any: Tree,
+}
+
+/// Two routes of which neither is more specific: places in the list that was indexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie {
+    /// The earlier one.
+    pub first: usize,
+    /// The later one.
+    pub second: usize,
+}
+
+impl Router {
+    /// Indexes the routes.
+    ///
+    /// # Errors
+    /// Every pair of routes that some request would match with neither being the more specific.
+    pub fn new(routes: &[Route]) -> Result<Self, Vec<Tie>> {
+        let mut router = Self::default();
+        let mut by_host: HashMap<&HostPattern, Vec<usize>> = HashMap::new();
+        for (place, route) in routes.iter().enumerate() {
+            for host in &route.matches.hosts {
+                router.tree(host).insert(&route.matches.path, &route.matches.methods, place);
+                by_host.entry(host).or_default().push(place);
+            }
+        }
+        router.suffixes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        let mut ties: Vec<Tie> = by_host.values().flat_map(|places| ties(routes, places)).collect();
+        ties.sort_by_key(|tie| (tie.first, tie.second));
+        ties.dedup();
+        if ties.is_empty() { Ok(router) } else { Err(ties) }
+    }
+
+    fn tree(&mut self, host: &HostPattern) -> &mut Tree {
+        match host {
+            HostPattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
+            HostPattern::Any => &mut self.any,
+            HostPattern::Suffix(suffix) => {
+                let known = self.suffixes.iter().position(|(known, _)| known == suffix);
+                let place = known.unwrap_or(self.suffixes.len());
+                if known.is_none() {
+                    self.suffixes.push((suffix.clone(), Tree::default()));
+                }
+                // The place was just found or made; the fallback is there for the type alone.
+                self.suffixes.get_mut(place).map_or(&mut self.any, |(_, tree)| tree)
+            }
+        }
+    }
+
+    /// The place of the route that a request takes.
+    #[must_use]
+    pub fn find(&self, target: &Target<'_>) -> Option<usize> {
+        let exact = self.exact.get(target.host).into_iter();
+        let is_suffix = |suffix: &str| target.host.len() > suffix.len() && target.host.ends_with(suffix);
+        let suffixes = self.suffixes.iter().filter(|(suffix, _)| is_suffix(suffix)).map(|(_, tree)| tree);
+        let path: Vec<&str> = target.path.segments().collect();
+        exact.chain(suffixes).chain([&self.any]).find_map(|tree| tree.find(&path, target.method))
+    }
+}
+
+/// The pairs under one host of which neither is more specific. Only routes that share a first segment, or have a
+/// parameter or `**` there, can meet, so the comparison stays within such groups.
+fn ties(routes: &[Route], places: &[usize]) -> Vec<Tie> {
+    let mut groups: HashMap<&Segment, Vec<usize>> = HashMap::new();
+    let mut wild: Vec<usize> = Vec::new();
+    for &place in places {
+        let Some(route) = routes.get(place) else { continue };
+        match literal_prefix(&route.matches.path) {
+            Some(first) => groups.entry(first).or_default().push(place),
+            None => wild.push(place),
+        }
+    }
+    let mut found = Vec::new();
+    for (number, &a) in wild.iter().enumerate() {
+        let others = wild.iter().skip(number.saturating_add(1)).chain(groups.values().flatten());
+        found.extend(others.filter_map(|&b| tie(routes, a, b)));
+    }
+    for group in groups.values() {
+        for (number, &a) in group.iter().enumerate() {
+            found.extend(group.iter().skip(number.saturating_add(1)).filter_map(|&b| tie(routes, a, b)));
+        }
+    }
+    found
+}
+
+fn literal_prefix(path: &PathPattern) -> Option<&Segment> {
+    path.segments().first().filter(|segment| matches!(segment, Segment::Literal(_)))
+}
+
+fn tie(routes: &[Route], a: usize, b: usize) -> Option<Tie> {
+    let (first, second) = (a.min(b), a.max(b));
+    let (one, other) = (&routes.get(first)?.matches, &routes.get(second)?.matches);
+    if !one.methods.overlaps(&other.methods) || !one.path.overlaps(&other.path) {
+        return None;
+    }
+    let ordered = match (one.path.covers(&other.path), other.path.covers(&one.path)) {
+        (true, true) => (one.methods == Methods::Any) != (other.methods == Methods::Any),
+        (covers, covered) => covers || covered,
+    };
+    (!ordered).then_some(Tie { first, second })
+}
+
+/// One node: the routes that end here, and what may follow.
+#[derive(Clone, Debug, Default)]
+struct Tree {
+    literals: HashMap<Box<str>, Tree>,
+    parameter: Option<Box<Tree>>,
+    /// Routes whose path ends here.
+    ends: Ends,
+    /// Routes whose path has `**` here.
+    rests: Ends,
+}
+
+/// Routes with one path, told apart by method: those that name theirs before the one for any.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    named: Vec<(Methods, usize)>,
+    any: Option<usize>,
+}
+
+impl Ends {
+    fn insert(&mut self, methods: &Methods, place: usize) {
+        match methods {
+            Methods::Any => self.any = Some(place),
+            Methods::Named(_) => self.named.push((methods.clone(), place)),
+        }
+    }
+
+    fn find(&self, method: &str) -> Option<usize> {
+        self.named.iter().find(|(methods, _)| methods.matches(method)).map(|(_, place)| *place).or(self.any)
+    }
+}
+
+impl Tree {
+    fn insert(&mut self, path: &PathPattern, methods: &Methods, place: usize) {
+        let end = path.segments().iter().fold(self, |node, segment| match segment {
+            Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+            Segment::Parameter(_) => node.parameter.get_or_insert_default(),
+        });
+        if path.has_rest() { &mut end.rests } else { &mut end.ends }.insert(methods, place);
+    }
+
+    /// A literal is narrower than a parameter, a parameter than `**`; a branch that ends in nothing is left again. No more
+    /// nodes are visited than the policy's patterns of this depth have.
+    fn find(&self, path: &[&str], method: &str) -> Option<usize> {
+        let deeper = match path.split_first() {
+            None => self.ends.find(method),
+            Some((segment, after)) => {
+                let literal = self.literals.get(*segment).and_then(|node| node.find(after, method));
+                literal.or_else(|| self.parameter.as_ref().and_then(|node| node.find(after, method)))
+            }
+        };
+        deeper.or_else(|| self.rests.find(method))
+    }
+}
