@@ -117,6 +117,12 @@ impl KeySet {
         self.ids.contains(&key)
     }
 
+    /// Whether the set has a usable key with this `kid`, byte for byte.
+    #[must_use]
+    pub fn names(&self, kid: &str) -> bool {
+        self.by_kid.contains_key(kid)
+    }
+
     /// How many usable keys the set has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -127,6 +133,11 @@ impl KeySet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ids_for_tests(&self) -> Vec<KeyId> {
+        self.keys.iter().map(|key| key.id).collect()
     }
 
     /// The keys that are not used, and why.
