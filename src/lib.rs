@@ -19,13 +19,17 @@
 
 // The core.
 pub mod assurance;
-#[cfg(feature = "server")]
-pub mod clock;
 pub mod config;
-#[cfg(feature = "server")]
-pub mod jwks;
 pub mod policy;
 pub mod reason;
 pub mod token;
+
+// The outer rooms.
+#[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod jwks;
+#[cfg(feature = "server")]
+pub mod verification;
 
 pub use reason::Reason;

@@ -58,12 +58,12 @@ impl Source {
     async fn fetch(&mut self, cause: Cause) -> Result<Fetched, String> {
         let keys = Arc::clone(&self.keys);
         let fetched = match &keys.config().source.place {
-            KeyPlace::JwksFile(path) => from_file(path, &self.settings.pace).await,
+            KeyPlace::JwksFile(path) => read_file(path, &self.settings.pace).await,
             KeyPlace::JwksUrl(url) => match fetchable(url, self.settings.allow_http) {
-                Ok(url) => self.from_url(url, None).await,
+                Ok(url) => self.by_url(url, None).await,
                 Err(why) => Err(format!("`jwks_url` cannot be used: {why}")),
             },
-            KeyPlace::Discovery => self.from_discovery(cause).await,
+            KeyPlace::Discovery => self.by_discovery(cause).await,
         };
         if fetched.is_err() {
             // The next try reads the `ca` file anew and opens a new connection.
@@ -72,7 +72,7 @@ impl Source {
         fetched
     }
 
-    async fn from_discovery(&mut self, cause: Cause) -> Result<Fetched, String> {
+    async fn by_discovery(&mut self, cause: Cause) -> Result<Fetched, String> {
         let found = match (&self.discovered, cause) {
             // Someone waits for this answer: the place is known, so one request will do.
             (Some(found), Cause::Asked) => found.clone(),
@@ -82,10 +82,10 @@ impl Source {
             }
         };
         self.discovered = Some(found.clone());
-        self.from_url(found.jwks_uri, found.acr_values_supported).await
+        self.by_url(found.jwks_uri, found.acr_values_supported).await
     }
 
-    async fn from_url(&mut self, url: reqwest::Url, acr: Option<Box<[Box<str>]>>) -> Result<Fetched, String> {
+    async fn by_url(&mut self, url: reqwest::Url, acr: Option<Box<[Box<str>]>>) -> Result<Fetched, String> {
         let client = self.client().await?;
         let document = document(&client, url).await.map_err(|error| format!("keys: {}", error.text()))?;
         let set = KeySet::parse(&document.body).map_err(|error| format!("keys: {error}"))?;
@@ -104,7 +104,7 @@ impl Source {
     }
 }
 
-async fn from_file(path: &Path, pace: &Pace) -> Result<Fetched, String> {
+async fn read_file(path: &Path, pace: &Pace) -> Result<Fetched, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("failed to read `{}`: {error}", path.display());
     let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(&error))?;
     let mut body = Vec::new();

@@ -4,6 +4,7 @@
 //! a clock or knows a route.
 
 pub mod algorithm;
+pub mod at_hash;
 pub mod claim_path;
 pub mod claims;
 pub mod credential;
@@ -25,6 +26,7 @@ pub mod verified;
 pub mod verify;
 
 pub use algorithm::Algorithm;
+pub use at_hash::at_hash_fits;
 pub use claim_path::ClaimPath;
 pub use credential::Credential;
 pub use expectation::{Expectation, KindRule, TokenKind};

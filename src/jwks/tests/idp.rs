@@ -1,5 +1,5 @@
 //! A small HTTP server that plays an issuer, and what tests ask of a store.
-#![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "test code")]
+#![expect(clippy::arithmetic_side_effects, reason = "test code")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
