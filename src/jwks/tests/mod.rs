@@ -4,3 +4,4 @@ mod budgets;
 mod fetching;
 mod idp;
 mod keeping;
+mod tls;
