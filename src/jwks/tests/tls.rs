@@ -41,7 +41,7 @@ async fn serve(authority: &Authority, name: &str) -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let _head = stream.read(&mut [0; 4096]).await;
-            let body = jwks(&[&key("a")]);
+            let body = jwks(&[&super::idp::key("a")]);
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
             let _gone = stream.write_all(&[head.as_bytes(), &body].concat()).await;
             let _gone = stream.shutdown().await;
