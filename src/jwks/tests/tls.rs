@@ -62,7 +62,7 @@ async fn outcome(port: u16, trusted: Option<&Authority>) -> (KeyState, String) {
     let config =
         IssuerKeysConfig { name: "bank".into(), issuer: "https://localhost".into(), source: KeySource { place, ca } };
     let store = store(settings(), &[config]);
-    eventually("an answer", || store.status()[0].fetched + store.status()[0].failed > 0).await;
+    eventually("an answer", || store.status()[0].next_fetch_in.as_millis() > 0).await;
     let status = &store.status()[0];
     (status.state, status.last_error.clone().unwrap_or_default())
 }
