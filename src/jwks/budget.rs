@@ -1,5 +1,4 @@
-//! Who may cause a fetch, and which keys were asked for in vain. Bounded: what does not fit counts as throttled
-//! (peers.md T31).
+//! Who may cause a fetch, and which keys were asked for in vain. Bounded: what does not fit counts as throttled.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -69,7 +69,7 @@ struct Times {
 
 impl Times {
     fn read(claims: &Json) -> Result<Self, Rejection> {
-        // A date of the wrong type is malformed, `null` too, never absent (peers.md T18 calls it CVE-2026-25537).
+        // A date of the wrong type is malformed, `null` too, never absent (CVE-2026-25537 was that).
         let date = |name: &str| match claims.member(name) {
             None => Ok(None),
             Some(claim) => Timestamp::from_claim(claim)

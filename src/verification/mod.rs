@@ -1,8 +1,8 @@
 //! From a token's text to what policies judge: the one stage of the walk that may wait for an issuer.
 //!
 //! [`Verifier::cached`] answers for tokens seen before without waiting; [`Verifier::verify`] for all. Called by the proxy
-//! and by every integration, once for each token of a request. Decides nothing about routes and keeps no verdicts
-//! (peers.md T28): only what a token proved, which each route judges anew.
+//! and by every integration, once for each token of a request. Decides nothing about routes and keeps no verdicts:
+//! only what a token proved, which each route judges anew.
 
 mod cache;
 #[cfg(test)]

@@ -13,13 +13,16 @@ async fn a_hundred_tokens_with_a_new_key_cause_one_fetch() {
     idp.keys(&[&old]);
     let (_store, keys) = ready(settings(), idp.by_url("bank")).await;
     idp.keys(&[&old, &new]);
-    idp.delay(Duration::from_millis(50));
-    let asks: Vec<_> = (0..100)
-        .map(|n| {
-            let keys = Arc::clone(&keys);
-            tokio::spawn(async move { keys.ask(Some("new"), peer(n)).await })
-        })
-        .collect();
+    idp.delay(Duration::from_millis(100));
+    let mut asks = Vec::new();
+    for n in 0..100 {
+        let keys = Arc::clone(&keys);
+        asks.push(tokio::spawn(async move { keys.ask(Some("new"), peer(n)).await }));
+        if n == 50 {
+            // The others come while the fetch is under way.
+            eventually("the fetch begins", || idp.asked("/jwks") == 2).await;
+        }
+    }
     for ask in asks {
         let asked = ask.await.unwrap();
         assert!(matches!(&asked, Asked::Refreshed(set) if set.names("new")), "{asked:?}");
