@@ -24,4 +24,12 @@ pub mod policy;
 pub mod reason;
 pub mod token;
 
+// The outer rooms.
+#[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod jwks;
+#[cfg(feature = "server")]
+pub mod verification;
+
 pub use reason::Reason;

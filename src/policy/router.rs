@@ -278,8 +278,8 @@ mod tests {
         let narrower = |a: &Route, b: &Route| {
             let (mine, theirs) = (&a.matches, &b.matches);
             let (below, above) = (theirs.path.covers(&mine.path), mine.path.covers(&theirs.path));
-            rank(a) > rank(b)
-                || rank(a) == rank(b) && (below && !above || below && above && theirs.methods == Methods::Any)
+            let by_path = below && (!above || theirs.methods == Methods::Any);
+            rank(a) > rank(b) || rank(a) == rank(b) && by_path
         };
         let matching: Vec<&Route> = routes.iter().filter(|route| route.matches.matches(target)).collect();
         matching

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows that the tests would notice: applies each small fault of mutants.toml to a copy of the tree and runs the tests
+"""Shows that the tests would notice: applies each small fault of the lists beside this to a copy of the tree and runs the tests
 that must then fail. A fault that no test notices, or that no longer applies, fails the run.
 
     tests/mutants/run.py            all of them
@@ -53,7 +53,8 @@ def outcome(mutant: dict) -> str:
 
 
 def main() -> int:
-    mutants = tomllib.loads((ROOT / "tests/mutants/mutants.toml").read_text())["mutant"]
+    lists = sorted((ROOT / "tests/mutants").glob("*.toml"))
+    mutants = [mutant for path in lists for mutant in tomllib.loads(path.read_text())["mutant"]]
     words = sys.argv[1:]
     chosen = [m for m in mutants if not words or any(word in m["name"] for word in words)]
     copy_tree()

@@ -224,6 +224,7 @@ fn a_routes_own_evidence_has_its_own_reasons() {
     let acr = || Condition::Evidence(Expression::Acr(texts(&["2"])));
     let otp = || Condition::Evidence(Expression::AmrAny(texts(&["otp"])));
     let two = || Condition::Evidence(Expression::Factors(2));
+    let three = || Condition::Evidence(Expression::Factors(3));
     for (condition, token, is) in [
         (acr(), token(Some("1"), None), Some(Reason::AcrInsufficient)),
         (acr(), token(None, Some(&["otp"])), Some(Reason::AcrMissing)),
@@ -233,6 +234,8 @@ fn a_routes_own_evidence_has_its_own_reasons() {
         (otp(), token(Some("2"), None), Some(Reason::AmrMissing)),
         (two(), token(None, Some(&["sms", "otp"])), Some(Reason::AmrInsufficient)),
         (two(), token(None, Some(&["fpt", "otp"])), None),
+        (three(), token(None, Some(&["fpt", "otp"])), Some(Reason::AmrInsufficient)),
+        (three(), token(None, Some(&["fpt", "otp", "kba"])), None),
     ] {
         assert_eq!(reason(demanded(vec![condition], &token)), is, "{token:?}");
     }
