@@ -7,6 +7,7 @@ pub mod algorithm;
 pub mod claim_path;
 pub mod expectation;
 pub mod json;
+pub mod key_source;
 pub mod time;
 pub mod verified;
 
@@ -14,5 +15,6 @@ pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
 pub use expectation::{Expectation, KindRule, TokenKind};
 pub use json::Json;
+pub use key_source::{KeyPlace, KeySource};
 pub use time::Timestamp;
 pub use verified::VerifiedToken;
