@@ -87,18 +87,23 @@ pub fn parse(file: FileId, text: &str, out: &mut Report) -> Option<Node> {
 struct Places<'t> {
     file: FileId,
     text: &'t str,
-    /// Where each line begins.
+    /// The byte at which each character begins; nothing where characters are bytes.
+    bytes: Vec<usize>,
+    /// The character with which each line begins.
     lines: Vec<usize>,
 }
 
 impl<'t> Places<'t> {
     fn new(file: FileId, text: &'t str) -> Self {
-        let bytes = text.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|(place, byte)| {
-            **byte == b'\n' || **byte == b'\r' && bytes.get(place.saturating_add(1)) != Some(&b'\n')
-        });
-        let lines = [0].into_iter().chain(ends.map(|(place, _)| place.saturating_add(1))).collect();
-        Self { file, text, lines }
+        let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(place, _)| place).collect() };
+        let mut lines = vec![0];
+        let mut chars = text.chars().zip(1usize..).peekable();
+        while let Some((c, next)) = chars.next() {
+            if c == '\n' || c == '\r' && chars.peek().is_none_or(|(after, _)| *after != '\n') {
+                lines.push(next);
+            }
+        }
+        Self { file, text, bytes, lines }
     }
 
     fn at(&self, start: usize, end: usize) -> Span {
@@ -106,10 +111,12 @@ impl<'t> Places<'t> {
     }
 
     fn marker(&self, marker: &Marker) -> usize {
-        let line = self.lines.get(marker.line().saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let rest = self.text.get(line..).unwrap_or_default();
-        let inside = rest.char_indices().nth(marker.col()).map_or(rest.len(), |(place, _)| place);
-        line.saturating_add(inside)
+        let Some(line) = self.lines.get(marker.line().saturating_sub(1)) else { return self.text.len() };
+        let place = line.saturating_add(marker.col());
+        if self.bytes.is_empty() {
+            return place.min(self.text.len());
+        }
+        self.bytes.get(place).copied().unwrap_or(self.text.len())
     }
 
     fn span(&self, start: Marker, end: Marker) -> Span {
