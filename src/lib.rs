@@ -1,7 +1,13 @@
 //! stepgate
 pub mod assurance;
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+pub mod clock;
 pub mod config;
 pub mod policy;
 pub mod reason;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod token;
 pub use reason::Reason;
