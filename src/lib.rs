@@ -5,6 +5,8 @@ pub mod audit;
 #[cfg(feature = "server")]
 pub mod clock;
 pub mod config;
+#[cfg(feature = "server")]
+pub mod live;
 pub mod policy;
 pub mod reason;
 #[cfg(feature = "server")]

@@ -11,5 +11,5 @@ pub mod timestamp;
 pub mod writer;
 
 pub use observer::Observer;
-pub use record::{Line, Outcome};
+pub use record::{FailureLine, Line};
 pub use writer::{Auditor, OpenError};

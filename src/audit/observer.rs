@@ -1,62 +1,54 @@
 //! The recorder of a running gate: the audit line, then the counters, then the log line.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::record::{Line, Outcome};
+use crate::audit::record::{FailureLine, Line};
 use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Recorder};
+use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Recorder, UpstreamFailure};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]
 pub struct Observer {
     audit: Arc<Auditor>,
     metrics: Arc<Metrics>,
-    /// The name of the only upstream, which routes need not name.
-    upstream: Box<str>,
+    /// What may happen thousands of times a second is logged once in a while.
     blocked: Occasionally,
+    refused: Occasionally,
+    unreadable: Occasionally,
 }
 
 impl Observer {
-    /// Records from now on. `upstream` is the one of routes that name none.
+    /// Records from now on.
     #[must_use]
-    pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>, upstream: &str) -> Self {
-        Self { audit, metrics, upstream: upstream.into(), blocked: Occasionally::new(Duration::from_secs(10)) }
+    pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
+        let [blocked, refused, unreadable] = [QUIET; 3].map(Occasionally::new);
+        Self { audit, metrics, blocked, refused, unreadable }
     }
 }
+
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The way in that this is: the reverse proxy.
 const VIA: &str = "proxy";
 
-fn line<'a>(decision: &Decision<'a>, outcome: Outcome<'a>) -> Line<'a> {
-    let Decision { id, trace, method, host, path, route, assurance, status, micros, policy, .. } = *decision;
-    Line {
-        at: clock::now(),
-        id,
-        trace,
-        via: VIA,
-        method,
-        host,
-        path,
-        policy,
-        route,
-        assurance,
-        outcome,
-        status,
-        micros,
-    }
+fn line<'a>(decision: &Decision<'a>) -> Line<'a> {
+    let Decision { id, trace, at, method, host, path, route, assurance, outcome, status, micros, policy, .. } =
+        *decision;
+    Line { at, id, trace, via: VIA, method, host, path, policy, route, assurance, outcome, status, micros }
 }
 
 impl Recorder for Observer {
     fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked> {
-        let Decision { id, route, outcome, policy, micros, .. } = *decision;
-        let outcome = outcome.map_or_else(Outcome::Denied, Outcome::Allowed);
-        let recorded = self.audit.write(&line(decision, outcome));
-        let reason = if recorded.is_ok() { outcome.reason() } else { Some(Reason::Overloaded) };
+        let Decision { id, route, outcome, policy, micros, detail, .. } = *decision;
+        let recorded = self.audit.write(&line(decision));
+        let denied = outcome.err().map(|denial| denial.reason);
+        let reason = if recorded.is_ok() { denied } else { Some(Reason::Overloaded) };
         self.metrics.decided(policy, route, reason, micros);
-        let name = route.map(|route| &*route.name);
+        let route = route.map(|route| &*route.name);
         match (recorded, outcome) {
             (Err(Blocked), _) => {
                 if let Some(more) = self.blocked.due() {
@@ -67,31 +59,27 @@ impl Recorder for Observer {
                     );
                 }
             }
-            (Ok(()), Outcome::Denied(denial)) => {
+            (Ok(()), Err(denial)) => {
                 let issuer = decision.assurance.map(|assurance| assurance.issuer).or(denial.issuer);
                 let issuer = issuer.and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
-                let detail = decision.detail;
-                tracing::info!(reason = denial.reason.code(), route = name, issuer, id, detail, "denied");
+                tracing::info!(reason = denial.reason.code(), route, issuer, id, detail, "denied");
             }
-            (Ok(()), Outcome::Allowed(_) | Outcome::Failed(..)) => tracing::debug!(route = name, id, "allowed"),
+            (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
         }
         recorded
     }
 
-    fn upstream_failed(&self, decision: &Decision<'_>, reason: Reason) {
-        let route = decision.route;
-        let upstream = route.and_then(|route| route.upstream.as_deref()).unwrap_or(&self.upstream);
+    fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
+        let UpstreamFailure { id, route, upstream, reason, status, detail } = *failure;
         self.metrics.upstream_failed(upstream, reason);
-        if let Ok(permit) = decision.outcome {
-            // The decision has been recorded and carried out; a log that is blocked by now can refuse nothing more.
-            if let Err(Blocked) = self.audit.write(&line(decision, Outcome::Failed(permit, reason)))
-                && let Some(more) = self.blocked.due()
-            {
-                tracing::error!(id = decision.id, more, "the audit log is blocked; a failed upstream goes unrecorded");
-            }
+        tracing::warn!(reason = reason.code(), upstream, route, id, detail, "the upstream failed a request");
+        let line = FailureLine { at: clock::now(), id, via: VIA, route, upstream, reason, status };
+        // The request was decided, recorded and carried out; a log that is blocked by now has nothing left to refuse.
+        if let Err(Blocked) = self.audit.write(&line)
+            && let Some(more) = self.blocked.due()
+        {
+            tracing::error!(id, more, "the audit log is blocked; the failure of an upstream goes unrecorded");
         }
-        let (id, detail, name) = (decision.id, decision.detail, route.map(|route| &*route.name));
-        tracing::warn!(reason = reason.code(), upstream, route = name, id, detail, "the upstream failed a request");
     }
 
     fn connection_opened(&self) {
@@ -100,6 +88,20 @@ impl Recorder for Observer {
 
     fn connection_closed(&self) {
         self.metrics.connection_closed();
+    }
+
+    fn connection_refused(&self, peer: IpAddr) {
+        self.metrics.connection_refused();
+        if let Some(more) = self.refused.due() {
+            tracing::warn!(%peer, more, "a connection was turned away: `limits.connections` is reached");
+        }
+    }
+
+    fn request_unreadable(&self, peer: IpAddr, detail: &str) {
+        self.metrics.request_unreadable();
+        if let Some(more) = self.unreadable.due() {
+            tracing::info!(%peer, detail, more, "what came on a connection was no HTTP request");
+        }
     }
 }
 
@@ -113,18 +115,21 @@ mod tests {
     use crate::audit::tests::{some_denial, some_permit, some_policy};
     use crate::config::settings::{Audit, AuditTarget, WhenBlocked};
     use crate::policy::{Denial, Permit, Policy};
+    use crate::token::Timestamp;
 
     fn observer(path: &Path) -> Observer {
         let settings = Audit { to: AuditTarget::File(path.into()), when_blocked: WhenBlocked::Refuse };
         let (audit, metrics) = (Arc::new(Auditor::open(&settings).unwrap()), Arc::new(Metrics::default()));
         metrics.install(&some_policy());
-        Observer::new(audit, metrics, "app")
+        Observer::new(audit, metrics)
     }
 
     fn decision<'a>(policy: &'a Policy, outcome: Result<&'a Permit, &'a Denial>) -> Decision<'a> {
         Decision {
             id: "r-1",
             trace: None,
+            at: Timestamp::from_seconds(1_767_268_800),
+            peer: IpAddr::from([127, 0, 0, 1]),
             method: "GET",
             host: "h",
             path: "/x",
@@ -145,7 +150,9 @@ mod tests {
         let (observer, policy, permit) = (observer(&path), some_policy(), some_permit());
         let allowed = decision(&policy, Ok(&permit));
         observer.decided(&allowed).unwrap();
-        observer.upstream_failed(&Decision { status: Some(504), ..allowed }, Reason::UpstreamTimeout);
+        let reason = Reason::UpstreamTimeout;
+        let failure = UpstreamFailure { id: "r-1", route: "all", upstream: "app", reason, status: 504, detail: "" };
+        observer.upstream_failed(&failure);
         observer.audit.close(Duration::from_secs(5));
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

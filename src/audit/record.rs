@@ -33,71 +33,71 @@ pub struct Line<'a> {
     /// The token that was judged; `None`: there was none that could be believed.
     pub assurance: Option<&'a Assurance>,
     /// What came out.
-    pub outcome: Outcome<'a>,
+    pub outcome: Result<&'a Permit, &'a Denial>,
     /// The status with which the gate itself answered; `None`: the answer is the upstream's.
     pub status: Option<u16>,
     /// How long the decision took, in microseconds.
     pub micros: u64,
 }
 
-/// What came of a request.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome<'a> {
-    /// It was let through.
-    Allowed(&'a Permit),
-    /// It was let through, and then its upstream failed it.
-    Failed(&'a Permit, Reason),
-    /// It was refused.
-    Denied(&'a Denial),
-}
-
-impl Outcome<'_> {
-    /// `allow` or `deny`.
-    #[must_use]
-    pub fn decision(&self) -> &'static str {
-        match self {
-            Self::Allowed(_) | Self::Failed(..) => "allow",
-            Self::Denied(_) => "deny",
-        }
-    }
-
-    /// Why; `None` when all went well.
-    #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::Allowed(_) => None,
-            Self::Failed(_, reason) => Some(*reason),
-            Self::Denied(denial) => Some(denial.reason),
-        }
-    }
-
-    fn levels(&self) -> &[Rung] {
-        match self {
-            Self::Allowed(permit) | Self::Failed(permit, _) => permit.levels(),
-            Self::Denied(denial) => &denial.levels,
-        }
-    }
-}
-
 impl Line<'_> {
+    fn levels(&self) -> &[Rung] {
+        self.outcome.map_or_else(|denial| denial.levels.as_slice(), Permit::levels)
+    }
+
     fn issuer(&self) -> Option<&str> {
-        let of_denial = match &self.outcome {
-            Outcome::Denied(denial) => denial.issuer,
-            Outcome::Allowed(_) | Outcome::Failed(..) => None,
-        };
+        let of_denial = self.outcome.err().and_then(|denial| denial.issuer);
         let id = self.assurance.map(|assurance| assurance.issuer).or(of_denial)?;
         self.policy.issuer(id).map(|issuer| &*issuer.name)
     }
 
     /// The name of the rung that was reached on the main ladder.
     fn level(&self) -> Option<&str> {
-        let rung = self.outcome.levels().iter().find(|rung| rung.ladder() == 0)?;
+        let rung = self.levels().iter().find(|rung| rung.ladder() == 0)?;
         Some(self.policy.ladders().name(*rung))
     }
 }
 
 /// The version of this format.
 const VERSION: u8 = 1;
+const ALLOW: &str = "allow";
+const ENFORCE: &str = "enforce";
+
+/// What is written when an allowed request's upstream failed it: a second, short line with the id of the first.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureLine<'a> {
+    /// When it failed.
+    pub at: Timestamp,
+    /// The request's id.
+    pub id: &'a str,
+    /// Which way in it took.
+    pub via: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// How it failed.
+    pub reason: Reason,
+    /// The status with which the gate answered in its place.
+    pub status: u16,
+}
+
+impl Serialize for FailureLine<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut line = out.serialize_struct("FailureLine", 10)?;
+        line.serialize_field("v", &VERSION)?;
+        line.serialize_field("ts", &Rfc3339(self.at))?;
+        line.serialize_field("id", self.id)?;
+        line.serialize_field("via", self.via)?;
+        line.serialize_field("route", self.route)?;
+        line.serialize_field("mode", ENFORCE)?;
+        line.serialize_field("decision", ALLOW)?;
+        line.serialize_field("reason", self.reason.code())?;
+        line.serialize_field("status", &self.status)?;
+        line.serialize_field("upstream", self.upstream)?;
+        line.end()
+    }
+}
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -112,9 +112,9 @@ impl Serialize for Line<'_> {
         line.serialize_field("host", self.host)?;
         line.serialize_field("path", without_query(self.path))?;
         line.serialize_field("route", &self.route.map(|route| &*route.name))?;
-        line.serialize_field("mode", "enforce")?;
-        line.serialize_field("decision", self.outcome.decision())?;
-        line.serialize_field("reason", &self.outcome.reason().map(Reason::code))?;
+        line.serialize_field("mode", ENFORCE)?;
+        line.serialize_field("decision", if self.outcome.is_ok() { ALLOW } else { "deny" })?;
+        line.serialize_field("reason", &self.outcome.err().map(|denial| denial.reason.code()))?;
         line.serialize_field("status", &self.status)?;
         line.serialize_field("issuer", &self.issuer())?;
         line.serialize_field("kind", &token.map(|token| token.kind.name()))?;

@@ -90,7 +90,7 @@ pub(crate) fn some_line<'a>(
         policy,
         route: policy.routes().first(),
         assurance: token,
-        outcome: Outcome::Denied(denial),
+        outcome: Err(denial),
         status: Some(401),
         micros: 41,
     }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::audit::record::Line;
+use serde::Serialize;
+
 use crate::config::settings::{Audit, AuditTarget, WhenBlocked};
 use crate::telemetry::Blocked;
 use crate::telemetry::lines::{Bounds, Lines, Sink};
@@ -77,11 +78,11 @@ impl Auditor {
         Self { lines, when_blocked, dropped: AtomicU64::new(0) }
     }
 
-    /// Queues a line.
+    /// Queues a line: a [`Line`](crate::audit::Line) or a [`FailureLine`](crate::audit::FailureLine).
     ///
     /// # Errors
     /// [`Blocked`] with `when_blocked: refuse`, when there is no room or the log cannot be written just now.
-    pub fn write(&self, line: &Line<'_>) -> Result<(), Blocked> {
+    pub fn write(&self, line: &impl Serialize) -> Result<(), Blocked> {
         let Some(lines) = &self.lines else { return Ok(()) };
         // A log that fails takes what fits into memory only where losing lines is allowed anyway.
         let refused = self.when_blocked == WhenBlocked::Refuse && lines.is_failing();

@@ -1,5 +1,7 @@
 //! How issuers' keys and the token cache are doing, as `/readyz` and `/metrics` show it.
 
+use std::time::Duration;
+
 use crate::token::Timestamp;
 
 /// Whoever can tell. Asked at each scrape, never by a request; must not wait.
@@ -24,6 +26,8 @@ pub struct IssuerHealth {
     pub fetched_at: Option<Timestamp>,
     /// What the last fetch failed for; `None`: it did not.
     pub error: Option<String>,
+    /// How long until the next fetch.
+    pub next_fetch_in: Duration,
     /// Fetches that succeeded since the start.
     pub fetched: u64,
     /// Fetches that failed since the start.
@@ -35,10 +39,10 @@ pub struct IssuerHealth {
 pub enum KeyState {
     /// The keys are fresh.
     Ready,
-    /// The last fetch failed; the last good set is still honoured.
+    /// The keys are past their lifetime and no newer ones can be had; they are still honoured.
     Stale,
     /// No key is held: requests with this issuer's tokens are refused with 503.
-    Unavailable,
+    Waiting,
 }
 
 impl KeyState {
@@ -48,7 +52,7 @@ impl KeyState {
         match self {
             Self::Ready => "ready",
             Self::Stale => "stale",
-            Self::Unavailable => "unavailable",
+            Self::Waiting => "waiting",
         }
     }
 
@@ -57,7 +61,7 @@ impl KeyState {
     pub const fn is_usable(self) -> bool {
         match self {
             Self::Ready | Self::Stale => true,
-            Self::Unavailable => false,
+            Self::Waiting => false,
         }
     }
 }

@@ -15,11 +15,13 @@ use crate::telemetry::health::Health;
 use crate::telemetry::scrape;
 
 /// All metrics of the process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Metrics {
     table: ArcSwap<Table>,
     pub(super) decisions: Histogram,
     pub(super) connections: AtomicI64,
+    pub(super) refused: AtomicU64,
+    pub(super) unreadable: AtomicU64,
     upstreams: Mutex<BTreeMap<Box<str>, Arc<UpstreamCounters>>>,
     sources: ArcSwap<Sources>,
 }
@@ -80,18 +82,6 @@ impl Default for RouteCounters {
 /// The label of requests without a route; no route can have this name.
 const NO_ROUTE: &str = "-";
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            table: ArcSwap::default(),
-            decisions: Histogram::default(),
-            connections: AtomicI64::new(0),
-            upstreams: Mutex::default(),
-            sources: ArcSwap::default(),
-        }
-    }
-}
-
 impl Metrics {
     /// Takes up a policy: routes that go on under their names keep their counts.
     pub fn install(&self, policy: &Policy) {
@@ -135,6 +125,16 @@ impl Metrics {
         };
         let counter = if reason == Reason::UpstreamTimeout { &counters.timeout } else { &counters.unreachable };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was turned away at the limit.
+    pub fn connection_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what came on a connection and was no request.
+    pub fn request_unreadable(&self) {
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a client's connection.
@@ -226,6 +226,8 @@ impl Histogram {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::audit::tests::some_policy;
     use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
@@ -240,6 +242,7 @@ pub(crate) mod tests {
                 keys: 2,
                 fetched_at: None,
                 error: (self.0 != KeyState::Ready).then(|| "timed out".into()),
+                next_fetch_in: Duration::from_secs(60),
                 fetched: 3,
                 failed: 1,
             }]
@@ -266,6 +269,7 @@ pub(crate) mod tests {
         metrics.decided(&policy, None, Some(Reason::RouteNone), 9_000_000);
         metrics.upstream_failed("app", Reason::UpstreamTimeout);
         metrics.connection_opened();
+        metrics.connection_refused();
         metrics
     }
 
@@ -280,6 +284,7 @@ pub(crate) mod tests {
             r#"stepgate_decision_seconds_bucket{le="+Inf"} 3"#,
             r"stepgate_decision_seconds_count 3",
             r"stepgate_connections_open 1",
+            r"stepgate_connections_refused_total 1",
             r#"stepgate_upstream_failures_total{upstream="app",reason="upstream_timeout"} 1"#,
             r"stepgate_audit_lines_total 5",
             r"stepgate_audit_dropped_total 1",
@@ -301,7 +306,7 @@ pub(crate) mod tests {
     fn counts_go_on_over_a_reload_and_from_an_older_policy() {
         let (metrics, policy) = (busy(), some_policy());
         metrics.install(&policy);
-        let other = policy.clone();
+        let other = some_policy();
         metrics.decided(&other, other.routes().first(), None, 1);
         let stray = other.routes().first().cloned();
         metrics.decided(&other, stray.as_ref(), None, 1);

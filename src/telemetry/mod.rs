@@ -13,4 +13,4 @@ mod scrape;
 pub use health::{CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::Metrics;
 pub use occasionally::Occasionally;
-pub use record::{Blocked, Decision, Recorder};
+pub use record::{Blocked, Decision, Recorder, UpstreamFailure};

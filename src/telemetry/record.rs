@@ -1,60 +1,87 @@
-//! One decision, as those who record it need to see it.
+//! One decision as it is told to audit log, metrics and log; and who takes it.
+
+use std::net::IpAddr;
 
 use crate::assurance::Assurance;
 use crate::policy::{Denial, Permit, Policy, Route};
 use crate::reason::Reason;
+use crate::token::Timestamp;
 
-/// One decision, made and not yet carried out. Holds no token and no header value besides the request's id.
+/// One decision. Borrowed from the request: a recorder copies what it keeps. Holds no token.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
-    /// The request's `X-Request-Id`, kept or made.
+    /// The request's id, as `X-Request-Id` tells it.
     pub id: &'a str,
-    /// The trace that the request belongs to.
+    /// The trace id of a W3C `traceparent`, where the request has a well-formed one.
     pub trace: Option<&'a str>,
-    /// The method, as sent.
+    /// When the decision was made.
+    pub at: Timestamp,
+    /// Who is connected to us.
+    pub peer: IpAddr,
+    /// The method, as sent. Empty when the head could not be read.
     pub method: &'a str,
-    /// The host, in canonical form where it has one.
+    /// The canonical host. Empty when there is none.
     pub host: &'a str,
-    /// The path without its query, in canonical form where it has one.
+    /// The canonical path, never the query. Empty when there is none.
     pub path: &'a str,
-    /// The route; `None`: no route was found, or none was looked for.
+    /// The policy by which it was judged.
+    pub policy: &'a Policy,
+    /// The route, once one was found.
     pub route: Option<&'a Route>,
-    /// The token that was judged; `None`: none could be believed.
+    /// The token that spoke: of two, the one whose evidence was enough, or else the access token.
     pub assurance: Option<&'a Assurance>,
-    /// What was decided.
+    /// Allowed or refused.
     pub outcome: Result<&'a Permit, &'a Denial>,
-    /// The status with which the gate itself answers; `None`: the upstream answers.
+    /// The status that we answered with; `None` when the request is forwarded.
     pub status: Option<u16>,
-    /// What the operator should know beyond the reason. Empty where there is nothing.
+    /// The cause, for the operator alone. Empty when the reason says all.
     pub detail: &'a str,
     /// How long the decision took, in microseconds.
     pub micros: u64,
-    /// The policy that decided.
-    pub policy: &'a Policy,
 }
 
-/// The record cannot be kept, and the settings say that nothing goes on without one.
-///
-/// The request must be answered as [`Reason::Overloaded`], whatever was decided; it has been counted and logged as that.
+/// A request that was allowed and that the upstream did not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamFailure<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// [`Reason::UpstreamUnreachable`] or [`Reason::UpstreamTimeout`].
+    pub reason: Reason,
+    /// The status that we answered with.
+    pub status: u16,
+    /// The cause, for the operator alone.
+    pub detail: &'a str,
+}
+
+/// The record of a decision could not be taken, and the settings say that nothing goes on without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the audit log is blocked")]
+#[error("the audit log takes no more lines for now")]
 pub struct Blocked;
 
-/// Whoever records what the data path does. Never waits for a disk, a pipe or a socket.
+/// Takes what happened. Called from the data path: must neither wait nor block.
 pub trait Recorder: Send + Sync {
-    /// Records a decision, before it is carried out.
+    /// A request was decided. Called once for each request, before it is forwarded or answered.
     ///
     /// # Errors
-    /// [`Blocked`] when the request must not go on.
+    /// [`Blocked`]: the request is refused as `overloaded`.
     fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked>;
 
-    /// Records that the upstream failed a request that was let through. `decision` is the one recorded before, its status
-    /// now that of the gate's answer; `reason` is [`Reason::UpstreamUnreachable`] or [`Reason::UpstreamTimeout`].
-    fn upstream_failed(&self, decision: &Decision<'_>, reason: Reason);
+    /// An allowed request was not answered by its upstream.
+    fn upstream_failed(&self, failure: &UpstreamFailure<'_>);
 
-    /// Counts a connection of a client.
-    fn connection_opened(&self);
+    /// A client connected and was let in.
+    fn connection_opened(&self) {}
 
-    /// Counts its end.
-    fn connection_closed(&self);
+    /// A client's connection ended.
+    fn connection_closed(&self) {}
+
+    /// A client connected while the limit on connections was reached, and was turned away.
+    fn connection_refused(&self, _peer: IpAddr) {}
+
+    /// What came on a connection was no HTTP request that could be answered by the policy.
+    fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}
 }

@@ -60,7 +60,11 @@ impl Families {
             .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         let open = self.0.connections.load(Ordering::Relaxed);
         let help = "Connections of clients that are open";
-        out.encode_descriptor("stepgate_connections_open", help, None, MetricType::Gauge)?.encode_gauge(&open)
+        out.encode_descriptor("stepgate_connections_open", help, None, MetricType::Gauge)?.encode_gauge(&open)?;
+        let refused = self.0.refused.load(Ordering::Relaxed);
+        counter(out, "stepgate_connections_refused", "Connections turned away at the limit", refused)?;
+        let unreadable = self.0.unreadable.load(Ordering::Relaxed);
+        counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)
     }
 
     fn upstreams(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
