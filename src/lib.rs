@@ -1,4 +1,6 @@
 //! stepgate
+#[cfg(feature = "server")]
+pub mod admin;
 pub mod assurance;
 #[cfg(feature = "server")]
 pub mod audit;
