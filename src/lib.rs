@@ -8,6 +8,8 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "server")]
+pub mod demo;
+#[cfg(feature = "server")]
 pub mod live;
 pub mod policy;
 pub mod reason;
