@@ -5,6 +5,8 @@ pub mod assurance;
 #[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
 pub mod clock;
 pub mod config;
 #[cfg(feature = "server")]

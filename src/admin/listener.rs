@@ -48,9 +48,12 @@ impl AdminListener {
             socket.set_nonblocking(true)?;
             Ok(Self { address: socket.local_addr()?, socket })
         };
-        bind().map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => AdminError::InUse(address),
-            _ => AdminError::Bind { address, error },
+        bind().map_err(|error| {
+            if error.kind() == io::ErrorKind::AddrInUse {
+                AdminError::InUse(address)
+            } else {
+                AdminError::Bind { address, error }
+            }
         })
     }
 

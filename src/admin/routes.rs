@@ -14,7 +14,6 @@ use crate::admin::readiness::Readiness;
 use crate::telemetry::Metrics;
 
 /// The routes.
-#[must_use]
 pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))

@@ -24,6 +24,10 @@ fn matching(path: &str) -> Match {
 
 /// One route over everything, a floor under `/admin`, and two claims that are read.
 pub(crate) fn some_policy() -> Policy {
+    policy_with_upstream(None)
+}
+
+pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
     let ladders = Ladders::default();
     let mut claims = ClaimTable::default();
     for name in ["tenant", "/ext/assertion"] {
@@ -35,7 +39,7 @@ pub(crate) fn some_policy() -> Policy {
         matches: matching("/**"),
         take: Box::default(),
         require: Requirement::Demands(demand(vec![level("single-factor")])),
-        upstream: None,
+        upstream: upstream.map(Box::from),
         floors: Box::default(),
     };
     let floors = vec![Floor {

@@ -8,7 +8,6 @@ use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 /// The routes: one answer for everything.
-#[must_use]
 pub fn router() -> Router {
     Router::new().fallback(echo)
 }

@@ -16,7 +16,6 @@ use crate::demo::mint::{Mint, Wish};
 use crate::token::TokenKind;
 
 /// The routes.
-#[must_use]
 pub fn router(mint: Arc<Mint>) -> Router {
     Router::new()
         .route("/", get(async || HELP))

@@ -101,9 +101,12 @@ fn bind(port: u16, what: &'static str, flag: &'static str) -> Result<(TcpListene
         let address = socket.local_addr()?;
         Ok((socket, address))
     };
-    bind().map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => DemoError::Busy { port, what, flag },
-        _ => DemoError::Bind { port, what, flag, error },
+    bind().map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            DemoError::Busy { port, what, flag }
+        } else {
+            DemoError::Bind { port, what, flag, error }
+        }
     })
 }
 
