@@ -1,6 +1,5 @@
 //! What the data path asks of whoever verifies tokens.
 
-use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,31 +8,7 @@ use std::time::Duration;
 use crate::assurance::{Assurance, Issuer, IssuerId};
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::token::Timestamp;
-
-/// An unverified token. Cheap to clone; never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential(Arc<str>);
-
-impl Credential {
-    /// Takes a token of at most `limit` bytes; `None` if it is longer.
-    #[must_use]
-    pub fn new(text: &str, limit: usize) -> Option<Self> {
-        (text.len() <= limit).then(|| Self(text.into()))
-    }
-
-    /// The token itself. Whoever asks must not print, log or store it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
+use crate::token::{Credential, Timestamp};
 
 /// Why a token is not believed, or cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
