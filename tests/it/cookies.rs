@@ -1,6 +1,6 @@
 //! Tokens in cookies, which browsers send by themselves: another site must not act for the user.
 
-use crate::support::{Request, Token, World};
+use crate::support::{Request, Token, Upstream, World};
 
 const ROUTES: &str = r#"
   - name: portal
@@ -79,8 +79,23 @@ fn where_there_is_no_origin_the_browsers_own_word_counts() {
     for site in ["cross-site", "same-site", "odd", ""] {
         asks.refuses("POST", "/portal/1", &[("Sec-Fetch-Site", site)]);
     }
-    // The two must not disagree to the attacker's gain.
-    asks.refuses("POST", "/portal/1", &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "same-origin")]);
+    // What cannot be read is no word.
+    world.refuses(
+        &asks.request("POST", "/portal/1", &[("Sec-Fetch-Site", "same-origin")]).raw_header("Origin", b"\xff"),
+        403,
+        "origin_refused",
+    );
+}
+
+#[test]
+fn the_public_url_says_what_our_own_origin_is() {
+    let world = World::before(Upstream::start(), |setup| {
+        setup.policy(&World::issuers_and(ROUTES)).settings("public_url: https://app.example")
+    });
+    let asks = Asks { world: &world, cookie: format!("portal_id={}", Token::id().sign(&world.bank)) };
+    asks.passes("POST", "/portal/1", &[("Origin", "https://app.example")]);
+    asks.refuses("POST", "/portal/1", &[("Origin", "http://app.example")]);
+    asks.refuses("POST", "/portal/1", &[("Origin", "https://app.example.evil.example")]);
 }
 
 #[test]

@@ -85,6 +85,29 @@ fn assert_failed(gate: &Gate, reason: &str, status: u16) {
 }
 
 #[test]
+fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+    let world = World::before(Upstream::start(), |setup| setup.policy(POLICY).settings("limits: { body: 1KiB }"));
+    let post = |size: usize| Request::post("/public/x", &"x".repeat(size));
+    world.passes(&post(1024));
+    let refused = world.refuses(&post(1025), 413, "body_too_large");
+    assert_eq!(refused.header("www-authenticate"), None);
+    assert_counted(&world.gate, "body_too_large");
+
+    // Of chunks it is known only on the way, and the upstream never sees a whole request.
+    let before = world.upstream.count();
+    let mut wire = Wire::open(world.gate.port);
+    wire.send(b"POST /public/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for _ in 0..3 {
+        wire.send(b"200\r\n");
+        wire.send(&[b'x'; 0x200]);
+        wire.send(b"\r\n");
+    }
+    wire.send(b"0\r\n\r\n");
+    assert_eq!(wire.response_to("POST").status, 413);
+    assert_eq!(world.upstream.count(), before);
+}
+
+#[test]
 fn a_head_that_is_too_long_or_too_slow_is_refused_and_the_gate_goes_on() {
     let world = World::before(Upstream::start(), |setup| {
         setup.policy(POLICY).settings("limits: { head: 4KiB, head_read: 1s }")

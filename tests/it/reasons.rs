@@ -133,12 +133,16 @@ const CASES: &[Case] = &[
 ];
 
 /// Reasons that need a set-up of their own: the tests in `limits` and `issuers_keys`.
-const ELSEWHERE: &[Reason] =
-    &[Reason::Overloaded, Reason::KeysUnavailable, Reason::UpstreamUnreachable, Reason::UpstreamTimeout];
+const ELSEWHERE: &[Reason] = &[
+    Reason::Overloaded,
+    Reason::BodyTooLarge,
+    Reason::KeysUnavailable,
+    Reason::UpstreamUnreachable,
+    Reason::UpstreamTimeout,
+];
 
 /// Reasons of what does not work yet: form sources, introspection, revocation, proofs of possession.
 const LATER: &[Reason] = &[
-    Reason::BodyTooLarge,
     Reason::BodyUnsupported,
     Reason::IntrospectionUnavailable,
     Reason::IntrospectionInactive,

@@ -36,6 +36,8 @@ fn t17_a_body_has_one_length() {
         "Transfer-Encoding: identity".to_owned(),
         "Transfer-Encoding: chunked, identity".to_owned(),
         "Transfer-Encoding: gzip".to_owned(),
+        "Transfer-Encoding: gzip, chunked".to_owned(),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked".to_owned(),
         "Transfer-Encoding : chunked".to_owned(),
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity".to_owned(),
         "Transfer-Encoding:\r\n chunked".to_owned(),

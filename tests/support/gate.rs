@@ -52,7 +52,6 @@ impl Setup {
         let Self { port, admin, folder, upstreams, settings } = self;
         let config = format!(
             "version: 1\n\
-             public_url: http://127.0.0.1:{port}\n\
              {}\
              upstreams: {upstreams}\n\
              policies: policies/\n\
