@@ -1,5 +1,7 @@
 //! stepgate
 pub mod assurance;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod config;
 pub mod policy;
 pub mod reason;

@@ -155,7 +155,8 @@ impl Workshop<'_> {
         };
         let (access, id) = (rule("access", TokenKind::Access), rule("id", TokenKind::Id));
         if !fields.has("access") && !fields.has("id") {
-            let message = format!("the issuer `{name}` has neither `access` nor `id`, so none of its tokens would be taken");
+            let message =
+                format!("the issuer `{name}` has neither `access` nor `id`, so none of its tokens would be taken");
             let help = "write `access: { audiences: [..] }`, `id: { audiences: [..] }` or both";
             self.out.add(Problem::error("no_kind", span, message).help(help));
         }

@@ -14,8 +14,7 @@ const AT_JWT: &str = "at+jwt";
 /// Reads the rule for one kind.
 pub fn read(node: &Node, kind: TokenKind, out: &mut Report) -> Option<KindRule> {
     let fields = Fields::of(node, KIND, out)?;
-    let audiences =
-        fields.required("audiences", out).and_then(|node| reader::texts(node, "a list of audiences", out));
+    let audiences = fields.required("audiences", out).and_then(|node| reader::texts(node, "a list of audiences", out));
     let types = match fields.get("typ", out) {
         Some(node) => types(node, kind, out),
         None => Some(default_types(kind)),
@@ -73,7 +72,8 @@ pub fn check_apart(access: (&Node, &KindRule), id: (&Node, &KindRule), out: &mut
     if typed_apart || needs_other(access, id) && needs_other(id, access) {
         return;
     }
-    let message = format!("`{shared}` is an audience of access tokens and of id_tokens, so the kinds can't be told apart");
+    let message =
+        format!("`{shared}` is an audience of access tokens and of id_tokens, so the kinds can't be told apart");
     let help = "give each kind its own audiences, `typ` values that don't meet, or in `has` a claim that only it has";
     let problem = Problem::error("audiences_overlap", id_node.span, message).label("the id_tokens");
     out.add(problem.related(access_node.span, "the access tokens").help(help));

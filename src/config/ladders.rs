@@ -70,9 +70,14 @@ impl Scale {
                 let rung = Ladders::DEFAULT.get(place).copied().unwrap_or_default();
                 if let Some((_, first)) = alike.iter().find(|(known, _)| *known == place) {
                     let message = format!("two levels are like `{rung}`");
-                    out.add(Problem::error("duplicate_like", span, message).label("again here").related(*first, "first here"));
+                    out.add(
+                        Problem::error("duplicate_like", span, message)
+                            .label("again here")
+                            .related(*first, "first here"),
+                    );
                 } else if let Some((_, above)) = alike.iter().find(|(known, _)| *known > place) {
-                    let message = format!("the order is turned round: a level like `{rung}` stands above a stronger one");
+                    let message =
+                        format!("the order is turned round: a level like `{rung}` stands above a stronger one");
                     let help = "levels are written weakest first";
                     out.add(Problem::error("like_order", span, message).help(help).related(*above, "the stronger one"));
                 }

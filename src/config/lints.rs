@@ -29,7 +29,11 @@ fn weaker_methods(policy: &Policy, spans: &[Spans], out: &mut Report) {
                     other.name
                 );
                 let help = "leave `methods` out, or add a route for the others";
-                out.add(Problem::lint("weaker_method", at.name, message).help(help).related(other_at.name, "the weaker route"));
+                out.add(
+                    Problem::lint("weaker_method", at.name, message)
+                        .help(help)
+                        .related(other_at.name, "the weaker route"),
+                );
             }
         }
     }
@@ -46,8 +50,10 @@ fn strength(route: &Route) -> u8 {
 /// A rung of the operator's own that no issuer can prove and no route asks for is there for nothing.
 fn idle_rungs(policy: &Policy, scale: &[(Box<str>, Span)], out: &mut Report) {
     let routes = policy.routes().iter().filter_map(|route| route.require.demand());
-    let asked: Vec<Rung> =
-        routes.chain(policy.floors().iter().filter_map(|floor| floor.demand.as_ref())).flat_map(Demand::rungs).collect();
+    let asked: Vec<Rung> = routes
+        .chain(policy.floors().iter().filter_map(|floor| floor.demand.as_ref()))
+        .flat_map(Demand::rungs)
+        .collect();
     for rung in policy.ladders().rungs() {
         let name = policy.ladders().name(rung);
         let Some((_, span)) = scale.iter().find(|(known, _)| **known == *name) else { continue };

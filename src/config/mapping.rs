@@ -14,7 +14,8 @@ const MAPPING: Keys = Keys {
     known: &["acr", "amr", "auth_time", "subject", "client", "scopes"],
     later: &["introspection", "userinfo"],
 };
-const VALUES: Keys = Keys { what: "the mapping of a claim", known: &["from", "rename", "accept", "absent"], later: &[] };
+const VALUES: Keys =
+    Keys { what: "the mapping of a claim", known: &["from", "rename", "accept", "absent"], later: &[] };
 const PLACE: Keys = Keys { what: "the mapping of a claim", known: &["from"], later: &[] };
 const SOURCE: Keys = Keys { what: "a source", known: &[], later: &["introspection", "userinfo"] };
 
@@ -82,7 +83,13 @@ fn values(
     out: &mut Report,
 ) -> Option<ValueMapping> {
     let Some(node) = node else {
-        return Some(ValueMapping { trusted, from: default_from(default), accept, absent: None, rename: BTreeMap::new() });
+        return Some(ValueMapping {
+            trusted,
+            from: default_from(default),
+            accept,
+            absent: None,
+            rename: BTreeMap::new(),
+        });
     };
     let fields = Fields::of(node, VALUES, out)?;
     let absent = match fields.get("absent", out) {
@@ -94,7 +101,10 @@ fn values(
         Some(Node { span, kind: Kind::List(items) }) if items.is_empty() => {
             if matches!(&absent, Some(None)) {
                 let message = "no source and no `absent`: nothing would ever be known";
-                out.add(Problem::error("empty_list", *span, message).help("name a claim, or say in `absent` what is always true"));
+                out.add(
+                    Problem::error("empty_list", *span, message)
+                        .help("name a claim, or say in `absent` what is always true"),
+                );
             }
             Some(Box::default())
         }

@@ -28,7 +28,8 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Match> {
     }
     let path = fields.get("path", out).and_then(|node| {
         let written = reader::text(node, "a path", out)?;
-        let bad = |mistake| Problem::error("bad_pattern", node.span, format!("`{written}` is no path pattern: {mistake}"));
+        let bad =
+            |mistake| Problem::error("bad_pattern", node.span, format!("`{written}` is no path pattern: {mistake}"));
         PathPattern::parse(written).map_err(|mistake| out.add(bad(mistake))).ok().map(|path| (path, written))
     });
     let (path, written) = path?;
@@ -72,9 +73,9 @@ fn methods(node: &Node, out: &mut Report) -> Option<Methods> {
     for item in reader::list(node, "a list of methods", out)? {
         let name = reader::text(item, "a method", out)?;
         let problem = match name {
-            "CONNECT" | "TRACE" => {
-                Some(Problem::error("bad_method", item.span, format!("`{name}` is never forwarded")).help("take it out"))
-            }
+            "CONNECT" | "TRACE" => Some(
+                Problem::error("bad_method", item.span, format!("`{name}` is never forwarded")).help("take it out"),
+            ),
             _ if !is_token(name) => Some(Problem::error("bad_method", item.span, format!("`{name}` is no method"))),
             _ if name.bytes().any(|byte| byte.is_ascii_lowercase()) => {
                 let help = format!("methods are case-sensitive: did you mean `{}`?", name.to_ascii_uppercase());

@@ -15,9 +15,9 @@ use crate::config::requirement::Requirements;
 use crate::config::routes::{self, Spans};
 use crate::config::settings::Settings;
 use crate::config::source::{FileId, SourceFile, Sources, Span};
+use crate::config::take;
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::config::take;
 use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route, TokenSource};
 use crate::token::KeySource;
 
@@ -156,7 +156,11 @@ fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>
         Some(first) => {
             let message = format!("`{name}` stands in two files; it holds for the whole folder, so one file has it");
             let span = fields.key_span(name).unwrap_or(node.span);
-            out.add(Problem::error("duplicate_section", span, message).label("again here").related(first.span, "first here"));
+            out.add(
+                Problem::error("duplicate_section", span, message)
+                    .label("again here")
+                    .related(first.span, "first here"),
+            );
         }
     }
 }
@@ -167,14 +171,8 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
     let (mut claims, mut profiles, mut plain) = (ClaimTable::default(), Profiles::default(), Vec::new());
 
     let names = issuer_names(&parts.issuers, out);
-    let mut workshop = Workshop {
-        scale: &scale,
-        profiles: &mut profiles,
-        sources,
-        claims: &mut claims,
-        plain: &mut plain,
-        out,
-    };
+    let mut workshop =
+        Workshop { scale: &scale, profiles: &mut profiles, sources, claims: &mut claims, plain: &mut plain, out };
     let ids = names.iter().zip(&parts.issuers);
     let compiled: Vec<Option<Compiled>> =
         ids.map(|((name, id), (key, node))| workshop.issuer(*id, name, key.span, node)).collect();
@@ -211,8 +209,10 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
             for tie in ties {
                 let place = |number: usize| names.get(number).zip(spans.get(number));
                 if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
-                    let message = format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
-                    let help = "narrow one of them by host, path or method so that all it matches the other matches too";
+                    let message =
+                        format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
+                    let help =
+                        "narrow one of them by host, path or method so that all it matches the other matches too";
                     let problem = Problem::error("route_tie", second.name, message).help(help);
                     out.add(problem.related(first.name, "the other route"));
                 }
@@ -263,7 +263,10 @@ fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
 fn public_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
     for (route, spans) in routes.iter().filter(|(route, _)| route.require == Requirement::Public) {
         for (floor, floor_spans) in floors.iter().filter(|(floor, _)| floor.matches.overlaps(&route.matches)) {
-            let message = format!("the public route `{}` stands on the floor `{}`, which asks for a token", route.name, floor.name);
+            let message = format!(
+                "the public route `{}` stands on the floor `{}`, which asks for a token",
+                route.name, floor.name
+            );
             let help = "narrow one of them, or let the route ask for what the floor asks";
             let problem = Problem::error("public_under_floor", spans.require, message).help(help);
             out.add(problem.related(floor_spans.name, "the floor"));
@@ -285,7 +288,8 @@ fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>,
 /// A hash of all by which an issuer's tokens are verified and mapped. Proofs are left out: levels are reckoned anew for
 /// every request. None of this holds JSON, whose debug form would hide its values.
 fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
-    let Issuer { id, name, expectation, mapping, methods, ignore_amr, reading, proofs: _, pair, fingerprint: _ } = issuer;
+    let Issuer { id, name, expectation, mapping, methods, ignore_amr, reading, proofs: _, pair, fingerprint: _ } =
+        issuer;
     let read = (id, name, expectation, mapping, methods, ignore_amr, reading, pair);
     let text = format!("{read:?} {keys:?} {claims:?}");
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
@@ -326,7 +330,11 @@ impl Loaded {
                     out.add(Problem::error("unknown_upstream", span, format!("unknown upstream `{name}`")).help(help));
                 }
                 None if names.len() > 1 => {
-                    let message = format!("the route `{}` does not say where it leads, and there are {} upstreams", route.name, names.len());
+                    let message = format!(
+                        "the route `{}` does not say where it leads, and there are {} upstreams",
+                        route.name,
+                        names.len()
+                    );
                     let help = format!("name one: `upstream: {}`", names.first().unwrap_or(&""));
                     out.add(Problem::error("no_upstream", spans.name, message).help(help));
                 }
@@ -334,7 +342,8 @@ impl Loaded {
             }
         }
         for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
-            let message = format!("`{}` is not `https`, so whoever sits between could send keys of their own", plain.url);
+            let message =
+                format!("`{}` is not `https`, so whoever sits between could send keys of their own", plain.url);
             let help = "use `https`; plain `http` is taken for loopback addresses, and elsewhere only with `keys: { allow_http: true }` in stepgate.yaml";
             out.add(Problem::error("plain_http", plain.span, message).help(help));
         }
@@ -345,7 +354,10 @@ impl Loaded {
     #[must_use]
     pub fn plain_http_lints(&self) -> Vec<Problem> {
         let lint = |plain: &PlainHttp| {
-            let message = format!("`{}` is not `https`: taken only with `keys: {{ allow_http: true }}` in stepgate.yaml", plain.url);
+            let message = format!(
+                "`{}` is not `https`: taken only with `keys: {{ allow_http: true }}` in stepgate.yaml",
+                plain.url
+            );
             Problem::lint("plain_http", plain.span, message)
         };
         self.plain.iter().map(lint).collect()

@@ -37,7 +37,13 @@ pub struct Proofs {
 }
 
 /// Compiles the proofs of one issuer, weakest first.
-pub fn read(own: Written<'_>, profile: Written<'_>, scale: &Scale, claims: &mut ClaimTable, out: &mut Report) -> Proofs {
+pub fn read(
+    own: Written<'_>,
+    profile: Written<'_>,
+    scale: &Scale,
+    claims: &mut ClaimTable,
+    out: &mut Report,
+) -> Proofs {
     let mut dropped = Vec::new();
     let mut placed = place_all(own, profile, scale, &mut dropped, out);
     placed.sort_by_key(|proof| (proof.rung.ladder(), proof.rung.rank(), proof.strength));
@@ -114,7 +120,9 @@ fn profile_caps(node: &Node, scale: &Scale, out: &mut Report) -> Vec<Rung> {
     let cap = scale.at_most_like(name);
     if cap.is_none() {
         let message = format!("the profile vouches for nothing above `{name}`, and no level of this policy is like it");
-        out.add(Problem::error("profile_cap", node.span, message).help("give a level `like`, or set `trust.max_level`"));
+        out.add(
+            Problem::error("profile_cap", node.span, message).help("give a level `like`, or set `trust.max_level`"),
+        );
     }
     cap.into_iter().collect()
 }
@@ -123,7 +131,10 @@ fn default_rung(name: &str, span: Span, out: &mut Report) -> Option<usize> {
     let place = ladders::place(name);
     if place.is_none() {
         let help = reader::suggest(name, Ladders::DEFAULT.into_iter());
-        out.add(Problem::error("unknown_level", span, format!("a profile speaks of default levels, and `{name}` is none")).help(help));
+        out.add(
+            Problem::error("unknown_level", span, format!("a profile speaks of default levels, and `{name}` is none"))
+                .help(help),
+        );
     }
     place
 }

@@ -51,7 +51,10 @@ impl<'n> Fields<'n> {
     pub fn get(&self, name: &'static str, out: &mut Report) -> Option<&'n Node> {
         let (key, node) = self.pair(name)?;
         if node.kind == Kind::Null {
-            out.add(Problem::error("no_value", key.span, format!("`{name}` has no value")).help("give it one or leave the key out"));
+            out.add(
+                Problem::error("no_value", key.span, format!("`{name}` has no value"))
+                    .help("give it one or leave the key out"),
+            );
             return None;
         }
         Some(node)

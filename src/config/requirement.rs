@@ -82,7 +82,8 @@ impl Requirements<'_> {
         let fields = Fields::of(node, REQUIREMENT, self.out)?;
         if fields.is_empty() {
             let help = "write `public` if no token is needed, `authenticated` if any valid one is enough";
-            self.out.add(Problem::error("empty_requirement", node.span, "a requirement that asks for nothing").help(help));
+            self.out
+                .add(Problem::error("empty_requirement", node.span, "a requirement that asks for nothing").help(help));
             return None;
         }
         let errors = self.out.errors();
@@ -136,7 +137,9 @@ impl Requirements<'_> {
         }
         if conditions.is_empty() {
             let message = "`ignore_amr` alone asks for nothing";
-            self.out.add(Problem::error("empty_requirement", node.span, message).help("say what is asked, such as `level`"));
+            self.out.add(
+                Problem::error("empty_requirement", node.span, message).help("say what is asked, such as `level`"),
+            );
             return None;
         }
         Some(Demand { conditions: conditions.into(), ignore_amr })
@@ -203,7 +206,10 @@ impl Requirements<'_> {
         let name = self.scale.ladders.name(rung);
         let rungs: Vec<Rung> = self.scale.ladders.rungs().filter(|other| other.ladder() == rung.ladder()).collect();
         let best = rungs.iter().rev().find_map(|rung| {
-            admitted.iter().find(|issuer| can_prove(issuer, *rung)).map(|issuer| (self.scale.ladders.name(*rung), issuer))
+            admitted
+                .iter()
+                .find(|issuer| can_prove(issuer, *rung))
+                .map(|issuer| (self.scale.ladders.name(*rung), issuer))
         });
         let message = match scope.issuers {
             Some(_) => format!("no issuer that is admitted here can prove `{name}`"),
@@ -211,7 +217,10 @@ impl Requirements<'_> {
         };
         let help = match best {
             Some((best, issuer)) => {
-                format!("the strongest is `{best}`, by `{}`; give an issuer a proof of `{name}` under `proves`", issuer.name)
+                format!(
+                    "the strongest is `{best}`, by `{}`; give an issuer a proof of `{name}` under `proves`",
+                    issuer.name
+                )
             }
             None => format!("give an issuer a proof of `{name}` under `proves`, or a `profile`"),
         };

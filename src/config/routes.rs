@@ -62,7 +62,11 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
         (Some(own), Requirement::Authenticated | Requirement::Demands(_)) => own?,
         (None, Requirement::Authenticated | Requirement::Demands(_)) => taken.into(),
     };
-    let spans = Spans { name: name_span, require: require_node?.span, upstream: fields.get("upstream", needs.out).map(|node| node.span) };
+    let spans = Spans {
+        name: name_span,
+        require: require_node?.span,
+        upstream: fields.get("upstream", needs.out).map(|node| node.span),
+    };
     Some((Route { name, matches: matches?, take, require, upstream, floors: Box::default() }, spans))
 }
 
@@ -95,7 +99,10 @@ fn name(fields: &Fields<'_>, what: &str, out: &mut Report) -> Option<(Box<str>, 
 fn require_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
     if !fields.has("require") {
         let help = "write `require: public` if no token is needed, `require: authenticated` if any valid one is enough";
-        out.add(Problem::error("missing_key", fields.span, "it does not say what it asks for: `require` is missing").help(help));
+        out.add(
+            Problem::error("missing_key", fields.span, "it does not say what it asks for: `require` is missing")
+                .help(help),
+        );
         return None;
     }
     fields.get("require", out)

@@ -7,8 +7,11 @@ use crate::config::url::Url;
 use crate::config::yaml::Node;
 use crate::policy::{Kinds, Origins, Place, TokenSource};
 
-const SOURCE: Keys =
-    Keys { what: "a source of tokens", known: &["header", "cookie", "kind", "origins"], later: &["form", "kept", "on_error"] };
+const SOURCE: Keys = Keys {
+    what: "a source of tokens",
+    known: &["header", "cookie", "kind", "origins"],
+    later: &["form", "kept", "on_error"],
+};
 const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }` or `{ cookie: NAME, kind: .. }`";
 
 /// What is taken where nothing is said: access tokens from `Authorization`.
@@ -28,7 +31,9 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
         };
         let same = |known: &TokenSource| match (&known.place, &source.place) {
             (Place::Authorization, Place::Authorization) => true,
-            (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => one == other,
+            (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => {
+                one == other
+            }
             (Place::Authorization | Place::Header(_) | Place::Cookie(..), _) => false,
         };
         if sources.iter().any(same) {
@@ -127,7 +132,8 @@ fn origins(node: &Node, out: &mut Report) -> Option<Origins> {
     let mut origins: Vec<Box<str>> = Vec::new();
     for item in reader::list(node, "a list of origins", out)? {
         let written = reader::text(item, "an origin", out)?;
-        let sound = Url::parse(written).is_ok_and(|url| url.path.is_empty()) && !written.bytes().any(|b| b.is_ascii_uppercase());
+        let sound = Url::parse(written).is_ok_and(|url| url.path.is_empty())
+            && !written.bytes().any(|b| b.is_ascii_uppercase());
         let default_port = written.starts_with("https://") && written.ends_with(":443")
             || written.starts_with("http://") && written.ends_with(":80");
         if !sound || default_port {

@@ -63,10 +63,24 @@ mod tests {
 
     #[test]
     fn a_duration_is_a_number_and_a_unit() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("8h", 28_800_000), ("1d", 86_400_000)] {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("8h", 28_800_000), ("1d", 86_400_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "m", "-5m", "+5m", "5 m", "1.5h", "5M", "5min", "99999999999999999999s", "9999999999999999d", "５m"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5m",
+            "+5m",
+            "5 m",
+            "1.5h",
+            "5M",
+            "5min",
+            "99999999999999999999s",
+            "9999999999999999d",
+            "５m",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

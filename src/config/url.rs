@@ -108,8 +108,20 @@ mod tests {
         assert!(!Url::parse("http://localhost.example").unwrap().is_loopback());
         assert!(!Url::parse("http://127.0.0.1.example").unwrap().is_loopback());
         for bad in [
-            "", "idp.example", "ftp://a", "https://", "https:///x", "https://a@b", "https://a b", "https://a:x",
-            "https://a:99999", "https://a:", "https://[::1", "https://[x]", "https://[::1]x", "https://ä",
+            "",
+            "idp.example",
+            "ftp://a",
+            "https://",
+            "https:///x",
+            "https://a@b",
+            "https://a b",
+            "https://a:x",
+            "https://a:99999",
+            "https://a:",
+            "https://[::1",
+            "https://[x]",
+            "https://[::1]x",
+            "https://ä",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }

@@ -285,7 +285,8 @@ impl Builder<'_, '_> {
         for (key, node) in pairs {
             match seen.get(&key.text) {
                 Some(first) => {
-                    let problem = Problem::error("duplicate_key", key.span, format!("the key `{}` stands twice", key.text));
+                    let problem =
+                        Problem::error("duplicate_key", key.span, format!("the key `{}` stands twice", key.text));
                     self.out.add(problem.label("again here").related(*first, "first here"));
                 }
                 None => {
@@ -319,7 +320,8 @@ mod tests {
 
     #[test]
     fn scalars_stay_text_and_know_their_quotes() {
-        let (node, problems) = read("a: [no, on, 1e3, 1.10, 'x', \"null\", null, ~, , é: 1]\n".replace(", ,", ",").as_str());
+        let (node, problems) =
+            read("a: [no, on, 1e3, 1.10, 'x', \"null\", null, ~, , é: 1]\n".replace(", ,", ",").as_str());
         assert!(problems.is_empty(), "{problems:?}");
         let Kind::Map(pairs) = node.unwrap().kind else { panic!("a mapping") };
         let Kind::List(items) = &pairs[0].1.kind else { panic!("a list") };
