@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod level;
 pub mod mapping;
 pub mod methods;
+pub mod pair;
 pub mod truth;
 
 pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};

@@ -84,8 +84,17 @@ impl Policy {
     /// # Errors
     /// [`Reason::RouteNone`] when none matches: what the policy does not name is refused.
     pub fn route<'p>(&'p self, target: &Target<'_>) -> Result<&'p Route, Denial> {
-        let place = self.router.find(target).ok_or_else(|| Denial::because(Reason::RouteNone))?;
-        self.routes.get(place).ok_or_else(|| Denial::because(Reason::RouteNone))
+        self.route_at(target).map(|(_, route)| route)
+    }
+
+    /// The route that a request takes, with its place in [`Self::routes`].
+    ///
+    /// # Errors
+    /// [`Reason::RouteNone`] when none matches.
+    pub fn route_at<'p>(&'p self, target: &Target<'_>) -> Result<(usize, &'p Route), Denial> {
+        let place = self.router.find(target);
+        let found = place.and_then(|place| self.routes.get(place).map(|route| (place, route)));
+        found.ok_or_else(|| Denial::because(Reason::RouteNone))
     }
 
     /// The ladders.

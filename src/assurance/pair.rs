@@ -1,0 +1,130 @@
+//! Whether an `id_token` beside an access token speaks of the same sign-in.
+//!
+//! Without this the evidence of one sign-in could be glued to the scopes of another.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::assurance::{Assurance, Issuer, Pair};
+
+/// Whether two verified tokens of one issuer belong together, as that issuer's `pair` says.
+///
+/// `access_text` is the access token as it was sent. What is absent ties nothing together.
+#[must_use]
+pub fn belong(issuer: &Issuer, access: &Assurance, access_text: &str, id: &Assurance) -> bool {
+    access.issuer == issuer.id && id.issuer == issuer.id && tied(issuer.pair, access, access_text, id)
+}
+
+fn tied(pair: Pair, access: &Assurance, access_text: &str, id: &Assurance) -> bool {
+    match pair {
+        // After a refresh the `at_hash` is that of an earlier access token; the session is then what ties them.
+        Pair::Bound => {
+            id.at_hash.as_deref().is_some_and(|at_hash| is_hash_of(at_hash, access_text))
+                || both(access.session.as_deref(), id.session.as_deref())
+        }
+        Pair::Subject => {
+            both(access.subject.as_deref(), id.subject.as_deref())
+                && both(access.client.as_deref(), id.client.as_deref())
+        }
+    }
+}
+
+fn both(one: Option<&str>, other: Option<&str>) -> bool {
+    one.is_some() && one == other
+}
+
+/// OpenID Connect Core section 3.1.3.6: the left half of the token's hash, base64url. Which hash is told by the length.
+fn is_hash_of(at_hash: &str, access_text: &str) -> bool {
+    let Ok(half) = URL_SAFE_NO_PAD.decode(at_hash) else { return false };
+    let algorithm = match half.len() {
+        16 => &digest::SHA256,
+        24 => &digest::SHA384,
+        32 => &digest::SHA512,
+        _ => return false,
+    };
+    digest::digest(algorithm, access_text.as_bytes()).as_ref().get(..half.len()) == Some(half.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, Reading};
+    use crate::token::{Timestamp, TokenKind};
+
+    fn token(kind: TokenKind) -> Assurance {
+        Assurance {
+            issuer: IssuerId(0),
+            kind,
+            evidence: Evidence {
+                acr: Fact::Absent,
+                amr: Fact::Absent,
+                auth_time: Fact::Absent,
+                reading: Reading::default(),
+            },
+            caller: Caller::User,
+            subject: None,
+            client: None,
+            scopes: Box::default(),
+            audiences: Box::default(),
+            session: None,
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: Timestamp::from_seconds(0),
+            issued: None,
+        }
+    }
+
+    fn hashed(algorithm: &'static digest::Algorithm, text: &str) -> Box<str> {
+        let whole = digest::digest(algorithm, text.as_bytes());
+        URL_SAFE_NO_PAD.encode(&whole.as_ref()[..whole.as_ref().len() / 2]).into()
+    }
+
+    #[test]
+    fn at_hash_ties_an_id_token_to_the_very_access_token_under_each_hash() {
+        // OpenID Connect Core's own value (appendix A.3).
+        assert!(is_hash_of("77QmUPtjPfzWtF2AnpK9RQ", "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"));
+        let access = token(TokenKind::Access);
+        for algorithm in [&digest::SHA256, &digest::SHA384, &digest::SHA512] {
+            let id = Assurance { at_hash: Some(hashed(algorithm, "the.access.token")), ..token(TokenKind::Id) };
+            assert!(tied(Pair::Bound, &access, "the.access.token", &id), "{algorithm:?}");
+            assert!(!tied(Pair::Bound, &access, "the.other.token", &id), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn an_at_hash_that_is_short_empty_or_not_base64url_ties_nothing() {
+        for at_hash in ["", "77Qm", "77QmUPtjPfzWtF2AnpK9RQ==", "77QmUPtjPfzWtF2AnpK9R+"] {
+            assert!(!is_hash_of(at_hash, "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"), "{at_hash}");
+        }
+    }
+
+    #[test]
+    fn an_equal_session_ties_even_after_a_refresh_but_an_absent_one_never_does() {
+        let session = |name: Option<&str>| name.map(Box::from);
+        let access = Assurance { session: session(Some("s1")), ..token(TokenKind::Access) };
+        let id = |name, at_hash| Assurance { session: session(name), at_hash, ..token(TokenKind::Id) };
+        assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), None)));
+        assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), None)));
+        assert!(!tied(Pair::Bound, &access, "t", &id(None, None)));
+        assert!(!tied(Pair::Bound, &token(TokenKind::Access), "t", &id(None, None)), "absent is not equal");
+        let stale = Some(hashed(&digest::SHA256, "the token before the refresh"));
+        assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), stale.clone())));
+        assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), stale)));
+    }
+
+    #[test]
+    fn a_subject_pair_needs_subject_and_client_both_there_and_equal() {
+        let with = |subject: Option<&str>, client: Option<&str>| Assurance {
+            subject: subject.map(Box::from),
+            client: client.map(Box::from),
+            ..token(TokenKind::Access)
+        };
+        let tied = |a: &Assurance, b: &Assurance| tied(Pair::Subject, a, "t", b);
+        assert!(tied(&with(Some("u"), Some("c")), &with(Some("u"), Some("c"))));
+        assert!(!tied(&with(Some("u"), Some("c")), &with(Some("v"), Some("c"))));
+        assert!(!tied(&with(Some("u"), Some("c")), &with(Some("u"), Some("d"))));
+        assert!(!tied(&with(Some("u"), None), &with(Some("u"), None)));
+        assert!(!tied(&with(None, Some("c")), &with(None, Some("c"))));
+    }
+}

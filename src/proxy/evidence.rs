@@ -1,0 +1,111 @@
+//! The tokens that were found, verified; of each kind one at the most, and two only if they belong together.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::assurance::{Assurance, pair};
+use crate::policy::{Denial, Policy, TokenSource, Tokens};
+use crate::proxy::extract::Found;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::verify::Verify;
+use crate::reason::Reason;
+use crate::token::{Timestamp, TokenKind};
+
+/// The verified tokens of a request, with where they were found.
+#[derive(Debug, Default)]
+pub(super) struct Verified<'r> {
+    access: Option<(Found<'r>, Arc<Assurance>)>,
+    id: Option<(Found<'r>, Arc<Assurance>)>,
+    /// Further places where one of them stands.
+    copies: Vec<&'r TokenSource>,
+}
+
+/// Verifies the tokens that were found.
+///
+/// # Errors
+/// Of several reasons the first: a token that is not believed, two of one kind, one of a kind that is not taken where it
+/// stands, two that do not belong together.
+pub(super) async fn verify<'r, V: Verify>(
+    verifier: &V,
+    policy: &Policy,
+    found: Vec<Found<'r>>,
+    peer: IpAddr,
+    now: Timestamp,
+) -> Result<Verified<'r>, Refusal> {
+    let mut verified = Verified::default();
+    let mut refused: Option<Refusal> = None;
+    let mut note = |refusal: Refusal| {
+        if refused.as_ref().is_none_or(|first| refusal.denial.reason < first.denial.reason) {
+            refused = Some(refusal);
+        }
+    };
+    for one in found {
+        match verifier.verify(&one.credential, policy, peer, now).await {
+            Ok(assurance) => verified.add(one, assurance).unwrap_or_else(&mut note),
+            Err(rejected) => note(rejected.into()),
+        }
+    }
+    verified.check_pair(policy).unwrap_or_else(note);
+    refused.map_or(Ok(verified), Err)
+}
+
+fn refused(reason: Reason, assurance: &Assurance, detail: &'static str) -> Refusal {
+    Refusal::new(Denial { issuer: Some(assurance.issuer), ..Denial::because(reason) }, detail)
+}
+
+impl<'r> Verified<'r> {
+    fn add(&mut self, found: Found<'r>, assurance: Arc<Assurance>) -> Result<(), Refusal> {
+        if !found.source.kinds.takes(assurance.kind) {
+            return Err(refused(
+                Reason::TokenKindWrong,
+                &assurance,
+                "a token of this kind is not taken where it stands",
+            ));
+        }
+        let place = match assurance.kind {
+            TokenKind::Access => &mut self.access,
+            TokenKind::Id => &mut self.id,
+        };
+        match place {
+            None => *place = Some((found, assurance)),
+            Some((known, _)) if known.credential == found.credential => self.copies.push(found.source),
+            Some(_) => return Err(refused(Reason::TokenDuplicate, &assurance, "two tokens of one kind in two places")),
+        }
+        Ok(())
+    }
+
+    fn check_pair(&self, policy: &Policy) -> Result<(), Refusal> {
+        let (Some((found, access)), Some((_, id))) = (&self.access, &self.id) else { return Ok(()) };
+        let together = policy
+            .issuer(access.issuer)
+            .is_some_and(|issuer| pair::belong(issuer, access, found.credential.expose(), id));
+        if together {
+            return Ok(());
+        }
+        Err(refused(Reason::TokensDisagree, access, "nothing ties the id_token to the access token"))
+    }
+
+    /// As the decision takes them.
+    pub(super) fn as_tokens(&self) -> Option<Tokens<'_>> {
+        match (&self.access, &self.id) {
+            (Some((_, access)), Some((_, id))) => Some(Tokens::Pair { access, id }),
+            (Some((_, one)), None) | (None, Some((_, one))) => Some(Tokens::One(one)),
+            (None, None) => None,
+        }
+    }
+
+    /// The token that calls, and the one whose evidence spoke.
+    pub(super) fn speakers(&self, by: Option<TokenKind>) -> Option<(&Assurance, &Assurance)> {
+        let access = self.access.as_ref().map(|(_, one)| &**one);
+        let id = self.id.as_ref().map(|(_, one)| &**one);
+        let caller = access.or(id)?;
+        let witness = if by == Some(TokenKind::Id) { id } else { access };
+        Some((caller, witness.unwrap_or(caller)))
+    }
+
+    /// Where they were found.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &'r TokenSource> {
+        let kinds = self.access.iter().chain(&self.id).map(|(found, _)| found.source);
+        kinds.chain(self.copies.iter().copied())
+    }
+}

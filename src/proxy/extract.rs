@@ -1,0 +1,267 @@
+//! A request's head in, the tokens that its route takes out. Looks nowhere else: never at the query, never at the body.
+
+use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use crate::policy::{Denial, Place, Route, TokenSource};
+use crate::proxy::origin;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::verify::Credential;
+use crate::reason::Reason;
+
+/// A token, where it was found.
+#[derive(Debug)]
+pub(super) struct Found<'r> {
+    pub(super) credential: Credential,
+    pub(super) source: &'r TokenSource,
+}
+
+/// The tokens that a request carries where its route looks; never none. The same token in two places is one.
+///
+/// # Errors
+/// `token_missing`, `token_duplicate`, `token_too_large`, `origin_refused` or `token_malformed`: of several the first.
+pub(super) fn credentials<'r>(
+    route: &'r Route,
+    head: &Parts,
+    limit: usize,
+    public_url: Option<&str>,
+) -> Result<Vec<Found<'r>>, Refusal> {
+    let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
+    let mut refused: Option<Refusal> = None;
+    for source in &route.take {
+        let outcome = match &source.place {
+            Place::Authorization => authorization(&head.headers),
+            Place::Header(name) => field(&head.headers, name),
+            Place::Cookie(name, origins) => cookie(&head.headers, name).and_then(|token| {
+                if token.is_some() {
+                    origin::check(head, origins, public_url)?
+                }
+                Ok(token)
+            }),
+        };
+        match outcome.and_then(|token| token.map(|token| checked(token, limit)).transpose()) {
+            Ok(Some(credential)) => found.push(Found { credential, source }),
+            Ok(None) => {}
+            Err(refusal) => {
+                let first = refused.as_ref().is_none_or(|other| refusal.denial.reason < other.denial.reason);
+                if first {
+                    refused = Some(refusal);
+                }
+            }
+        }
+    }
+    match refused {
+        Some(refusal) => Err(refusal),
+        None if found.is_empty() => Err(Refusal::because(Reason::TokenMissing)),
+        None => Ok(found),
+    }
+}
+
+fn refused(reason: Reason, detail: &'static str) -> Refusal {
+    Refusal::new(Denial::because(reason), detail)
+}
+
+/// RFC 6750 section 2.1's `b64token`: what any token here is written in.
+fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
+    let body =
+        token.iter().rposition(|byte| *byte != b'=').map_or(&[][..], |last| token.get(..=last).unwrap_or_default());
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    let too_large = || refused(Reason::TokenTooLarge, "the token is longer than `limits.token`");
+    if token.len() > limit {
+        return Err(too_large());
+    }
+    if body.is_empty() || !body.iter().all(legal) {
+        return Err(refused(Reason::TokenMalformed, "the token has characters that no token has"));
+    }
+    std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit)).ok_or_else(too_large)
+}
+
+/// `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Another scheme is not a token.
+fn authorization(fields: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+    let Some(value) = only(fields, &header::AUTHORIZATION)? else { return Ok(None) };
+    let value = value.as_bytes();
+    let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(end).unwrap_or((value, &[]));
+    if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"dpop") {
+        return Ok(None);
+    }
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    Ok(Some(rest.get(spaces..).unwrap_or_default()))
+}
+
+fn field<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Ok(None) };
+    Ok(only(fields, &name)?.map(HeaderValue::as_bytes).filter(|value| !value.is_empty()))
+}
+
+fn only<'h>(fields: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
+    let mut values = fields.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(refused(Reason::TokenDuplicate, "a field that carries a token stands there twice")),
+    }
+}
+
+fn cookie<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
+    let mut values = pairs(fields).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.filter(|value| !value.is_empty())),
+        (_, Some(_)) => Err(refused(Reason::TokenDuplicate, "the cookie that carries a token stands there twice")),
+    }
+}
+
+/// The cookies of a request (RFC 6265 section 4.2.1), whether in one field or in several.
+fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(pair)
+}
+
+fn pair(text: &[u8]) -> (&[u8], &[u8]) {
+    let text = text.trim_ascii();
+    let equals = text.iter().position(|byte| *byte == b'=');
+    match equals.and_then(|equals| text.split_at_checked(equals)) {
+        Some((name, value)) => (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()),
+        None => (b"", text),
+    }
+}
+
+/// Takes a token out of where it was found, and nothing else: of the cookies only that one.
+pub(super) fn strip(fields: &mut HeaderMap, source: &TokenSource) {
+    match &source.place {
+        Place::Authorization => drop(fields.remove(header::AUTHORIZATION)),
+        Place::Header(name) => drop(fields.remove(&**name)),
+        Place::Cookie(name, _) => {
+            let kept: Vec<&[u8]> = fields
+                .get_all(header::COOKIE)
+                .iter()
+                .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+                .map(<[u8]>::trim_ascii)
+                .filter(|text| !text.is_empty() && pair(text).0 != name.as_bytes())
+                .collect();
+            let left = HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
+            match left {
+                Some(left) => drop(fields.insert(header::COOKIE, left)),
+                None => drop(fields.remove(header::COOKIE)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::policy::{HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
+
+    fn route(places: impl IntoIterator<Item = Place>) -> Route {
+        let source = |place| TokenSource { place, kinds: Kinds::Any };
+        Route {
+            name: "r".into(),
+            matches: Match {
+                hosts: [HostPattern::Any].into(),
+                path: PathPattern::parse("/**").unwrap(),
+                path_written: "/**".into(),
+                methods: Methods::Any,
+            },
+            take: places.into_iter().map(source).collect(),
+            require: Requirement::Authenticated,
+            upstream: None,
+            floors: Box::default(),
+        }
+    }
+
+    fn all_places() -> Route {
+        route([Place::Authorization, Place::Header("x-id".into()), Place::Cookie("t".into(), Origins::Same)])
+    }
+
+    fn taken(method: &str, uri: &str, fields: &[(&'static str, &str)]) -> Result<Vec<String>, Reason> {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        match credentials(&all_places(), &head, 8, None) {
+            Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
+            Err(refusal) => Err(refusal.denial.reason),
+        }
+    }
+
+    #[test]
+    fn tokens_are_taken_from_where_the_route_looks() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "DPoP a.b.c", "dpop a.b.c"] {
+            assert_eq!(taken("GET", "/", &[("authorization", value)]), Ok(vec!["a.b.c".into()]), "{value}");
+        }
+        assert_eq!(taken("GET", "/", &[("x-id", "a.b.c")]), Ok(vec!["a.b.c".into()]));
+        assert_eq!(taken("GET", "/", &[("cookie", "s=1; t=a.b.c;u")]), Ok(vec!["a.b.c".into()]));
+        assert_eq!(taken("GET", "/", &[("cookie", "s=1"), ("cookie", "t=a.b=")]), Ok(vec!["a.b=".into()]));
+        assert_eq!(
+            taken("GET", "/", &[("authorization", "Bearer a"), ("x-id", "b")]),
+            Ok(vec!["a".into(), "b".into()])
+        );
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
+        for fields in [
+            &[][..],
+            &[("authorization", "Basic dTpw")],
+            &[("authorization", "Bearerx")],
+            &[("cookie", "T=a.b.c")],
+            &[("cookie", "tt=a.b.c")],
+            &[("cookie", "t=")],
+            &[("x-id", "")],
+            &[("x-other", "a.b.c")],
+        ] {
+            assert_eq!(taken("GET", "/", fields), Err(Reason::TokenMissing), "{fields:?}");
+        }
+        assert_eq!(taken("GET", "/?access_token=a.b.c", &[]), Err(Reason::TokenMissing), "the query is never read");
+    }
+
+    #[test]
+    fn t24_two_tokens_in_one_place_are_refused_even_if_equal() {
+        for fields in [
+            &[("authorization", "Bearer a"), ("authorization", "Bearer a")][..],
+            &[("authorization", "Bearer a"), ("authorization", "Basic dTpw")],
+            &[("x-id", "a"), ("x-id", "b")],
+            &[("cookie", "t=a; t=b")],
+            &[("cookie", "t=a"), ("cookie", "t=a")],
+        ] {
+            assert_eq!(taken("GET", "/", fields), Err(Reason::TokenDuplicate), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_token_is_malformed_or_too_large() {
+        for value in
+            ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \"a\"", "Bearer\ta", "Bearer ==", "Bearer a=b"]
+        {
+            assert_eq!(taken("GET", "/", &[("authorization", value)]), Err(Reason::TokenMalformed), "{value}");
+        }
+        assert_eq!(taken("GET", "/", &[("x-id", "Bearer a")]), Err(Reason::TokenMalformed));
+        assert_eq!(taken("GET", "/", &[("cookie", "t=\"a\"")]), Err(Reason::TokenMalformed));
+        assert_eq!(taken("GET", "/", &[("authorization", "Bearer 12345678")]), Ok(vec!["12345678".into()]));
+        assert_eq!(taken("GET", "/", &[("authorization", "Bearer 123456789")]), Err(Reason::TokenTooLarge));
+    }
+
+    #[test]
+    fn of_several_faults_the_first_reason_is_told() {
+        let fields = [("authorization", "Bearer a b"), ("x-id", "123456789"), ("cookie", "t=a; t=b")];
+        assert_eq!(taken("GET", "/", &fields), Err(Reason::TokenDuplicate));
+        assert_eq!(taken("GET", "/", &fields[..2]), Err(Reason::TokenTooLarge));
+    }
+
+    #[test]
+    fn stripping_takes_the_token_and_nothing_else() {
+        let mut fields = HeaderMap::new();
+        fields.append(header::COOKIE, HeaderValue::from_static("s=1; t=a.b.c; u=2"));
+        fields.append(header::COOKIE, HeaderValue::from_static("v=3"));
+        fields.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        fields.append("x-id", HeaderValue::from_static("a"));
+        for source in &all_places().take {
+            strip(&mut fields, source);
+        }
+        assert_eq!(fields.len(), 1);
+        assert_eq!(fields[header::COOKIE], "s=1; u=2; v=3");
+    }
+}

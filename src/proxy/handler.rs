@@ -1,0 +1,205 @@
+//! The walk of one request, from its head to a response.
+//!
+//! `accept → read head → canonical path → route and floors → take tokens → verify → decide → forward | refuse`. What is in
+//! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::clock;
+use crate::live::Snapshot;
+use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::proxy::body::{Answered, RequestBody, ResponseBody};
+use crate::proxy::connection::Connection;
+use crate::proxy::evidence::Verified;
+use crate::proxy::identity::Identity;
+use crate::proxy::pool::Lease;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::request_id::trace_id;
+use crate::proxy::respond::{self, Context};
+use crate::proxy::verify::Verify;
+use crate::proxy::wire::Seen;
+use crate::proxy::{evidence, extract, headers, target, upstream};
+use crate::reason::Reason;
+use crate::telemetry::{Blocked, Decision, UpstreamFailure};
+use crate::token::Timestamp;
+
+/// A request on its way, with what was found out of it so far: for the record, whatever the outcome.
+struct Walk<'w, 'l, V> {
+    connection: &'w Connection<V>,
+    live: &'l Snapshot,
+    head: &'w Parts,
+    seen: Seen,
+    /// The length of the body, where it is announced.
+    length: Option<u64>,
+    id: &'w HeaderValue,
+    now: Timestamp,
+    started: Instant,
+    host: Option<String>,
+    path: Option<CanonicalPath>,
+    route: Option<(usize, &'l Route)>,
+    tokens: Verified<'l>,
+}
+
+/// Handles one request, whatever it is.
+pub(super) async fn handle<V: Verify>(
+    connection: &Connection<V>,
+    request: Request<Incoming>,
+    seen: Seen,
+) -> Response<ResponseBody> {
+    let (started, now) = (Instant::now(), clock::now());
+    let answered = Answered(Rc::clone(&connection.watch));
+    let live = connection.worker.gate.live.current();
+    let (head, body) = request.into_parts();
+    let id = connection.worker.ids.of(&head.headers);
+    let mut walk = Walk {
+        connection,
+        live: &live,
+        head: &head,
+        seen,
+        length: body.size_hint().exact(),
+        id: &id,
+        now,
+        started,
+        host: None,
+        path: None,
+        route: None,
+        tokens: Verified::default(),
+    };
+    let mut outcome = walk.judge().await;
+    if walk.record(&outcome).is_err() {
+        outcome = Err(Refusal::because(Reason::Overloaded));
+    }
+    let Walk { host, path, route, tokens, .. } = walk;
+    let is_head = head.method == Method::HEAD;
+    let passed = match (outcome, route, path) {
+        (Ok(permit), Some((place, route)), Some(path)) => {
+            let passage = Passage { connection, live: &live, route, place, path: &path, tokens: &tokens, id: &id };
+            passage.forward(head, body, &permit).await
+        }
+        (Err(refusal), ..) => Err(refusal),
+        // A permit is for a route and a path; without them there is none.
+        (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
+    };
+    match passed {
+        Ok((response, lease)) => response.map(|body| ResponseBody::passed(body, lease, answered)),
+        Err(refusal) => {
+            let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
+            let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
+            let realm = host.as_deref().unwrap_or_default();
+            let context = Context { id: &id, realm, head: is_head, supported: supported.as_deref() };
+            let mut response = respond::refuse(&refusal, &context, answered);
+            if !connection.watch.body_is_at_hand() {
+                // The rest of the body is not read, so what follows it can't be found.
+                connection.watch.linger();
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    }
+}
+
+impl<V: Verify> Walk<'_, '_, V> {
+    /// Every step that cannot be taken for certain refuses.
+    async fn judge(&mut self) -> Result<Permit, Refusal> {
+        let gate = &self.connection.worker.gate;
+        let policy = &self.live.policy;
+        let host = &*self.host.insert(target::host(self.head)?);
+        let path = &*self.path.insert(target::path(self.head, self.seen)?);
+        let target = Target { method: self.head.method.as_str(), host, path };
+        let (_, route) = *self.route.insert(policy.route_at(&target)?);
+        if self.length.zip(gate.limits.body).is_some_and(|(length, limit)| length > limit) {
+            return Err(Refusal::because(Reason::BodyTooLarge));
+        }
+        if route.require == Requirement::Public {
+            return Ok(decide(policy, route, &target, None, self.now)?);
+        }
+        let found = extract::credentials(route, self.head, gate.limits.token, gate.public_url.as_deref())?;
+        let peer = self.connection.peer.ip().to_canonical();
+        let tokens = evidence::verify(&gate.verifier, policy, found, peer, self.now).await?;
+        self.tokens = tokens;
+        Ok(decide(policy, route, &target, self.tokens.as_tokens(), self.now)?)
+    }
+
+    fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
+        let by = outcome.as_ref().ok().and_then(Permit::by);
+        self.connection.worker.gate.recorder.decided(&Decision {
+            id: self.id.to_str().unwrap_or_default(),
+            trace: trace_id(&self.head.headers),
+            at: self.now,
+            peer: self.connection.peer.ip().to_canonical(),
+            method: self.head.method.as_str(),
+            host: self.host.as_deref().unwrap_or_default(),
+            path: self.path.as_ref().map_or("", CanonicalPath::as_str),
+            policy: &self.live.policy,
+            route: self.route.map(|(_, route)| route),
+            assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
+            outcome: outcome.as_ref().map_err(|refusal| &refusal.denial),
+            status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
+            detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
+            micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// A permitted request on its way to the upstream.
+struct Passage<'p, V> {
+    connection: &'p Connection<V>,
+    live: &'p Snapshot,
+    route: &'p Route,
+    place: usize,
+    path: &'p CanonicalPath,
+    tokens: &'p Verified<'p>,
+    id: &'p HeaderValue,
+}
+
+impl<V: Verify> Passage<'_, V> {
+    async fn forward(
+        &self,
+        mut head: Parts,
+        body: Incoming,
+        permit: &Permit,
+    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let worker = &self.connection.worker;
+        let gate = &worker.gate;
+        let unreachable = |detail: String| Refusal::new(Denial::because(Reason::UpstreamUnreachable), detail);
+        let upstream = self.live.upstream_of_route.get(self.place).and_then(|place| worker.pools.get(*place));
+        let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
+
+        head.uri = target::forwarded(self.path, &head.uri)
+            .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        if gate.identity.strip_token {
+            self.tokens.sources().for_each(|source| extract::strip(&mut head.headers, source));
+        }
+        let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
+        let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
+        headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity.as_ref());
+
+        let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
+        let answer_by = &self.connection.answer_by;
+        answer_by.set(limit);
+        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit);
+        upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
+            let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
+            if failure.by_upstream {
+                gate.recorder.upstream_failed(&UpstreamFailure {
+                    id: self.id.to_str().unwrap_or_default(),
+                    route: &self.route.name,
+                    upstream: &pool.upstream().name,
+                    reason: failure.reason,
+                    status: respond::status(&refusal).as_u16(),
+                    detail: &refusal.detail,
+                });
+            }
+            refusal
+        })
+    }
+}

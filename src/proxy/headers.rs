@@ -1,0 +1,239 @@
+//! Header fields on their way up: what is between the client and us goes, what only we may say goes, then ours are set.
+//!
+//! The order is the point: `Connection` is obeyed first, so that it can't take away what we set (peers.md T14), and every
+//! spelling of our names goes before they are set (T13), on public routes too.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::proxy::identity::Identity;
+
+/// What is told to upstreams of the connection a request came on. The same for all requests on it.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    for_: HeaderValue,
+    port: HeaderValue,
+    element: HeaderValue,
+}
+
+impl Forwarded {
+    pub(super) fn new(peer: IpAddr, local: SocketAddr) -> Self {
+        let node = match peer {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("\"[{address}]\""),
+        };
+        let value =
+            |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_never| HeaderValue::from_static("unknown"));
+        Self {
+            for_: value(&peer.to_string()),
+            port: value(&local.port().to_string()),
+            element: value(&format!("for={node};proto=http")),
+        }
+    }
+}
+
+/// Makes a request's fields what the upstream is to see.
+pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &HeaderValue, identity: Option<&Identity>) {
+    remove_hop_by_hop(fields);
+    let ours: Vec<HeaderName> = fields.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
+    for name in ours {
+        fields.remove(name);
+    }
+    // We answer `100-continue` ourselves, by reading the body.
+    fields.remove(header::EXPECT);
+    fields.insert(X_FORWARDED_FOR, forwarded.for_.clone());
+    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    fields.insert(X_FORWARDED_PORT, forwarded.port.clone());
+    if let Some(host) = fields.get(header::HOST).cloned() {
+        fields.insert(X_FORWARDED_HOST, host);
+    }
+    fields.insert(header::FORWARDED, forwarded.element.clone());
+    fields.insert(X_REQUEST_ID, id.clone());
+    if let Some(identity) = identity {
+        identity.set(fields);
+    }
+}
+
+/// Removes what RFC 9110 section 7.6.1 keeps between two neighbours, `Connection`'s own list first.
+pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // A field for all recipients is no connection option; without these the request would be another one.
+        .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE)
+        .collect();
+    for name in listed {
+        fields.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        fields.remove(name);
+    }
+}
+
+/// Whether a field is always between two neighbours.
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Removes from trailers what would be removed from a head.
+pub(super) fn clean_trailers(fields: &mut HeaderMap) {
+    let not_theirs =
+        |name: &&HeaderName| is_ours(name.as_str()) || is_hop_by_hop(name) || NEVER_TRAILERS.contains(name);
+    let found: Vec<HeaderName> = fields.keys().filter(not_theirs).cloned().collect();
+    for name in found {
+        fields.remove(name);
+    }
+}
+
+/// Whether only we may say it: what upstreams could take for ours in any spelling, what would have them serve another
+/// method or path than was judged (peers.md T12), and what tells of the connection.
+fn is_ours(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x' | b'X') => {}
+        // A first character that an upstream folds away from in front of our prefix is no spelling that any is known to have.
+        _ => return folded_is(name, "forwarded"),
+    }
+    OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix)) || OURS.iter().any(|ours| folded_is(name, ours))
+}
+
+/// As CGI, WSGI, PHP and their kin see names: case is nothing, and whatever is no letter or digit is one and the same.
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+fn folded_starts(name: &str, prefix: &str) -> bool {
+    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, wanted)| fold(byte) == wanted)
+}
+
+fn folded_is(name: &str, wanted: &str) -> bool {
+    name.len() == wanted.len() && folded_starts(name, wanted)
+}
+
+const OUR_PREFIXES: [&str; 2] = ["x-stepgate", "x-forwarded-"];
+
+const OURS: [&str; 11] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-envoy-original-path",
+    "x-real-ip",
+];
+
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers.
+const NEVER_TRAILERS: [HeaderName; 5] =
+    [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(given: &[(&str, &str)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in given {
+            fields.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let forwarded = Forwarded::new([192, 0, 2, 1].into(), ([127, 0, 0, 1], 8443).into());
+        prepare(&mut fields, &forwarded, &HeaderValue::from_static("id"), None);
+        fields
+    }
+
+    #[test]
+    fn t13_our_names_go_in_every_spelling_and_others_stay() {
+        for name in [
+            "X-Stepgate-Level",
+            "x_stepgate_level",
+            "x.stepgate.level",
+            "X-StepGate",
+            "x-stepgate_amr",
+            "x~stepgate!acr",
+            "x-forwarded-user",
+            "X_Forwarded_For",
+        ] {
+            assert!(!prepared(&[(name, "forged")]).values().any(|value| value == "forged"), "{name}");
+        }
+        for name in ["x-step", "x-stepgat", "x-original", "x-requested-with", "stepgate", "x-http-methods"] {
+            assert!(prepared(&[(name, "kept")]).values().any(|value| value == "kept"), "{name}");
+        }
+    }
+
+    #[test]
+    fn t12_overrides_of_method_and_path_go() {
+        for name in [
+            "X-HTTP-Method-Override",
+            "x_http_method",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "Forwarded",
+            "X-Method-Override",
+        ] {
+            assert!(!prepared(&[(name, "forged")]).values().any(|value| value == "forged"), "{name}");
+        }
+    }
+
+    #[test]
+    fn t14_connection_is_obeyed_before_ours_are_set_and_never_takes_the_host() {
+        let fields = prepared(&[
+            ("connection", "x-forwarded-for, X-Mine , host"),
+            ("connection", "keep-alive, x-request-id"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a.example:1"),
+        ]);
+        let mut names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "forwarded",
+                "host",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-port",
+                "x-forwarded-proto",
+                "x-request-id"
+            ]
+        );
+        assert_eq!(fields["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(fields["x-forwarded-host"], "a.example:1");
+        assert_eq!(fields["forwarded"], "for=192.0.2.1;proto=http");
+        assert_eq!(fields["x-request-id"], "id");
+    }
+
+    #[test]
+    fn trailers_can_say_nothing_that_a_head_may_not() {
+        let mut trailers = HeaderMap::new();
+        for name in ["x-stepgate-level", "x_stepgate_level", "authorization", "host", "x-checksum"] {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        clean_trailers(&mut trailers);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
+    }
+}

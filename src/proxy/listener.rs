@@ -1,0 +1,113 @@
+//! The addresses that clients connect to: taken before anything else starts, so that a busy one is a clear error.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::settings::Listener;
+
+/// How many connections may wait to be accepted on one socket.
+const BACKLOG: i32 = 1024;
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody listens there.
+    #[error("{0} is already in use by another program")]
+    InUse(SocketAddr),
+    /// The system forbids it.
+    #[error("not allowed to listen on {0}; ports below 1024 need a privilege (on Linux: CAP_NET_BIND_SERVICE)")]
+    Forbidden(SocketAddr),
+    /// The address is not one of this machine.
+    #[error("{0} is not an address of this machine")]
+    NotOurs(SocketAddr),
+    /// Anything else.
+    #[error("failed to listen on {address}: {cause}")]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Listening sockets: for each worker one for each listener, so that the kernel spreads connections over the workers.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) workers: Vec<Vec<TcpListener>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Bound {
+    /// The addresses, in the order of the listeners; where port 0 was asked for, with the port that was given.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+/// Takes the listeners' addresses for so many workers. Connections wait from here on, until [`super::serve`].
+///
+/// # Errors
+/// The first address that cannot be had.
+pub fn bind(listeners: &[Listener], workers: usize) -> Result<Bound, BindError> {
+    let workers = workers.max(1);
+    let mut bound = Bound { workers: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() };
+    for Listener { address } in listeners {
+        let fail = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(*address),
+            io::ErrorKind::PermissionDenied => BindError::Forbidden(*address),
+            io::ErrorKind::AddrNotAvailable => BindError::NotOurs(*address),
+            _ => BindError::Other { address: *address, cause },
+        };
+        if address.port() != 0 {
+            // Sockets that share a port would be given out a second time, to a second gate too: so ask once without sharing.
+            drop(listen(*address, false).map_err(fail)?);
+        }
+        let mut taken = *address;
+        for sockets in &mut bound.workers {
+            let socket = listen(taken, true).map_err(fail)?;
+            taken = socket.local_addr().map_err(fail)?;
+            sockets.push(socket);
+        }
+        bound.addresses.push(taken);
+    }
+    Ok(bound)
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(address: &str) -> Result<Bound, BindError> {
+        bind(&[Listener { address: address.parse().unwrap() }], 2)
+    }
+
+    #[test]
+    fn a_busy_port_is_a_clear_error_even_between_two_gates() {
+        let first = on("127.0.0.1:0").unwrap();
+        let address = first.addresses()[0];
+        let error = on(&address.to_string()).unwrap_err();
+        assert_eq!(error.to_string(), format!("{address} is already in use by another program"));
+        drop(first);
+        assert_eq!(on(&address.to_string()).unwrap().addresses(), [address], "free again at once");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_a_clear_error() {
+        let error = on("192.0.2.1:8443").unwrap_err();
+        assert_eq!(error.to_string(), "192.0.2.1:8443 is not an address of this machine");
+    }
+}

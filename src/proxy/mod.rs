@@ -1,0 +1,31 @@
+//! The data path: a client's request in, the upstream's response or a refusal out.
+//!
+//! [`bind`] takes the listeners' addresses, [`serve`] starts the workers: threads that share nothing on a request's way
+//! but what is in force. `handler` is the walk; every other file is one stage of it. Called by `cli`. Reads no file and no
+//! environment, parses no YAML.
+
+mod body;
+mod challenge;
+mod connection;
+mod evidence;
+mod extract;
+mod framing;
+mod handler;
+mod headers;
+mod identity;
+mod listener;
+mod origin;
+mod pool;
+mod refusal;
+mod request_id;
+mod respond;
+mod target;
+mod timing;
+mod upstream;
+pub mod verify;
+mod wire;
+mod worker;
+
+pub use listener::{BindError, Bound, bind};
+pub use verify::{Credential, Rejected, Verify};
+pub use worker::{Gate, Running, serve};

@@ -1,0 +1,100 @@
+//! The name by which a request is found again in logs, here and upstream.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+
+use http::HeaderMap;
+use http::header::HeaderValue;
+
+use crate::proxy::headers::X_REQUEST_ID;
+
+/// The longest id that is kept from a client.
+const LONGEST: usize = 128;
+
+/// Makes ids: a random number for the worker, then one that counts up.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    prefix: String,
+    next: Cell<u64>,
+}
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        let mut random = [0u8; 8];
+        // Without it ids are only less unlike those of another process.
+        let _unlikely = aws_lc_rs::rand::fill(&mut random);
+        Self { prefix: format!("{:016x}", u64::from_ne_bytes(random)), next: Cell::new(0) }
+    }
+
+    /// The client's own id if there is one of a harmless form, else a new one.
+    pub(super) fn of(&self, fields: &HeaderMap) -> HeaderValue {
+        let mut given = fields.get_all(X_REQUEST_ID).iter();
+        match (given.next(), given.next()) {
+            (Some(id), None) if is_harmless(id.as_bytes()) => id.clone(),
+            _ => self.make(),
+        }
+    }
+
+    /// A new id.
+    pub(super) fn make(&self) -> HeaderValue {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let mut text = String::with_capacity(32);
+        text.push_str(&self.prefix);
+        let _infallible = write!(text, "{number:016x}");
+        HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("unnamed"))
+    }
+}
+
+fn is_harmless(id: &[u8]) -> bool {
+    (1..=LONGEST).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=~@".contains(byte))
+}
+
+/// The trace id of a well-formed `traceparent` (W3C Trace Context section 3.2).
+pub(super) fn trace_id(fields: &HeaderMap) -> Option<&str> {
+    let text = fields.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = |text: &str, len| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (hex(version, 2) && version != "ff" && hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_harmless_id_is_kept_and_any_other_replaced() {
+        let ids = RequestIds::new();
+        let of = |given: &[&'static str]| {
+            let mut fields = HeaderMap::new();
+            given.iter().for_each(|id| drop(fields.append(X_REQUEST_ID, HeaderValue::from_static(id))));
+            ids.of(&fields)
+        };
+        assert_eq!(of(&["req-1/a:b"]), "req-1/a:b");
+        for bad in [&[][..], &[""], &["a b"], &["<script>"], &["a\"b"], &["a", "b"]] {
+            assert_eq!(of(bad).len(), 32, "{bad:?}");
+        }
+        assert_ne!(of(&[]), of(&[]));
+    }
+
+    #[test]
+    fn only_a_well_formed_trace_is_taken() {
+        let of = |text: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.insert("traceparent", HeaderValue::from_static(text));
+            trace_id(&fields).map(str::to_owned)
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(), Some(trace));
+        for bad in [
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-1-1",
+            "x",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-1",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A refusal in, a response out: the only file that picks a status.
+//!
+//! The challenge says what would be enough and no more (RFC 6750 section 3, RFC 9470 section 3); the body says no more
+//! than the challenge. What was wrong in detail goes to the operator, through the record.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::assurance::Challenge;
+use crate::policy::StepUp;
+use crate::proxy::body::{Answered, ResponseBody};
+use crate::proxy::challenge::{self, Scheme};
+use crate::proxy::headers::X_REQUEST_ID;
+use crate::proxy::refusal::Refusal;
+use crate::reason::Reason;
+
+/// What a refusal looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Face {
+    status: StatusCode,
+    /// The error code of the challenge; none: no challenge, or one without a code.
+    error: Option<&'static str>,
+    /// Whether there is a challenge.
+    challenged: bool,
+    /// Whether the reason may be named: where status and challenge tell as much, or it is about the request's own form.
+    named: bool,
+}
+
+const fn face(status: StatusCode) -> Face {
+    Face { status, error: None, challenged: false, named: false }
+}
+
+impl Face {
+    const fn error(self, code: &'static str) -> Self {
+        Self { error: Some(code), challenged: true, ..self }
+    }
+
+    const fn challenged(self) -> Self {
+        Self { challenged: true, ..self }
+    }
+
+    const fn named(self) -> Self {
+        Self { named: true, ..self }
+    }
+}
+
+fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
+    match reason {
+        Reason::Overloaded => face(StatusCode::SERVICE_UNAVAILABLE).named(),
+        Reason::RequestMalformed | Reason::PathAmbiguous => face(StatusCode::BAD_REQUEST).named(),
+        Reason::RouteNone | Reason::OriginRefused | Reason::CallerWrong | Reason::ClaimMismatch => {
+            face(StatusCode::FORBIDDEN)
+        }
+        Reason::TokenMissing => face(StatusCode::UNAUTHORIZED).challenged().named(),
+        Reason::TokenDuplicate | Reason::TokenTooLarge => {
+            face(StatusCode::BAD_REQUEST).error("invalid_request").named()
+        }
+        Reason::BodyTooLarge => face(StatusCode::PAYLOAD_TOO_LARGE).named(),
+        Reason::BodyUnsupported => face(StatusCode::UNSUPPORTED_MEDIA_TYPE).named(),
+        Reason::TokenMalformed
+        | Reason::TokenEncrypted
+        | Reason::HeaderRefused
+        | Reason::AlgorithmRefused
+        | Reason::IssuerUnknown
+        | Reason::KeyUnknown
+        | Reason::SignatureInvalid
+        | Reason::ClaimsMalformed
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::AudienceWrong
+        | Reason::AzpWrong
+        | Reason::TokenKindWrong
+        | Reason::IntrospectionInactive
+        | Reason::Revoked
+        | Reason::IssuerRefused
+        | Reason::BindingMissing
+        | Reason::BindingInvalid
+        | Reason::DpopReplayed
+        | Reason::TokensDisagree => face(StatusCode::UNAUTHORIZED).error("invalid_token"),
+        Reason::KeysUnavailable | Reason::IntrospectionUnavailable => face(StatusCode::SERVICE_UNAVAILABLE),
+        Reason::AcrMalformed
+        | Reason::AmrMalformed
+        | Reason::AcrMissing
+        | Reason::AmrMissing
+        | Reason::AcrUnknown
+        | Reason::AcrInsufficient
+        | Reason::AmrInsufficient
+        | Reason::LevelTooLow
+        | Reason::AuthTimeMissing
+        | Reason::AuthTooOld => match step_up {
+            Some(_) => face(StatusCode::UNAUTHORIZED).error("insufficient_user_authentication"),
+            None => face(StatusCode::FORBIDDEN),
+        },
+        Reason::ScopeMissing => face(StatusCode::FORBIDDEN).error("insufficient_scope").named(),
+        Reason::UpstreamUnreachable => face(StatusCode::BAD_GATEWAY).named(),
+        Reason::UpstreamTimeout => face(StatusCode::GATEWAY_TIMEOUT).named(),
+    }
+}
+
+/// The status that a refusal is answered with.
+pub(super) fn status(refusal: &Refusal) -> StatusCode {
+    face_of(refusal.denial.reason, refusal.denial.step_up.as_ref()).status
+}
+
+/// What the answer needs to know of the request and the issuer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    /// The request's id.
+    pub(super) id: &'a HeaderValue,
+    /// The canonical host; empty where none could be read.
+    pub(super) realm: &'a str,
+    /// Whether the request was a HEAD.
+    pub(super) head: bool,
+    /// The `acr` values that the issuer says it supports, where it says so.
+    pub(super) supported: Option<&'a [Box<str>]>,
+}
+
+/// Answers a refused request.
+pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
+    let denial = &refusal.denial;
+    let face = face_of(denial.reason, denial.step_up.as_ref());
+    let step_up = denial.step_up.as_ref().filter(|_| face.error == Some("insufficient_user_authentication"));
+    let acr_values = step_up.map(|step_up| acr_values(step_up, context.supported)).unwrap_or_default();
+    let max_age = step_up.and_then(|step_up| step_up.max_age);
+    let scope = challenge::scopes(&denial.scope, face.error);
+    let text = body(face, denial.reason, context, &acr_values, max_age, &scope);
+    let length = HeaderValue::from(text.len());
+    let text = if context.head { Bytes::new() } else { Bytes::from(text) };
+    let mut response = Response::new(ResponseBody::own(text, answered));
+    *response.status_mut() = face.status;
+    let fields = response.headers_mut();
+    if face.challenged {
+        let scheme =
+            Scheme { realm: context.realm, error: face.error, acr_values: &acr_values, max_age, scope: &scope };
+        fields.insert(header::WWW_AUTHENTICATE, scheme.to_value());
+    }
+    if face.status == StatusCode::SERVICE_UNAVAILABLE {
+        let wait = refusal.retry_after.unwrap_or(Duration::from_secs(1)).as_secs().max(1);
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    fields.insert(header::CONTENT_LENGTH, length);
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(X_REQUEST_ID, context.id.clone());
+    response
+}
+
+/// A listed challenge is sent as it is, a derived one as far as the issuer says that it supports it.
+fn acr_values(step_up: &StepUp, supported: Option<&[Box<str>]>) -> Vec<Box<str>> {
+    let values = match &step_up.acr_values {
+        None => return Vec::new(),
+        Some(Challenge::Listed(values)) => return challenge::writable(values),
+        Some(Challenge::Derived(values)) => challenge::writable(values),
+    };
+    let is_supported = |value: &Box<str>| supported.is_none_or(|supported| supported.contains(value));
+    values.into_iter().filter(is_supported).collect()
+}
+
+/// RFC 9457, with members for clients that cannot read the challenge's field, such as pages of another origin.
+fn body(
+    face: Face,
+    reason: Reason,
+    context: &Context<'_>,
+    acr_values: &[Box<str>],
+    max_age: Option<u32>,
+    scope: &[&str],
+) -> String {
+    use serde_json::Value;
+    let mut members = serde_json::Map::new();
+    members.insert("type".into(), "about:blank".into());
+    members.insert("title".into(), face.status.canonical_reason().unwrap_or_default().into());
+    members.insert("status".into(), face.status.as_u16().into());
+    if face.named {
+        members.insert("reason".into(), reason.code().into());
+        members.insert("detail".into(), reason.meaning().into());
+    }
+    if let Some(error) = face.error {
+        members.insert("error".into(), error.into());
+    }
+    if !acr_values.is_empty() {
+        members.insert("acr_values".into(), acr_values.iter().map(|value| Value::from(&**value)).collect());
+    }
+    if let Some(max_age) = max_age {
+        members.insert("max_age".into(), max_age.into());
+    }
+    if !scope.is_empty() {
+        members.insert("scope".into(), scope.join(" ").into());
+    }
+    members.insert("request_id".into(), String::from_utf8_lossy(context.id.as_bytes()).into_owned().into());
+    let mut text = Value::Object(members).to_string();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Denial;
+    use crate::proxy::timing::Ticker;
+    use crate::proxy::wire::Watch;
+
+    const ID: HeaderValue = HeaderValue::from_static("id-1");
+
+    fn answer(refusal: &Refusal, supported: Option<&[Box<str>]>) -> (Response<ResponseBody>, serde_json::Value) {
+        let answered = || Answered(Watch::new(&Ticker::new(), &crate::config::settings::Limits::default()));
+        let context = Context { id: &ID, realm: "api.example", head: false, supported };
+        let response = refuse(refusal, &context, answered());
+        let mut body = refuse(refusal, &context, answered()).into_body();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let frame = http_body::Body::poll_frame(std::pin::Pin::new(&mut body), &mut cx);
+        let std::task::Poll::Ready(Some(Ok(frame))) = frame else { panic!("no body") };
+        (response, serde_json::from_slice(frame.data_ref().unwrap()).unwrap())
+    }
+
+    fn challenge_of(denial: Denial, supported: Option<&[Box<str>]>) -> (u16, Option<String>) {
+        let (response, _) = answer(&denial.into(), supported);
+        let challenge = response.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), challenge)
+    }
+
+    fn boxed(values: &[&str]) -> Box<[Box<str>]> {
+        values.iter().map(|value| Box::from(*value)).collect()
+    }
+
+    #[test]
+    fn no_token_is_challenged_without_an_error() {
+        let (status, challenge) = challenge_of(Denial::because(Reason::TokenMissing), None);
+        assert_eq!((status, challenge.as_deref()), (401, Some("Bearer realm=\"api.example\"")));
+    }
+
+    #[test]
+    fn a_weak_sign_in_is_told_what_would_be_enough() {
+        let step_up = StepUp { acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))), max_age: Some(300) };
+        let denial = Denial {
+            step_up: Some(step_up),
+            scope: vec!["pay".into(), "pay".into(), "read".into()],
+            ..Denial::because(Reason::LevelTooLow)
+        };
+        let expected = "Bearer realm=\"api.example\", error=\"insufficient_user_authentication\", \
+            acr_values=\"urn:a urn:b\", max_age=\"300\", scope=\"pay read\"";
+        assert_eq!(challenge_of(denial.clone(), None), (401, Some(expected.into())));
+        let (_, body) = answer(&denial.clone().into(), None);
+        assert_eq!(body["acr_values"], serde_json::json!(["urn:a", "urn:b"]));
+        assert_eq!(body["max_age"], 300);
+        assert_eq!(body.get("reason"), None, "the challenge does not tell it either");
+        let hopeless = Denial { step_up: None, ..denial };
+        assert_eq!(challenge_of(hopeless, None), (403, None));
+    }
+
+    #[test]
+    fn a_derived_challenge_names_what_the_issuer_supports() {
+        let derived = |supported: Option<&[Box<str>]>| {
+            let step_up = StepUp { acr_values: Some(Challenge::Derived(boxed(&["a", "b"]))), max_age: None };
+            let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::AcrMissing) };
+            challenge_of(denial, supported).1.unwrap()
+        };
+        assert!(derived(None).ends_with(", acr_values=\"a b\""));
+        assert!(derived(Some(&boxed(&["b", "c"]))).ends_with(", acr_values=\"b\""));
+        assert!(derived(Some(&boxed(&["c"]))).ends_with("error=\"insufficient_user_authentication\""));
+    }
+
+    #[test]
+    fn nothing_that_a_policy_names_breaks_out_of_the_challenge() {
+        let step_up = StepUp {
+            acr_values: Some(Challenge::Listed(boxed(&["a\"b", "c d", "é", "ok", "\r\nX: 1"]))),
+            max_age: None,
+        };
+        let denial = Denial {
+            step_up: Some(step_up),
+            scope: vec!["s\\x".into(), "fine".into()],
+            ..Denial::because(Reason::AuthTooOld)
+        };
+        let (_, challenge) = challenge_of(denial, None);
+        assert!(challenge.unwrap().ends_with(", acr_values=\"ok\", scope=\"fine\""));
+    }
+
+    #[test]
+    fn every_reason_has_a_face_that_is_never_cached_and_tells_no_stranger_more_than_the_challenge() {
+        for reason in Reason::ALL {
+            let (response, body) = answer(&Refusal::because(*reason), None);
+            let fields = response.headers();
+            assert!(response.status().is_client_error() || response.status().is_server_error(), "{reason}");
+            assert_eq!(fields["cache-control"], "no-store", "{reason}");
+            assert_eq!(fields["content-type"], "application/problem+json", "{reason}");
+            assert_eq!(
+                response.status() == 401,
+                fields.get("www-authenticate").is_some_and(|_| response.status() == 401)
+            );
+            assert_eq!(response.status() == 503, fields.contains_key("retry-after"), "{reason}");
+            assert_eq!(body["status"], response.status().as_u16(), "{reason}");
+            assert_eq!(body["request_id"], "id-1");
+            let about_the_token =
+                (Reason::TokenMalformed..=Reason::AuthTooOld).contains(reason) || *reason == Reason::ClaimMismatch;
+            assert!(!about_the_token || body.get("reason").is_none(), "{reason} is told to a stranger");
+        }
+    }
+
+    #[test]
+    fn an_invalid_token_is_never_told_apart_from_another() {
+        let told = |reason| {
+            let (response, body) = answer(&Refusal::because(reason), None);
+            (response.status(), response.headers()["www-authenticate"].clone(), body)
+        };
+        for reason in
+            [Reason::Expired, Reason::KeyUnknown, Reason::IssuerUnknown, Reason::TokensDisagree, Reason::Revoked]
+        {
+            assert_eq!(told(reason), told(Reason::SignatureInvalid));
+        }
+    }
+
+    #[test]
+    fn trouble_with_keys_says_when_to_come_back() {
+        let refusal =
+            Refusal { retry_after: Some(Duration::from_secs(30)), ..Refusal::because(Reason::KeysUnavailable) };
+        let (response, _) = answer(&refusal, None);
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &HeaderValue::from(30)));
+        assert_eq!(response.headers().get("www-authenticate"), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! A request's head in, what it asks for in canonical form out; or the finding that it can't be told for certain.
+
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{Method, Uri, Version};
+
+use crate::policy::{CanonicalPath, Denial, canonical_host};
+use crate::proxy::refusal::Refusal;
+use crate::proxy::wire::Seen;
+use crate::reason::Reason;
+
+fn malformed(detail: &'static str) -> Refusal {
+    Refusal::new(Denial::because(Reason::RequestMalformed), detail)
+}
+
+/// The canonical host that a request names.
+///
+/// # Errors
+/// `request_malformed`: none, several, or one that the target contradicts.
+pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(malformed("not exactly one `Host`"));
+    };
+    let text = host.to_str().map_err(|_not_text| malformed("`Host` is not text"))?;
+    let canonical = canonical_host(text).ok_or_else(|| malformed("`Host` is no host"))?;
+    match head.uri.authority() {
+        Some(authority) if !authority.as_str().eq_ignore_ascii_case(text) => {
+            Err(malformed("`Host` differs from the host in the request target"))
+        }
+        Some(_) | None => Ok(canonical),
+    }
+}
+
+/// Checks the rest of a head and reads its path.
+///
+/// # Errors
+/// `request_malformed` or `path_ambiguous`.
+pub(super) fn path(head: &Parts, seen: Seen) -> Result<CanonicalPath, Refusal> {
+    match seen {
+        Seen::Plain => {}
+        Seen::Fragment => {
+            return Err(Refusal::new(Denial::because(Reason::PathAmbiguous), "the request target has a `#`"));
+        }
+        Seen::Disagreement => return Err(malformed("the request can be read in two ways")),
+    }
+    check_method(&head.method)?;
+    check_framing(head.version, &head.headers)?;
+    CanonicalPath::parse(head.uri.path())
+        .map_err(|ambiguity| Refusal::new(Denial::because(Reason::PathAmbiguous), ambiguity.to_string()))
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(malformed("CONNECT and TRACE are never forwarded"));
+    }
+    // Methods are case-sensitive, but not every application knows: `get` must not find a looser route than `GET`.
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];
+    let others = [Method::CONNECT, Method::TRACE];
+    let disguised = |known: &Method| method != known && method.as_str().eq_ignore_ascii_case(known.as_str());
+    if known.iter().chain(&others).any(disguised) {
+        return Err(malformed("the method is a known one in lower case"));
+    }
+    Ok(())
+}
+
+/// hyper has refused what contradicts itself, and closes the connection where a length stands beside a coding. What is
+/// left is a coding that would be lost on the way.
+fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(())
+        }
+        (Some(_), _) => Err(malformed("a transfer coding other than `chunked`")),
+    }
+}
+
+/// The target as it is forwarded: the path that was judged, the query as it was sent.
+pub(super) fn forwarded(path: &CanonicalPath, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
+    if uri.authority().is_none() && uri.path() == path.as_str() {
+        return Ok(uri.clone());
+    }
+    match uri.query() {
+        None => path.as_str().parse(),
+        Some(query) => format!("{path}?{query}").parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(method: &str, uri: &str, fields: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn reason<T>(outcome: Result<T, Refusal>) -> Option<Reason> {
+        outcome.err().map(|refusal| refusal.denial.reason)
+    }
+
+    #[test]
+    fn t6_the_host_is_one_and_canonical() {
+        for (fields, is) in [
+            (&[("host", "API.Example.:8443")][..], Some("api.example")),
+            (&[("host", "[::1]:80")], Some("[::1]")),
+            (&[], None),
+            (&[("host", "a"), ("host", "a")], None),
+            (&[("host", "")], None),
+            (&[("host", "a b")], None),
+            (&[("host", "user@a")], None),
+            (&[("host", "a/b")], None),
+            (&[("host", "a,b")], None),
+        ] {
+            assert_eq!(host(&head("GET", "/", fields)).ok().as_deref(), is, "{fields:?}");
+        }
+        let absolute = |uri| host(&head("GET", uri, &[("host", "a.example")]));
+        assert_eq!(absolute("http://A.example/x").ok().as_deref(), Some("a.example"));
+        assert_eq!(reason(absolute("http://b.example/x")), Some(Reason::RequestMalformed));
+        assert_eq!(reason(absolute("http://u@a.example/x")), Some(Reason::RequestMalformed));
+    }
+
+    #[test]
+    fn t11_methods_that_are_never_forwarded_are_refused() {
+        for method in ["TRACE", "get", "Post", "trace"] {
+            assert_eq!(reason(path(&head(method, "/", &[]), Seen::Plain)), Some(Reason::RequestMalformed), "{method}");
+        }
+        for method in ["GET", "PROPFIND", "purge"] {
+            assert_eq!(reason(path(&head(method, "/", &[]), Seen::Plain)), None, "{method}");
+        }
+        assert_eq!(reason(path(&head("OPTIONS", "*", &[]), Seen::Plain)), Some(Reason::PathAmbiguous));
+    }
+
+    #[test]
+    fn t17_a_coding_that_would_be_lost_is_refused() {
+        for (fields, refused) in [
+            (&[("transfer-encoding", "chunked")][..], false),
+            (&[("transfer-encoding", "Chunked")], false),
+            (&[("transfer-encoding", "gzip, chunked")], true),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], true),
+        ] {
+            assert_eq!(reason(path(&head("POST", "/", fields), Seen::Plain)).is_some(), refused, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn t7_the_query_is_forwarded_as_it_was_sent_and_never_judged() {
+        for (uri, is) in [
+            ("/a/../b?x=%2e%2e/&y", "/b?x=%2e%2e/&y"),
+            ("/b?", "/b?"),
+            ("http://a.example/%61", "/a"),
+            ("http://a.example", "/"),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(forwarded(&CanonicalPath::parse(uri.path()).unwrap(), &uri).unwrap(), is);
+        }
+    }
+}

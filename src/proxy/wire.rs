@@ -1,0 +1,324 @@
+//! A client's socket as hyper reads and writes it: one head at a time, within the time limits.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::config::settings::Limits;
+use crate::proxy::framing::{Chunked, Expect, Found, Head};
+use crate::proxy::timing::{Deadline, Ticker};
+
+/// The most bytes taken from a socket at once.
+const READ: usize = 64 << 10;
+
+/// Where a worker's reads land first; one for all its connections, so that idle ones hold no memory for it.
+pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
+
+pub(super) fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; READ].into_boxed_slice()))
+}
+
+/// What is known of the bytes on one connection; shared by its [`Wire`] and the requests served on it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    expect: Cell<Expect>,
+    /// Heads that were followed to their end and not yet served: one at the most.
+    heads: Cell<u8>,
+    /// Whether the last such head has a `#` in its request line.
+    fragment: Cell<bool>,
+    /// Bytes that were received and not yet handed to hyper.
+    surplus: Cell<usize>,
+    /// A request is being answered.
+    busy: Cell<bool>,
+    /// A refusal left a body unread, so the client may still be sending.
+    linger: Cell<bool>,
+    read_by: Deadline,
+    write_by: Deadline,
+    idle: Duration,
+    head_read: Duration,
+}
+
+/// The body that follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// None.
+    Empty,
+    /// So many bytes.
+    Sized(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// What the bytes of a head had in them that hyper does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing of note.
+    Plain,
+    /// A `#` in the request line.
+    Fragment,
+    /// hyper found a head where we did not: the bytes were read in two ways.
+    Disagreement,
+}
+
+impl Watch {
+    pub(super) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
+        Rc::new(Self {
+            expect: Cell::new(Expect::Head(Head::default())),
+            heads: Cell::new(0),
+            fragment: Cell::new(false),
+            surplus: Cell::new(0),
+            busy: Cell::new(false),
+            linger: Cell::new(false),
+            read_by: ticker.deadline(),
+            write_by: ticker.deadline(),
+            idle: limits.idle,
+            head_read: limits.head_read,
+        })
+    }
+
+    /// hyper has read a head with this framing. To be called at once, before hyper reads on.
+    pub(super) fn head_read(&self, framing: Framing) -> Seen {
+        self.busy.set(true);
+        self.read_by.clear();
+        if self.heads.get() != 1 || self.expect.get() != Expect::Framing {
+            self.expect.set(Expect::Rest);
+            return Seen::Disagreement;
+        }
+        self.heads.set(0);
+        self.expect.set(match framing {
+            Framing::Empty => Expect::Head(Head::default()),
+            Framing::Sized(size) => Expect::Sized(size),
+            Framing::Chunked => Expect::Chunked(Chunked::START),
+        });
+        if self.fragment.get() { Seen::Fragment } else { Seen::Plain }
+    }
+
+    /// The request that was begun is answered; from now on the connection idles.
+    pub(super) fn answered(&self) {
+        self.busy.set(false);
+        self.read_by.set(self.idle);
+    }
+
+    /// Whether the whole body is here already, and small, so that it can be skipped and the connection kept.
+    pub(super) fn body_is_at_hand(&self) -> bool {
+        const SMALL: u64 = 4 << 10;
+        match self.expect.get() {
+            Expect::Head(_) | Expect::Framing => true,
+            Expect::Sized(left) => {
+                left <= SMALL && u64::try_from(self.surplus.get()).is_ok_and(|surplus| surplus >= left)
+            }
+            Expect::Chunked(_) | Expect::Rest => false,
+        }
+    }
+
+    /// The client is to be given time to read the answer before the socket is closed on what it still sends.
+    pub(super) fn linger(&self) {
+        self.linger.set(true);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.linger.get()
+    }
+
+    /// How long the client may take until it sends something; `None`: for as long as it likes.
+    fn patience(&self) -> Option<Duration> {
+        match self.expect.get() {
+            Expect::Head(head) if head.has_begun() => Some(self.head_read),
+            Expect::Head(_) | Expect::Framing | Expect::Rest if self.busy.get() => None,
+            Expect::Head(_) | Expect::Framing | Expect::Rest | Expect::Sized(_) | Expect::Chunked(_) => Some(self.idle),
+        }
+    }
+
+    /// How many of the bytes hyper may have now; what comes after them waits until hyper has understood these.
+    fn follow(&self, bytes: &[u8]) -> usize {
+        let (after, taken) = match self.expect.get() {
+            Expect::Head(mut head) => match head.follow(bytes) {
+                Found::More => (Expect::Head(head), bytes.len()),
+                Found::End(end) => {
+                    self.heads.set(self.heads.get().saturating_add(1));
+                    self.fragment.set(head.has_fragment());
+                    (Expect::Framing, end)
+                }
+            },
+            Expect::Sized(left) => {
+                let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                match left.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX)) {
+                    0 => (Expect::Head(Head::default()), taken),
+                    left => (Expect::Sized(left), taken),
+                }
+            }
+            Expect::Chunked(mut body) => match body.follow(bytes) {
+                Ok(Found::More) => (Expect::Chunked(body), bytes.len()),
+                Ok(Found::End(end)) => (Expect::Head(Head::default()), end),
+                Err(_lost) => (Expect::Rest, bytes.len()),
+            },
+            Expect::Framing => (Expect::Framing, 0),
+            Expect::Rest => (Expect::Rest, bytes.len()),
+        };
+        self.expect.set(after);
+        taken
+    }
+}
+
+/// The socket.
+#[derive(Debug)]
+pub(super) struct Wire {
+    io: TcpStream,
+    watch: Rc<Watch>,
+    scratch: Scratch,
+    /// What was received beyond the end of a head or body.
+    surplus: BytesMut,
+}
+
+impl Wire {
+    pub(super) fn new(io: TcpStream, watch: Rc<Watch>, scratch: Scratch) -> Self {
+        Self { io, watch, scratch, surplus: BytesMut::new() }
+    }
+
+    /// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way:
+    /// a socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
+    pub(super) async fn linger(mut self, most: Duration) {
+        const MOST_BYTES: usize = 1 << 20;
+        let drain = async {
+            let mut left = MOST_BYTES;
+            let mut sink = [0u8; 4096];
+            while let Ok(count @ 1..) = tokio::io::AsyncReadExt::read(&mut self.io, &mut sink).await {
+                left = match left.checked_sub(count) {
+                    Some(left) => left,
+                    None => break,
+                };
+            }
+        };
+        let _late = tokio::time::timeout(most, drain).await;
+    }
+
+    fn late(&self) -> Option<io::Result<()>> {
+        if !self.watch.read_by.has_passed() {
+            return None;
+        }
+        // Idling is ended like a client's own end; what was begun and not finished is an error.
+        match self.watch.expect.get() {
+            Expect::Head(head) if !head.has_begun() => Some(Ok(())),
+            Expect::Head(_) | Expect::Framing | Expect::Sized(_) | Expect::Chunked(_) | Expect::Rest => {
+                Some(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Follows what `bytes` holds and gives hyper its part. Returns how many of them that were.
+    fn give(&self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) -> usize {
+        let was = self.watch.expect.get();
+        let taken = self.watch.follow(bytes);
+        cursor.put_slice(bytes.get(..taken).unwrap_or(bytes));
+        // The limit for a head runs from its first byte, that for a body starts anew with each read.
+        let goes_on =
+            matches!((was, self.watch.expect.get()), (Expect::Head(head), Expect::Head(_)) if head.has_begun());
+        if !goes_on {
+            self.watch.read_by.clear();
+        }
+        taken
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.watch.expect.get() == Expect::Framing {
+            // hyper wants more of a head that ended: it reads these bytes otherwise than we do.
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if cursor.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if !this.surplus.is_empty() {
+            let most = this.surplus.len().min(cursor.remaining());
+            let taken = this.give(this.surplus.get(..most).unwrap_or_default(), &mut cursor);
+            this.surplus.advance(taken);
+            if this.surplus.is_empty() {
+                this.surplus = BytesMut::new();
+            }
+            this.watch.surplus.set(this.surplus.len());
+            return Poll::Ready(Ok(()));
+        }
+        let scratch = Rc::clone(&this.scratch);
+        let mut scratch = scratch.borrow_mut();
+        let most = scratch.len().min(cursor.remaining());
+        let Some(room) = scratch.get_mut(..most) else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
+        let mut buffer = ReadBuf::new(room);
+        match Pin::new(&mut this.io).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let taken = this.give(buffer.filled(), &mut cursor);
+                this.surplus.extend_from_slice(buffer.filled().get(taken..).unwrap_or_default());
+                this.watch.surplus.set(this.surplus.len());
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if let Some(late) = this.late() {
+                    return Poll::Ready(late);
+                }
+                match this.watch.patience() {
+                    Some(limit) => this.watch.read_by.start(limit),
+                    None => this.watch.read_by.clear(),
+                }
+                this.watch.read_by.wake(cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Wire {
+    fn written(&self, cx: &Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.watch.write_by.clear();
+        } else if self.watch.write_by.has_passed() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        } else {
+            self.watch.write_by.start(self.watch.idle);
+            self.watch.write_by.wake(cx);
+        }
+        outcome
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.written(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

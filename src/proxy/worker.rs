@@ -1,0 +1,225 @@
+//! The worker threads: each with a runtime of its own, its own listening sockets and its own upstream connections.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::settings::{Identity, Limits, Upstream};
+use crate::live::Live;
+use crate::proxy::connection;
+use crate::proxy::listener::Bound;
+use crate::proxy::pool::Pool;
+use crate::proxy::request_id::RequestIds;
+use crate::proxy::timing::{TICK, Ticker};
+use crate::proxy::verify::Verify;
+use crate::proxy::wire::{self, Scratch};
+use crate::telemetry::Recorder;
+
+/// Everything that the workers share. Nothing in it waits for a lock on a request's way.
+pub struct Gate<V> {
+    /// The policy in force.
+    pub live: Arc<Live>,
+    /// Who verifies tokens.
+    pub verifier: V,
+    /// Who is told of every decision.
+    pub recorder: Arc<dyn Recorder>,
+    /// Where requests are forwarded, in the order to which [`crate::live::Snapshot::upstream_of_route`] refers.
+    pub upstreams: Vec<Upstream>,
+    /// What upstreams are told of the caller.
+    pub identity: Identity,
+    /// What clients call us, if it is configured: the own origin of cookies.
+    pub public_url: Option<String>,
+    /// Limits and timeouts.
+    pub limits: Limits,
+}
+
+impl<V> std::fmt::Debug for Gate<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("upstreams", &self.upstreams).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The workers, at work.
+#[derive(Debug)]
+pub struct Running(Vec<JoinHandle<()>>);
+
+impl Running {
+    /// Waits until every worker has ended: after a shutdown, when the last request is answered or cut off.
+    ///
+    /// # Errors
+    /// How many workers ended by a panic.
+    pub fn join(self) -> Result<(), usize> {
+        let lost = self.0.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        if lost == 0 { Ok(()) } else { Err(lost) }
+    }
+}
+
+/// Starts the workers. When `shutdown` turns true (or its sender is gone) they accept no more, finish the requests under
+/// way, and end at the latest after [`Limits::drain`].
+///
+/// # Errors
+/// A thread or a runtime that could not be had.
+pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Receiver<bool>) -> io::Result<Running> {
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut threads = Vec::new();
+    for (number, sockets) in bound.workers.into_iter().enumerate() {
+        let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
+        // Made here, so that a failure is told; a local runtime can't be sent to its thread.
+        let builder = std::thread::Builder::new().name(format!("worker-{number}"));
+        let (told, tells) = std::sync::mpsc::sync_channel(1);
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(told.send(Err(error))),
+            };
+            let _started = told.send(Ok(()));
+            runtime.block_on(work(sockets, gate, open, shutdown));
+        };
+        threads.push(builder.spawn(work)?);
+        tells.recv().unwrap_or_else(|_gone| Err(io::Error::other("the worker thread ended at once")))?;
+    }
+    Ok(Running(threads))
+}
+
+/// What one worker's connections share.
+pub(super) struct Worker<V> {
+    pub(super) gate: Arc<Gate<V>>,
+    pub(super) pools: Vec<Rc<Pool>>,
+    pub(super) ticker: Rc<Ticker>,
+    pub(super) ids: RequestIds,
+    pub(super) scratch: Scratch,
+    /// Connections to clients, of this worker and of all.
+    here: Cell<usize>,
+    open: Arc<AtomicUsize>,
+    /// Connections that were turned away and are not closed yet.
+    turned_away: Cell<usize>,
+}
+
+async fn work<V: Verify>(
+    sockets: Vec<TcpListener>,
+    gate: Arc<Gate<V>>,
+    open: Arc<AtomicUsize>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let worker = Rc::new(Worker {
+        pools: gate.upstreams.iter().map(|upstream| Pool::new(upstream, &gate.limits)).collect(),
+        ticker: Ticker::new(),
+        ids: RequestIds::new(),
+        scratch: wire::scratch(),
+        here: Cell::new(0),
+        open,
+        turned_away: Cell::new(0),
+        gate,
+    });
+    let accepting: Vec<_> =
+        sockets.into_iter().map(|socket| tokio::task::spawn_local(accept(socket, Rc::clone(&worker)))).collect();
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    let _gone = shutdown.wait_for(|stop| *stop).await;
+    accepting.into_iter().for_each(|task| task.abort());
+    worker.ticker.drain();
+    let drained = async {
+        while worker.here.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            worker.ticker.drain();
+        }
+    };
+    let _cut = tokio::time::timeout(worker.gate.limits.drain, drained).await;
+    ticking.abort();
+    // Whatever is left ends with the runtime.
+}
+
+async fn tick<V>(worker: Rc<Worker<V>>) {
+    const SWEEP: u32 = 10;
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for number in (0..SWEEP).cycle() {
+        ticks.tick().await;
+        worker.ticker.tick();
+        if number == 0 {
+            worker.pools.iter().for_each(|pool| pool.sweep());
+        }
+    }
+}
+
+async fn accept<V: Verify>(socket: TcpListener, worker: Rc<Worker<V>>) {
+    let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
+    let mut trouble = Duration::ZERO;
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                trouble = Duration::ZERO;
+                take(stream, peer, &worker);
+            }
+            // The client's doing: it left before it was accepted.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
+            // Out of descriptors or memory: asking again at once would only burn the processor.
+            Err(_exhausted) => {
+                trouble = trouble.saturating_mul(2).clamp(Duration::from_millis(20), Duration::from_secs(1));
+                tokio::time::sleep(trouble).await;
+            }
+        }
+    }
+}
+
+fn take<V: Verify>(stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker<V>>) {
+    let _no_delay = stream.set_nodelay(true);
+    match Seat::take(worker) {
+        Some(seat) => {
+            let worker = Rc::clone(worker);
+            drop(tokio::task::spawn_local(async move {
+                connection::serve(stream, peer, &worker).await;
+                drop(seat);
+            }));
+        }
+        None => turn_away(stream, peer, worker),
+    }
+}
+
+/// One of the connections that may be open. Given up when dropped, even by a panic.
+struct Seat<V>(Rc<Worker<V>>);
+
+impl<V> Seat<V> {
+    fn take(worker: &Rc<Worker<V>>) -> Option<Self> {
+        if worker.open.fetch_add(1, Ordering::Relaxed) >= worker.gate.limits.connections {
+            worker.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        worker.here.set(worker.here.get().saturating_add(1));
+        worker.gate.recorder.connection_opened();
+        Some(Self(Rc::clone(worker)))
+    }
+}
+
+impl<V> Drop for Seat<V> {
+    fn drop(&mut self) {
+        self.0.here.set(self.0.here.get().saturating_sub(1));
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.gate.recorder.connection_closed();
+    }
+}
+
+/// Tells a client that there is no room, where that can be done without making room for it.
+fn turn_away<V: Verify>(stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker<V>>) {
+    const AT_ONCE: usize = 64;
+    worker.gate.recorder.connection_refused(peer.ip());
+    if worker.turned_away.get() >= AT_ONCE {
+        return;
+    }
+    worker.turned_away.set(worker.turned_away.get().saturating_add(1));
+    let worker = Rc::clone(worker);
+    drop(tokio::task::spawn_local(async move {
+        connection::turn_away(stream).await;
+        worker.turned_away.set(worker.turned_away.get().saturating_sub(1));
+    }));
+}

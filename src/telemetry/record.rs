@@ -1,0 +1,87 @@
+//! One decision as it is told to audit log, metrics and log; and who takes it.
+
+use std::net::IpAddr;
+
+use crate::assurance::Assurance;
+use crate::policy::{Denial, Permit, Policy, Route};
+use crate::reason::Reason;
+use crate::token::Timestamp;
+
+/// One decision. Borrowed from the request: a recorder copies what it keeps. Holds no token.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// The request's id, as `X-Request-Id` tells it.
+    pub id: &'a str,
+    /// The trace id of a W3C `traceparent`, where the request has a well-formed one.
+    pub trace: Option<&'a str>,
+    /// When the decision was made.
+    pub at: Timestamp,
+    /// Who is connected to us.
+    pub peer: IpAddr,
+    /// The method, as sent. Empty when the head could not be read.
+    pub method: &'a str,
+    /// The canonical host. Empty when there is none.
+    pub host: &'a str,
+    /// The canonical path, never the query. Empty when there is none.
+    pub path: &'a str,
+    /// The policy by which it was judged.
+    pub policy: &'a Policy,
+    /// The route, once one was found.
+    pub route: Option<&'a Route>,
+    /// The token that spoke: of two, the one whose evidence was enough, or else the access token.
+    pub assurance: Option<&'a Assurance>,
+    /// Allowed or refused.
+    pub outcome: Result<&'a Permit, &'a Denial>,
+    /// The status that we answered with; `None` when the request is forwarded.
+    pub status: Option<u16>,
+    /// The cause, for the operator alone. Empty when the reason says all.
+    pub detail: &'a str,
+    /// How long the decision took, in microseconds.
+    pub micros: u64,
+}
+
+/// A request that was allowed and that the upstream did not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamFailure<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// [`Reason::UpstreamUnreachable`] or [`Reason::UpstreamTimeout`].
+    pub reason: Reason,
+    /// The status that we answered with.
+    pub status: u16,
+    /// The cause, for the operator alone.
+    pub detail: &'a str,
+}
+
+/// The record of a decision could not be taken, and the settings say that nothing goes on without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log takes no more lines for now")]
+pub struct Blocked;
+
+/// Takes what happened. Called from the data path: must neither wait nor block.
+pub trait Recorder: Send + Sync {
+    /// A request was decided. Called once for each request, before it is forwarded or answered.
+    ///
+    /// # Errors
+    /// [`Blocked`]: the request is refused as `overloaded`.
+    fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked>;
+
+    /// An allowed request was not answered by its upstream.
+    fn upstream_failed(&self, failure: &UpstreamFailure<'_>);
+
+    /// A client connected and was let in.
+    fn connection_opened(&self) {}
+
+    /// A client's connection ended.
+    fn connection_closed(&self) {}
+
+    /// A client connected while the limit on connections was reached, and was turned away.
+    fn connection_refused(&self, _peer: IpAddr) {}
+
+    /// What came on a connection was no HTTP request that could be answered by the policy.
+    fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}
+}
