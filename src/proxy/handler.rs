@@ -140,7 +140,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
-            outcome: outcome.as_ref().map_err(|refusal| &refusal.denial),
+            outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
