@@ -1,7 +1,7 @@
 //! A raw client: writes bytes as they stand, reads responses as they come.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::upstream::read_chunk;
@@ -37,10 +37,6 @@ impl Client {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
         self
-    }
-
-    pub fn half_close(&mut self) {
-        self.0.get_mut().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Reads a status line and fields.
