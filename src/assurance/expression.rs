@@ -69,8 +69,8 @@ pub struct Ignored<'t> {
 }
 
 impl Ignored<'_> {
-    fn has(&self, value: &Box<str>) -> bool {
-        self.values.contains(value) || self.outer.is_some_and(|outer| outer.has(value))
+    fn has(&self, value: &str) -> bool {
+        self.values.iter().any(|ignored| **ignored == *value) || self.outer.is_some_and(|outer| outer.has(value))
     }
 }
 

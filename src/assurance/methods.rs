@@ -86,7 +86,9 @@ impl MethodTable {
     pub fn rfc8176() -> Self {
         use FactorClass::{Inherence, Knowledge, Possession};
         const NO: Option<bool> = Some(false);
-        let rows: [(&str, Option<FactorClass>, Option<bool>, Option<bool>); 21] = [
+        // Value, class, phishing-resistant, bound to hardware.
+        type Row = (&'static str, Option<FactorClass>, Option<bool>, Option<bool>);
+        let rows: [Row; 21] = [
             ("face", Some(Inherence), NO, None),
             ("fpt", Some(Inherence), NO, None),
             ("geo", None, NO, NO),
@@ -109,7 +111,7 @@ impl MethodTable {
             ("vbm", Some(Inherence), NO, NO),
             ("wia", None, None, NO),
         ];
-        let class = |(value, is, phishing_resistant, hardware): (&str, Option<FactorClass>, _, _)| {
+        let class = |(value, is, phishing_resistant, hardware): Row| {
             let is = is.into_iter().collect();
             (value.into(), MethodClass { is, may: Classes::NONE, phishing_resistant, hardware })
         };

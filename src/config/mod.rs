@@ -1,7 +1,36 @@
 //! "YAML text in, one policy or every reason why not out."
 //!
 //! The only room that knows the files' shape. Opens no file and reads no environment: `cli` hands it texts.
+//! [`load_policy`] takes a folder's files together; each file of this room reads one part of them.
 
+pub mod classes;
+pub mod expression;
+pub mod issuer;
+pub mod keys;
+pub mod kinds;
+pub mod ladders;
+pub mod lints;
+pub mod mapping;
+pub mod matches;
+pub mod policy;
+pub mod problem;
+pub mod profile;
+pub mod proofs;
+pub mod provable;
+pub mod reader;
+pub mod requirement;
+pub mod routes;
 pub mod settings;
+pub mod source;
+pub mod stepgate;
+pub mod take;
+pub mod units;
+pub mod url;
+pub mod yaml;
 
+pub use policy::{IssuerKeys, Loaded, load_policy};
+pub use problem::{Problem, Rejected, Report, Severity};
+pub use profile::Profile;
 pub use settings::Settings;
+pub use source::{FileId, Position, SourceFile, Sources, Span};
+pub use stepgate::{LoadedSettings, load_settings};

@@ -170,3 +170,146 @@ impl Tree {
         deeper.or_else(|| self.rests.find(method))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::path::CanonicalPath;
+    use crate::policy::pattern::Match;
+    use crate::policy::requirement::Requirement;
+
+    fn route(host: &str, path: &str, methods: &[&str]) -> Route {
+        let host = match host.strip_prefix('*') {
+            Some("") => HostPattern::Any,
+            Some(suffix) => HostPattern::Suffix(suffix.into()),
+            None => HostPattern::Exact(host.into()),
+        };
+        let named = || Methods::named(methods.iter().map(|method| (*method).into()));
+        Route {
+            name: format!("{host} {path} {methods:?}").into(),
+            matches: Match {
+                hosts: [host].into(),
+                path: PathPattern::parse(path).unwrap(),
+                path_written: path.into(),
+                methods: if methods.is_empty() { Methods::Any } else { named() },
+            },
+            take: Box::default(),
+            require: Requirement::Authenticated,
+            upstream: None,
+            floors: Box::default(),
+        }
+    }
+
+    fn chosen<'r>(routes: &'r [Route], method: &str, host: &str, path: &str) -> Option<&'r str> {
+        let path = CanonicalPath::parse(path).unwrap();
+        let place = Router::new(routes).unwrap().find(&Target { method, host, path: &path })?;
+        Some(&routes[place].name)
+    }
+
+    #[test]
+    fn host_goes_before_path_and_path_before_method() {
+        let routes = [
+            route("*", "/a/b/c", &["GET"]),
+            route("*.example", "/a/**", &[]),
+            route("*.x.example", "/a/{p}/**", &[]),
+            route("api.x.example", "/**", &[]),
+            route("api.x.example", "/a/**", &["POST"]),
+            route("api.x.example", "/a/b", &[]),
+            route("api.x.example", "/a/b", &["GET"]),
+        ];
+        let chosen = |method, host, path| chosen(&routes, method, host, path);
+        assert_eq!(chosen("GET", "api.x.example", "/a/b"), Some("api.x.example /a/b [\"GET\"]"));
+        assert_eq!(chosen("HEAD", "api.x.example", "/a/b"), Some("api.x.example /a/b [\"GET\"]"), "GET implies HEAD");
+        assert_eq!(chosen("PUT", "api.x.example", "/a/b/"), Some("api.x.example /a/b []"));
+        assert_eq!(chosen("POST", "api.x.example", "/a/c"), Some("api.x.example /a/** [\"POST\"]"));
+        assert_eq!(chosen("PUT", "api.x.example", "/a/c"), Some("api.x.example /** []"));
+        assert_eq!(chosen("GET", "b.x.example", "/a/b/c"), Some("*.x.example /a/{p}/** []"));
+        assert_eq!(chosen("GET", "b.x.example", "/a"), Some("*.example /a/** []"));
+        assert_eq!(chosen("GET", "elsewhere", "/a/b/c"), Some("* /a/b/c [\"GET\"]"));
+    }
+
+    #[test]
+    fn t10_a_request_that_no_route_matches_takes_none() {
+        let routes = [route("*", "/a/{x}/b", &[]), route("*", "/a/c", &["GET"]), route("api.example", "/b", &[])];
+        for (method, host, path) in
+            [("GET", "h", "/a/c/d"), ("POST", "h", "/a/c"), ("GET", "h", "/b"), ("GET", "h", "/"), ("GET", "h", "/a")]
+        {
+            assert_eq!(chosen(&routes, method, host, path), None, "{method} {host} {path}");
+        }
+    }
+
+    #[test]
+    fn routes_of_which_neither_is_narrower_are_found() {
+        let tied = |a: Route, b: Route| Router::new(&[a, b]).is_err();
+        assert!(tied(route("*", "/a/{x}", &[]), route("*", "/{y}/b", &[])));
+        assert!(tied(route("*", "/a", &[]), route("*", "/a/", &[])));
+        assert!(tied(route("*", "/a", &["GET", "PUT"]), route("*", "/a", &["PUT", "POST"])));
+        assert!(tied(route("*", "/a", &["GET"]), route("*", "/a", &["HEAD"])), "GET implies HEAD");
+        assert!(tied(route("*", "/{x}", &[]), route("*", "/{y}", &[])));
+        assert!(!tied(route("*", "/a/{x}", &["GET"]), route("*", "/{y}/b", &["POST"])));
+        assert!(!tied(route("h", "/a/{x}", &[]), route("*", "/{y}/b", &[])));
+        assert!(!tied(route("*", "/a", &["GET"]), route("*", "/a", &[])));
+        assert!(!tied(route("*", "/a/**", &[]), route("*", "/a", &[])));
+    }
+
+    fn any_route() -> impl Strategy<Value = Route> {
+        let host = prop::sample::select(vec!["*", "h", "a.h", "*.h"]);
+        let segment = prop::sample::select(vec!["a", "b", "{x}"]);
+        let path = (prop::collection::vec(segment, 0..3), any::<bool>()).prop_map(|(mut segments, rest)| {
+            if segments.first() == Some(&"{x}") && segments.get(1) == Some(&"{x}") {
+                segments[1] = "{y}";
+            }
+            segments.extend(rest.then_some("**"));
+            format!("/{}", segments.join("/"))
+        });
+        let methods = prop::sample::select(vec![vec![], vec!["GET"], vec!["POST"], vec!["POST", "PUT"]]);
+        (host, path, methods).prop_map(|(host, path, methods)| route(host, &path, &methods))
+    }
+
+    /// The definition, slowly: of all routes that match, the one that no other is narrower than.
+    fn by_definition<'r>(routes: &'r [Route], target: &Target<'_>) -> Option<&'r Route> {
+        let rank = |route: &Route| match &route.matches.hosts[0] {
+            HostPattern::Exact(_) => usize::MAX,
+            HostPattern::Suffix(suffix) => suffix.len(),
+            HostPattern::Any => 0,
+        };
+        let narrower = |a: &Route, b: &Route| {
+            let (mine, theirs) = (&a.matches, &b.matches);
+            let (below, above) = (theirs.path.covers(&mine.path), mine.path.covers(&theirs.path));
+            let by_path = below && (!above || theirs.methods == Methods::Any);
+            rank(a) > rank(b) || rank(a) == rank(b) && by_path
+        };
+        let matching: Vec<&Route> = routes.iter().filter(|route| route.matches.matches(target)).collect();
+        matching
+            .iter()
+            .copied()
+            .find(|route| matching.iter().all(|other| route.name == other.name || narrower(route, other)))
+    }
+
+    proptest! {
+        #[test]
+        fn the_choice_is_the_definition_and_does_not_depend_on_order(
+            routes in prop::collection::vec(any_route(), 1..8).prop_shuffle(),
+            order in any::<prop::sample::Index>(),
+            method in prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "OPTIONS"]),
+            host in prop::sample::select(vec!["h", "a.h", "b.h", "c"]),
+            path in prop::sample::select(vec!["/", "/a", "/a/", "/a/b", "/b/a", "/b/b/a", "/c"]),
+        ) {
+            let mut turned = routes.clone();
+            turned.rotate_left(order.index(routes.len()));
+            turned.reverse();
+            let path = CanonicalPath::parse(path).unwrap();
+            let target = Target { method, host, path: &path };
+            match (Router::new(&routes), Router::new(&turned)) {
+                (Ok(one), Ok(other)) => {
+                    let found = one.find(&target).map(|place| &routes[place].name);
+                    prop_assert_eq!(found, other.find(&target).map(|place| &turned[place].name));
+                    prop_assert_eq!(found, by_definition(&routes, &target).map(|route| &route.name));
+                }
+                (one, other) => prop_assert_eq!(one.is_err(), other.is_err()),
+            }
+        }
+    }
+}

@@ -55,7 +55,7 @@ impl Timestamp {
         #[expect(clippy::cast_precision_loss, reason = "the bound is far below 2^53")]
         let in_range = seconds >= 0.0 && seconds <= MAX_SECONDS as f64;
         #[expect(clippy::cast_possible_truncation, reason = "in range, so the product fits an i64")]
-        in_range.then(|| Self((seconds * 1e6) as i64))
+        in_range.then_some(Self((seconds * 1e6) as i64))
     }
 }
 

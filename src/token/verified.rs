@@ -4,7 +4,7 @@ use crate::token::expectation::TokenKind;
 use crate::token::json::Json;
 use crate::token::time::Timestamp;
 
-/// A token whose signature, issuer, audience, times and kind were checked. Only [`crate::token::verify`] builds one.
+/// A token whose signature, issuer, audience, times and kind were checked. Only [`crate::token::verify()`] builds one.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
     pub(in crate::token) kind: TokenKind,

@@ -39,7 +39,7 @@ pub fn decide(
     tokens: Option<Tokens<'_>>,
     now: Timestamp,
 ) -> Result<Permit, Denial> {
-    if route.require == Requirement::Public {
+    if route.require == Requirement::Public && route.floors.is_empty() {
         return Ok(Permit { levels: Vec::new(), by: None });
     }
     let Some(tokens) = tokens else { return Err(Denial::because(Reason::TokenMissing)) };
@@ -57,12 +57,15 @@ pub fn decide(
     if let Some(case) = cases.iter().flatten().find(|case| case.holds()) {
         return Ok(Permit { levels: case.levels(), by: Some(case.witness.kind) });
     }
-    let furthest = cases
-        .iter()
-        .flatten()
-        .map(|case| (case, case.shortfall()))
-        .reduce(|best, next| if next.1.reason() > best.1.reason() { next } else { best });
-    Err(furthest.map_or_else(|| Denial::because(Reason::TokenMissing), |(case, short)| case.denial(short)))
+    let tried = cases.iter().flatten().map(|case| Tried { case, short: case.shortfall() });
+    let furthest = tried.reduce(|best, next| if next.short.reason() > best.short.reason() { next } else { best });
+    Err(furthest.map_or_else(|| Denial::because(Reason::TokenMissing), |tried| tried.case.denial(tried.short)))
+}
+
+/// A case that failed, and what it lacks.
+struct Tried<'c> {
+    case: &'c Case<'c>,
+    short: Shortfall,
 }
 
 /// One way to read a request: everything that conditions look at.
@@ -133,10 +136,14 @@ impl<'c> Case<'c> {
     fn demand_holds(&self, demand: &Demand, place: Place<'_>) -> bool {
         let ignored = Ignored { values: &demand.ignore_amr, outer: place.ignored };
         let place = Place { ignored: Some(&ignored), ..place };
-        demand.conditions.iter().all(|condition| match condition {
-            Condition::All(parts) => parts.iter().all(|part| self.demand_holds(part, place)),
-            Condition::Any(parts) => parts.iter().any(|part| self.demand_holds(part, place)),
-            single => self.check(single, place).is_none(),
+        demand.conditions.iter().all(|condition| {
+            if let Condition::All(parts) = condition {
+                parts.iter().all(|part| self.demand_holds(part, place))
+            } else if let Condition::Any(parts) = condition {
+                parts.iter().any(|part| self.demand_holds(part, place))
+            } else {
+                self.check(condition, place).is_none()
+            }
         })
     }
 
@@ -167,7 +174,7 @@ impl<'c> Case<'c> {
             }
             Condition::MaxAge(seconds) => self.check_age(*seconds),
             Condition::Scopes { all, any } => {
-                let has = |scope: &Box<str>| self.main.scopes.contains(scope);
+                let has = |scope| self.main.scopes.contains(scope);
                 fails(all.iter().all(has) && (any.is_empty() || any.iter().any(has)), Reason::ScopeMissing)
             }
             Condition::Bind { parameter, claim } => {
@@ -258,18 +265,15 @@ impl<'c> Case<'c> {
         let place = Place { ignored: Some(&ignored), ..place };
         let mut short = Shortfall::default();
         for condition in &demand.conditions {
-            match condition {
-                Condition::All(parts) => parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place))),
-                Condition::Any(parts) => {
-                    if !parts.iter().any(|part| self.demand_holds(part, place)) {
-                        // The alternative that came furthest speaks; of equals the first.
-                        let tried = parts.iter().map(|part| self.demand_shortfall(part, place));
-                        let furthest =
-                            tried.reduce(|best, next| if next.reason() > best.reason() { next } else { best });
-                        short.add(furthest.unwrap_or_default());
-                    }
+            if let Condition::All(parts) = condition {
+                parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place)));
+            } else if let Condition::Any(parts) = condition {
+                if !parts.iter().any(|part| self.demand_holds(part, place)) {
+                    short
+                        .add(furthest(parts.iter().map(|part| self.demand_shortfall(part, place))).unwrap_or_default());
                 }
-                single => self.note(single, place, &mut short),
+            } else {
+                self.note(condition, place, &mut short);
             }
         }
         short
@@ -335,6 +339,11 @@ impl<'c> Case<'c> {
     }
 }
 
+/// Of several alternatives that failed, the one that came furthest; of equals the first.
+fn furthest(tried: impl Iterator<Item = Shortfall>) -> Option<Shortfall> {
+    tried.reduce(|best, next| if next.reason() > best.reason() { next } else { best })
+}
+
 /// Each value once, in the order in which they first stand.
 fn unique(values: &[Box<str>]) -> Box<[Box<str>]> {
     let mut once: Vec<Box<str>> = Vec::new();
@@ -355,3 +364,6 @@ fn names(claim: &Json, named: &str) -> bool {
         Json::Null | Json::Bool(_) | Json::Object(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+# `make test` is what CI runs, from a fresh clone; it installs what it needs. Each step has a target of its own.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+CARGO := cargo
+BIN := target/e2e/stepgate
+PROVIDER := tests/provider
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: test
+test: tools fmt lint core unit doc policies e2e ## everything a change must pass
+
+.PHONY: demo
+demo: ## the proxy, a small identity provider and an upstream, in one process, with requests to try
+	$(CARGO) run --release -- demo
+
+.PHONY: tools
+tools: ## installs what the other targets need: a C compiler, Node.js, the test provider
+	@./tests/tools.sh
+	@if [[ ! $(PROVIDER)/node_modules/.package-lock.json -nt $(PROVIDER)/package-lock.json ]]; then \
+	  cd $(PROVIDER) && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; fi
+
+.PHONY: fmt
+fmt: ## the formatting is rustfmt's
+	$(CARGO) fmt --check
+
+.PHONY: lint
+lint: ## clippy, warnings are errors
+	$(CARGO) clippy --locked --all-targets --features e2e -- -D warnings
+
+.PHONY: core
+core: ## the fence: the core builds and passes without a socket, a file or a clock
+	$(CARGO) check --locked --lib --no-default-features
+	$(CARGO) test --locked --lib --no-default-features
+
+.PHONY: unit
+unit: ## tests that need nothing but Rust
+	$(CARGO) test --locked
+
+.PHONY: doc
+doc: ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+.PHONY: e2e
+e2e: tools ## the whole program against a real OpenID provider
+	$(CARGO) test --locked --profile e2e --features e2e --test e2e
+
+.PHONY: policies
+policies: ## the example policies load, lint clean and keep their promises
+	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(BIN) check policies/examples
+	$(BIN) test policies/examples
+
+.PHONY: certs
+certs: ## development certificates into certs/dev
+	./certs/make-dev-certs.sh
+
+.PHONY: long
+long: deny mutants ## what takes long: runs nightly or before a release, not on each change
+
+.PHONY: mutants
+mutants: ## every fault of the list is noticed by a test
+	./tests/mutants/run.py
+
+.PHONY: deny
+deny: .tools/bin/cargo-deny ## licences, sources and banned crates of the dependencies
+	.tools/bin/cargo-deny check bans licenses sources
+
+.tools/bin/cargo-deny:
+	$(CARGO) install --locked --root .tools cargo-deny@0.20.2

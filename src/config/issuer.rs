@@ -1,0 +1,234 @@
+//! `issuers`: one entry, with its profile under it, to one compiled issuer.
+
+use crate::assurance::{ClaimTable, Issuer, IssuerId, Pair, Reading};
+use crate::config::kinds;
+use crate::config::ladders::Scale;
+use crate::config::mapping::{self, Trust};
+use crate::config::problem::{Problem, Report};
+use crate::config::profile::{self, Profiles};
+use crate::config::proofs::{self, Written};
+use crate::config::reader::{self, Fields, Keys};
+use crate::config::source::{Sources, Span};
+use crate::config::url::{self, PlainHttp, Url};
+use crate::config::yaml::{Kind, Node};
+use crate::config::{classes, keys};
+use crate::token::{Algorithm, Expectation, KeySource, KindRule, TokenKind};
+
+const ISSUER: Keys = Keys {
+    what: "an issuer",
+    known: &[
+        "issuer",
+        "profile",
+        "access",
+        "id",
+        "algorithms",
+        "keys",
+        "trust",
+        "mapping",
+        "factor_classes",
+        "user_verification",
+        "ignore_amr",
+        "mfa",
+        "proves",
+        "challenge",
+        "pair",
+    ],
+    later: &["dialect", "introspection", "userinfo"],
+};
+const TRUST: Keys = Keys { what: "`trust`", known: &["acr", "amr", "max_level"], later: &[] };
+
+/// An issuer, compiled, and what of it is not the policy's business.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The issuer; its fingerprint is set when the whole policy is known.
+    pub issuer: Issuer,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// Where `iss` stands.
+    pub iss_span: Span,
+}
+
+/// Everything that issuers are compiled with.
+#[derive(Debug)]
+pub struct Workshop<'w> {
+    /// The ladders.
+    pub scale: &'w Scale,
+    /// The profiles in use.
+    pub profiles: &'w mut Profiles,
+    /// The texts.
+    pub sources: &'w mut Sources,
+    /// The claims that the policy reads.
+    pub claims: &'w mut ClaimTable,
+    /// The URLs that need `allow_http`.
+    pub plain: &'w mut Vec<PlainHttp>,
+    /// What was found wrong.
+    pub out: &'w mut Report,
+}
+
+impl Workshop<'_> {
+    /// Compiles one entry of `issuers`.
+    pub fn issuer(&mut self, id: IssuerId, name: &str, name_span: Span, own: &Node) -> Option<Compiled> {
+        let own_fields = Fields::of(own, ISSUER, self.out)?;
+        let profile = match own_fields.get("profile", self.out) {
+            Some(node) => Some(self.profiles.named(node, self.sources, self.out)?),
+            None => None,
+        };
+        let below = profile.as_ref().map(|profile| &profile.issuer);
+        let merged = below.map_or_else(|| own.clone(), |below| profile::merge(below, own));
+        // Keys of the entry itself were checked; those of the profile still have to be.
+        let profile_fields = match below {
+            Some(below) => Some(Fields::of(below, ISSUER, self.out)?),
+            None => None,
+        };
+        let fields = Fields::of(&merged, ISSUER, &mut Report::default())?;
+        let folder = self.sources.file(own.span.file).map(|file| file.folder.clone()).unwrap_or_default();
+
+        let iss_node = fields.required("issuer", self.out);
+        let iss = iss_node.and_then(|node| self.iss(node));
+        let key_source = match fields.get("keys", self.out) {
+            Some(node) => keys::read(node, &folder, self.plain, self.out),
+            None => Some(KeySource::discovery()),
+        };
+        let kinds = self.kinds(&fields, name, name_span);
+        let algorithms = match fields.get("algorithms", self.out) {
+            Some(node) => algorithms(node, self.out).map(Some),
+            None => Some(None),
+        };
+        let trust = match fields.get("trust", self.out) {
+            Some(node) => self.trust(node),
+            None => Some(Trust { acr: true, amr: true }),
+        };
+        let mapping = mapping::read(fields.get("mapping", self.out), trust.unwrap_or(BELIEVED), self.out);
+        let methods = classes::read(fields.get("factor_classes", self.out), self.out);
+        let ignore_amr = match fields.get("ignore_amr", self.out) {
+            Some(node) => reader::texts(node, "a list of `amr` values", self.out),
+            None => Some(Box::default()),
+        };
+        let words = [("unknown", false), ("trusted", true)];
+        let user_verification_trusted = self.choice(&fields, "user_verification", &words);
+        let mfa_derived = self.choice(&fields, "mfa", &[("claimed", false), ("derived", true)]);
+        let pair = self.choice(&fields, "pair", &[("bound", Pair::Bound), ("subject", Pair::Subject)]);
+        let proofs = proofs::read(
+            written(Some(&own_fields), self.out),
+            written(profile_fields.as_ref(), self.out),
+            self.scale,
+            self.claims,
+            self.out,
+        );
+        self.lint_dropped(&proofs.dropped, &own_fields);
+
+        let (access, id_rule) = kinds?;
+        let issuer = Issuer {
+            id,
+            name: name.into(),
+            expectation: Expectation { issuer: iss?, algorithms: algorithms?, access, id: id_rule },
+            mapping: mapping?,
+            methods,
+            ignore_amr: ignore_amr?,
+            reading: Reading {
+                user_verification_trusted: user_verification_trusted?.unwrap_or(false),
+                mfa_derived: mfa_derived?.unwrap_or(false),
+            },
+            proofs: proofs.proofs,
+            pair: pair?.unwrap_or_default(),
+            fingerprint: 0,
+        };
+        Some(Compiled { issuer, keys: key_source?, iss_span: iss_node?.span })
+    }
+
+    fn iss(&mut self, node: &Node) -> Option<Box<str>> {
+        let iss = url::read(node, "the URL of an issuer", self.plain, self.out)?;
+        if iss.contains(['?', '#']) {
+            let message = format!("`{iss}` has a query or a fragment, which no issuer has");
+            self.out.add(Problem::error("bad_url", node.span, message));
+            return None;
+        }
+        Url::parse(&iss).is_ok().then_some(iss)
+    }
+
+    /// The outer `None`: something is wrong with them.
+    #[expect(clippy::type_complexity, reason = "a pair, taken apart at once")]
+    fn kinds(&mut self, fields: &Fields<'_>, name: &str, span: Span) -> Option<(Option<KindRule>, Option<KindRule>)> {
+        let mut rule = |key, kind| match fields.get(key, self.out) {
+            Some(node) => kinds::read(node, kind, self.out).map(|rule| Some((node, rule))),
+            None => Some(None),
+        };
+        let (access, id) = (rule("access", TokenKind::Access), rule("id", TokenKind::Id));
+        if !fields.has("access") && !fields.has("id") {
+            let message =
+                format!("the issuer `{name}` has neither `access` nor `id`, so none of its tokens would be taken");
+            let help = "write `access: { audiences: [..] }`, `id: { audiences: [..] }` or both";
+            self.out.add(Problem::error("no_kind", span, message).help(help));
+        }
+        let (access, id) = (access?, id?);
+        if let (Some((access_node, access)), Some((id_node, id))) = (&access, &id) {
+            kinds::check_apart((access_node, access), (id_node, id), self.out);
+        }
+        Some((access.map(|(_, rule)| rule), id.map(|(_, rule)| rule)))
+    }
+
+    fn trust(&mut self, node: &Node) -> Option<Trust> {
+        let fields = Fields::of(node, TRUST, self.out)?;
+        let mut believed = |name| match fields.get(name, self.out) {
+            Some(node) => reader::switch(node, self.out),
+            None => Some(true),
+        };
+        let (acr, amr) = (believed("acr"), believed("amr"));
+        Some(Trust { acr: acr?, amr: amr? })
+    }
+
+    /// One of a few words; the inner `None`: the key is left out.
+    #[expect(clippy::option_option, reason = "wrong and left out are two things")]
+    fn choice<T: Copy>(&mut self, fields: &Fields<'_>, name: &'static str, words: &[(&str, T)]) -> Option<Option<T>> {
+        match fields.get(name, self.out) {
+            Some(node) => reader::choice(node, words, self.out).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn lint_dropped(&mut self, dropped: &[Box<str>], own: &Fields<'_>) {
+        let Some((first, span)) = dropped.first().zip(own.key_span("profile")) else { return };
+        let message = format!("the profile's proof of `{first}` reaches no level of this policy");
+        let help = format!("say under `levels` which of them is `like: {first}` or like a weaker one");
+        self.out.add(Problem::lint("profile_proof_dropped", span, message).help(help));
+    }
+}
+
+const BELIEVED: Trust = Trust { acr: true, amr: true };
+
+fn written<'n>(fields: Option<&Fields<'n>>, out: &mut Report) -> Written<'n> {
+    let Some(fields) = fields else { return Written::default() };
+    let max_level = fields.get_nullable("trust").and_then(|node| match &node.kind {
+        Kind::Map(pairs) => pairs.iter().find(|(key, _)| *key.text == *"max_level").map(|(_, node)| node),
+        Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+    });
+    Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
+}
+
+fn algorithms(node: &Node, out: &mut Report) -> Option<Box<[Algorithm]>> {
+    let mut algorithms = Vec::new();
+    for item in reader::list(node, "a list of algorithms", out)? {
+        let name = reader::text(item, "an algorithm", out)?;
+        match Algorithm::named(name) {
+            Some(algorithm) if algorithms.contains(&algorithm) => {
+                out.add(Problem::error("duplicate_value", item.span, format!("`{name}` stands twice in this list")));
+            }
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                let names = Algorithm::ALL.iter().map(|algorithm| algorithm.name());
+                let problem = match name {
+                    _ if name.eq_ignore_ascii_case("none") => {
+                        Problem::error("algorithm_refused", item.span, "`none` is no signature and is never accepted")
+                    }
+                    "HS256" | "HS384" | "HS512" => {
+                        let message = format!("`{name}` is symmetric: whoever can check such a token can make one");
+                        Problem::error("algorithm_refused", item.span, message)
+                    }
+                    _ => Problem::error("unknown_algorithm", item.span, format!("unknown algorithm `{name}`")),
+                };
+                out.add(problem.help(format!("use {}", reader::one_of(names))));
+            }
+        }
+    }
+    Some(algorithms.into())
+}

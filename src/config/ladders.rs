@@ -1,0 +1,199 @@
+//! `levels` and `ladders`: the operator's names for rungs, and which of the default rungs each is like.
+
+use crate::assurance::{Ladder, Ladders, Rung};
+use crate::config::problem::{Problem, Report};
+use crate::config::reader::{self, Fields, Keys};
+use crate::config::source::Span;
+use crate::config::yaml::{Kind, Node};
+
+/// The ladders of a policy, and how the profiles' rungs are carried over to them.
+#[derive(Clone, Debug, Default)]
+pub struct Scale {
+    /// The ladders.
+    pub ladders: Ladders,
+    /// The name of the rung of the main ladder that is like each default rung.
+    likes: [Option<Box<str>>; Ladders::DEFAULT.len()],
+    own: bool,
+    /// Where the policy names rungs; those of the default ladder stand nowhere.
+    pub spans: Vec<(Box<str>, Span)>,
+}
+
+const LEVEL: Keys = Keys { what: "a level", known: &["name", "like"], later: &[] };
+
+impl Scale {
+    /// Reads `levels` and `ladders`; the default ladder when there is no `levels`. What is wrong is reported, and as much
+    /// as can be is kept.
+    pub fn read(levels: Option<&Node>, ladders: Option<&Node>, out: &mut Report) -> Self {
+        let mut names = Names::default();
+        let mut scale = Self::default();
+        let mut all: Vec<Ladder> = scale.ladders.all().to_vec();
+        match levels {
+            Some(node) => {
+                scale.own = true;
+                if let Some(rungs) = scale.read_levels(node, &mut names, out) {
+                    all = vec![Ladder { name: MAIN.into(), rungs }];
+                }
+            }
+            None => names.0.extend(Ladders::DEFAULT.map(|name| (name.into(), None))),
+        }
+        let pairs = ladders.and_then(|node| reader::mapping(node, "`ladders`", out)).unwrap_or_default();
+        for (key, node) in pairs {
+            if *key.text == *MAIN {
+                let message = format!("a ladder can't be called `{MAIN}`: that is the main one, under `levels`");
+                out.add(Problem::error("duplicate_name", key.span, message));
+            }
+            let rungs = read_rungs(node, &mut names, out);
+            all.extend(rungs.map(|rungs| Ladder { name: key.text.clone(), rungs }));
+        }
+        scale.spans = names.0.into_iter().filter_map(|(name, span)| span.map(|span| (name, span))).collect();
+        match Ladders::new(all) {
+            Some(ladders) => scale.ladders = ladders,
+            None => {
+                if let Some(node) = levels.or(ladders).filter(|_| !out.has_errors()) {
+                    let message = format!("more than {} ladders, or rungs of one", Ladders::MAX);
+                    out.add(Problem::error("out_of_range", node.span, message));
+                }
+            }
+        }
+        scale
+    }
+
+    fn read_levels(&mut self, node: &Node, names: &mut Names, out: &mut Report) -> Option<Box<[Box<str>]>> {
+        let mut rungs = Vec::new();
+        let mut alike: Vec<(usize, Span)> = Vec::new();
+        for item in reader::list(node, "a list of levels, weakest first", out)? {
+            let Some((name, span, like)) = read_level(item, out) else { continue };
+            names.add(&name, span, out);
+            // A level that has a default rung's name and no `like` is that rung.
+            let like = like.or_else(|| place(&name).map(|place| (place, span)));
+            if let Some((place, span)) = like {
+                let rung = Ladders::DEFAULT.get(place).copied().unwrap_or_default();
+                if let Some((_, first)) = alike.iter().find(|(known, _)| *known == place) {
+                    let message = format!("two levels are like `{rung}`");
+                    out.add(
+                        Problem::error("duplicate_like", span, message)
+                            .label("again here")
+                            .related(*first, "first here"),
+                    );
+                } else if let Some((_, above)) = alike.iter().find(|(known, _)| *known > place) {
+                    let message =
+                        format!("the order is turned round: a level like `{rung}` stands above a stronger one");
+                    let help = "levels are written weakest first";
+                    out.add(Problem::error("like_order", span, message).help(help).related(*above, "the stronger one"));
+                }
+                alike.push((place, span));
+                if let Some(slot) = self.likes.get_mut(place) {
+                    *slot = Some(name.clone());
+                }
+            }
+            rungs.push(name);
+        }
+        (!rungs.is_empty()).then(|| rungs.into())
+    }
+
+    /// The rung that a node names.
+    pub fn rung(&self, node: &Node, out: &mut Report) -> Option<Rung> {
+        let name = reader::text(node, "the name of a level", out)?;
+        self.named(name, node.span, out)
+    }
+
+    /// The rung with this name.
+    pub fn named(&self, name: &str, span: Span, out: &mut Report) -> Option<Rung> {
+        let rung = self.ladders.rung(name);
+        if rung.is_none() {
+            let names: Vec<&str> = self.ladders.rungs().map(|rung| self.ladders.name(rung)).collect();
+            let help = reader::suggest(name, names.into_iter());
+            out.add(Problem::error("unknown_level", span, format!("unknown level `{name}`")).help(help));
+        }
+        rung
+    }
+
+    /// One rung, or a list with at most one of each ladder.
+    pub fn rungs(&self, node: &Node, out: &mut Report) -> Option<Vec<Rung>> {
+        let Kind::List(_) = &node.kind else { return self.rung(node, out).map(|rung| vec![rung]) };
+        let mut rungs: Vec<Rung> = Vec::new();
+        for item in reader::list(node, "a level, or one of each ladder", out)? {
+            let Some(rung) = self.rung(item, out) else { continue };
+            if rungs.iter().any(|known| known.ladder() == rung.ladder()) {
+                let message = "two rungs of one ladder: the stronger one includes the weaker";
+                out.add(Problem::error("duplicate_ladder", item.span, message).help("name one rung of each ladder"));
+            }
+            rungs.push(rung);
+        }
+        Some(rungs)
+    }
+
+    /// The rung that is like a default rung.
+    #[must_use]
+    pub fn like(&self, default: &str) -> Option<Rung> {
+        if !self.own {
+            return self.ladders.rung(default);
+        }
+        let name = self.likes.get(place(default)?)?.as_ref()?;
+        self.ladders.rung(name)
+    }
+
+    /// The rung that is like a default rung, else the one that is like the nearest weaker one.
+    #[must_use]
+    pub fn at_most_like(&self, default: &str) -> Option<Rung> {
+        let upto = place(default)?;
+        Ladders::DEFAULT.iter().take(upto.saturating_add(1)).rev().find_map(|name| self.like(name))
+    }
+}
+
+/// What the main ladder is called.
+const MAIN: &str = "level";
+
+/// How many default rungs are weaker than this one; `None`: it is none.
+#[must_use]
+pub fn place(default: &str) -> Option<usize> {
+    Ladders::DEFAULT.iter().position(|name| *name == default)
+}
+
+fn read_level(item: &Node, out: &mut Report) -> Option<(Box<str>, Span, Option<(usize, Span)>)> {
+    if let Kind::Scalar { .. } = &item.kind {
+        return reader::text(item, "the name of a level", out).map(|name| (name.into(), item.span, None));
+    }
+    let fields = Fields::of(item, LEVEL, out)?;
+    let node = fields.required("name", out)?;
+    let name = reader::text(node, "the name of a level", out)?;
+    let like = fields.get("like", out).and_then(|like| {
+        let written = reader::text(like, "the name of a default level", out)?;
+        let found = place(written).map(|place| (place, like.span));
+        if found.is_none() {
+            let help = reader::suggest(written, Ladders::DEFAULT.into_iter());
+            let message = format!("`like` names one of the default levels, and `{written}` is none");
+            out.add(Problem::error("unknown_level", like.span, message).help(help));
+        }
+        found
+    });
+    Some((name.into(), node.span, like))
+}
+
+fn read_rungs(node: &Node, names: &mut Names, out: &mut Report) -> Option<Box<[Box<str>]>> {
+    let mut rungs: Vec<Box<str>> = Vec::new();
+    for item in reader::list(node, "a list of rungs, weakest first", out)? {
+        let Some(name) = reader::text(item, "the name of a rung", out) else { continue };
+        names.add(name, item.span, out);
+        rungs.push(name.into());
+    }
+    (!rungs.is_empty()).then(|| rungs.into())
+}
+
+/// Every rung's name and where it stands; those of the default ladder stand nowhere.
+#[derive(Default)]
+struct Names(Vec<(Box<str>, Option<Span>)>);
+
+impl Names {
+    fn add(&mut self, name: &str, span: Span, out: &mut Report) {
+        if let Some((_, first)) = self.0.iter().find(|(known, _)| **known == *name) {
+            let message = format!("two rungs are called `{name}`; names are unique across all ladders");
+            let problem = Problem::error("duplicate_name", span, message).label("again here");
+            out.add(match first {
+                Some(first) => problem.related(*first, "first here"),
+                None => problem.help("the default ladder has it already; rename it, or write `levels`"),
+            });
+        }
+        self.0.push((name.into(), Some(span)));
+    }
+}

@@ -1,0 +1,365 @@
+//! A folder's policy files, together, to one compiled policy.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest;
+
+use crate::assurance::{ClaimTable, Issuer, IssuerId};
+use crate::config::issuer::{Compiled, Workshop};
+use crate::config::ladders::Scale;
+use crate::config::lints;
+use crate::config::problem::{Problem, Rejected, Report};
+use crate::config::profile::Profiles;
+use crate::config::reader::{self, Fields, Keys};
+use crate::config::requirement::Requirements;
+use crate::config::routes::{self, Spans};
+use crate::config::settings::Settings;
+use crate::config::source::{FileId, SourceFile, Sources, Span};
+use crate::config::take;
+use crate::config::url::PlainHttp;
+use crate::config::yaml::{self, Node};
+use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route, TokenSource};
+use crate::token::KeySource;
+
+const FILE: Keys = Keys {
+    what: "a policy",
+    known: &["version", "levels", "ladders", "issuers", "take", "defaults", "floors", "routes"],
+    later: &["exceptions", "profiles"],
+};
+const DEFAULTS: Keys = Keys {
+    what: "`defaults`",
+    known: &[],
+    later: &["streams", "on_deny", "mode", "cors", "upgrades", "timeout", "max_body"],
+};
+
+/// A policy, and what of its files is not the policy's own business.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// Where each issuer's keys come from, in the order of the policy's issuers.
+    pub keys: Vec<IssuerKeys>,
+    /// What is taken but hardly means what it says.
+    pub lints: Vec<Problem>,
+    /// The files, and the profiles that they use.
+    pub sources: Sources,
+    routes: Vec<Spans>,
+    plain: Vec<PlainHttp>,
+}
+
+/// Where one issuer's keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerKeys {
+    /// The policy's name for the issuer.
+    pub name: Box<str>,
+    /// Its `iss`.
+    pub iss: Box<str>,
+    /// The source.
+    pub source: KeySource,
+}
+
+/// Reads all policy files of one folder as one policy.
+///
+/// # Errors
+/// Every problem found, when one of them is an error.
+pub fn load_policy(mut files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let (mut sources, mut out) = (Sources::default(), Report::default());
+    let ids: Vec<FileId> = files.into_iter().map(|file| sources.add(file)).collect();
+    let texts: Vec<(FileId, String)> =
+        ids.iter().filter_map(|id| sources.file(*id).map(|file| (*id, file.text.clone()))).collect();
+    let roots: Vec<Node> = texts.iter().filter_map(|(id, text)| root(*id, text, &mut out)).collect();
+    let unread = roots.len() < texts.len();
+    let parts = Parts::gather(&roots, &mut out);
+    match compile(&parts, unread, &mut sources, &mut out) {
+        Some(mut loaded) if !out.has_errors() => {
+            loaded.sources = sources;
+            loaded.lints = out.into_problems();
+            Ok(loaded)
+        }
+        Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
+    }
+}
+
+fn root(file: FileId, text: &str, out: &mut Report) -> Option<Node> {
+    let node = yaml::parse(file, text, out);
+    if node.is_none() && !out.has_errors() {
+        let span = Span { file, start: 0, end: 0 };
+        out.add(Problem::error("missing_key", span, "the file is empty").help("a policy begins with `version: 1`"));
+    }
+    node
+}
+
+/// The sections of all files.
+#[derive(Debug, Default)]
+struct Parts<'n> {
+    levels: Option<&'n Node>,
+    ladders: Option<&'n Node>,
+    take: Option<&'n Node>,
+    issuers: Vec<(&'n yaml::Key, &'n Node)>,
+    floors: Vec<&'n Node>,
+    routes: Vec<&'n Node>,
+}
+
+impl<'n> Parts<'n> {
+    fn gather(roots: &'n [Node], out: &mut Report) -> Self {
+        let mut parts = Self::default();
+        let mut defaults = None;
+        for root in roots {
+            let Some(fields) = Fields::of(root, FILE, out) else { continue };
+            version(&fields, out);
+            once(&fields, "levels", &mut parts.levels, out);
+            once(&fields, "ladders", &mut parts.ladders, out);
+            once(&fields, "take", &mut parts.take, out);
+            once(&fields, "defaults", &mut defaults, out);
+            if let Some(node) = fields.get("issuers", out) {
+                for (key, node) in reader::mapping(node, "`issuers`", out).unwrap_or_default() {
+                    parts.issuers.push((key, node));
+                }
+            }
+            for (name, list) in [("floors", &mut parts.floors), ("routes", &mut parts.routes)] {
+                if let Some(node) = fields.get(name, out) {
+                    // An empty list of routes lets nothing through, which is what it says.
+                    match &node.kind {
+                        yaml::Kind::List(items) => list.extend(items),
+                        yaml::Kind::Null | yaml::Kind::Scalar { .. } | yaml::Kind::Map(_) => {
+                            out.add(reader::expected(node, &format!("a list of {name}")));
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(node) = defaults {
+            Fields::of(node, DEFAULTS, out);
+        }
+        parts
+    }
+}
+
+fn version(fields: &Fields<'_>, out: &mut Report) {
+    if !fields.has("version") {
+        let message = "the file does not say which version of the language it is written in";
+        out.add(Problem::error("missing_version", fields.span, message).help("begin it with `version: 1`"));
+        return;
+    }
+    let Some(node) = fields.get("version", out) else { return };
+    if reader::word(node) != Some("1") {
+        let problem = reader::expected(node, "version `1`");
+        out.add(Problem { code: "unknown_version", ..problem }.help("this version of stepgate reads `version: 1`"));
+    }
+}
+
+fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>, out: &mut Report) {
+    let Some(node) = fields.get(name, out) else { return };
+    match slot {
+        None => *slot = Some(node),
+        Some(first) => {
+            let message = format!("`{name}` stands in two files; it holds for the whole folder, so one file has it");
+            let span = fields.key_span(name).unwrap_or(node.span);
+            out.add(
+                Problem::error("duplicate_section", span, message)
+                    .label("again here")
+                    .related(first.span, "first here"),
+            );
+        }
+    }
+}
+
+/// Compiles what was gathered. `unread`: some file could not be read, so what is missing may stand there.
+fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Report) -> Option<Loaded> {
+    let scale = Scale::read(parts.levels, parts.ladders, out);
+    let (mut claims, mut profiles, mut plain) = (ClaimTable::default(), Profiles::default(), Vec::new());
+
+    let names = issuer_names(&parts.issuers, out);
+    let mut workshop =
+        Workshop { scale: &scale, profiles: &mut profiles, sources, claims: &mut claims, plain: &mut plain, out };
+    let ids = names.iter().zip(&parts.issuers);
+    let compiled: Vec<Option<Compiled>> =
+        ids.map(|((name, id), (key, node))| workshop.issuer(*id, name, key.span, node)).collect();
+    unique_iss(&compiled, out);
+    let issuers: Vec<Option<Issuer>> = compiled.iter().map(|one| one.as_ref().map(|one| one.issuer.clone())).collect();
+    // With a file unread nobody knows all issuers, so nothing is said of those that seem to be missing.
+    if unread {
+        return None;
+    }
+
+    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+    let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
+    let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
+    let routes: Vec<(Route, Spans)> =
+        parts.routes.iter().filter_map(|node| routes::route(node, &taken, &mut needs)).collect();
+    unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
+    unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
+    public_over_floor(&routes, &floors, out);
+
+    let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
+    let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
+    let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
+    let (issuers, keys) = finish_issuers(compiled.unwrap_or_default(), &claims);
+    let floors: Vec<Floor> = floors.into_iter().map(|(floor, _)| floor).collect();
+    let hash = policy_hash(sources);
+    let all = PolicyParts { ladders: scale.ladders, issuers, claims, floors, routes, hash };
+    let names: Vec<Box<str>> = all.routes.iter().map(|route| route.name.clone()).collect();
+    match Policy::new(all) {
+        Ok(policy) => {
+            lints::check(&policy, &spans, &scale.spans, out);
+            Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), routes: spans, plain })
+        }
+        Err(ties) => {
+            for tie in ties {
+                let place = |number: usize| names.get(number).zip(spans.get(number));
+                if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
+                    let message =
+                        format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
+                    let help =
+                        "narrow one of them by host, path or method so that all it matches the other matches too";
+                    let problem = Problem::error("route_tie", second.name, message).help(help);
+                    out.add(problem.related(first.name, "the other route"));
+                }
+            }
+            None
+        }
+    }
+}
+
+fn issuer_names(issuers: &[(&yaml::Key, &Node)], out: &mut Report) -> Vec<(Box<str>, IssuerId)> {
+    unique_names(issuers.iter().map(|(key, _)| (&key.text, key.span)), "issuer", out);
+    let named = issuers.iter().zip(0u32..).map(|((key, _), id)| {
+        if key.text.is_empty() || key.text.chars().any(char::is_control) {
+            out.add(Problem::error("empty_text", key.span, "an issuer needs a name"));
+        }
+        (key.text.clone(), IssuerId(id))
+    });
+    named.collect()
+}
+
+fn unique_names<'n>(names: impl Iterator<Item = (&'n Box<str>, Span)>, what: &str, out: &mut Report) {
+    let mut seen: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
+    for (name, span) in names {
+        match seen.get(&**name) {
+            Some(first) => {
+                let problem = Problem::error("duplicate_name", span, format!("two {what}s are called `{name}`"));
+                out.add(problem.label("again here").related(*first, "first here"));
+            }
+            None => {
+                seen.insert(name, span);
+            }
+        }
+    }
+}
+
+fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
+    let known: Vec<&Compiled> = compiled.iter().flatten().collect();
+    for (place, one) in known.iter().enumerate() {
+        let iss = &one.issuer.expectation.issuer;
+        if let Some(first) = known.iter().take(place).find(|other| other.issuer.expectation.issuer == *iss) {
+            let message = format!("two issuers are `{iss}`: a token could not tell which is meant");
+            let problem = Problem::error("duplicate_issuer", one.iss_span, message).label("again here");
+            out.add(problem.related(first.iss_span, "first here"));
+        }
+    }
+}
+
+fn public_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
+    for (route, spans) in routes.iter().filter(|(route, _)| route.require == Requirement::Public) {
+        for (floor, floor_spans) in floors.iter().filter(|(floor, _)| floor.matches.overlaps(&route.matches)) {
+            let message = format!(
+                "the public route `{}` stands on the floor `{}`, which asks for a token",
+                route.name, floor.name
+            );
+            let help = "narrow one of them, or let the route ask for what the floor asks";
+            let problem = Problem::error("public_under_floor", spans.require, message).help(help);
+            out.add(problem.related(floor_spans.name, "the floor"));
+        }
+    }
+}
+
+fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>, Vec<IssuerKeys>) {
+    let mut keys = Vec::with_capacity(compiled.len());
+    let finished = compiled.into_iter().map(|Compiled { mut issuer, keys: source, .. }| {
+        let iss = issuer.expectation.issuer.clone();
+        issuer.fingerprint = fingerprint(&issuer, &source, claims);
+        keys.push(IssuerKeys { name: issuer.name.clone(), iss, source });
+        issuer
+    });
+    (finished.collect(), keys)
+}
+
+/// A hash of all by which an issuer's tokens are verified and mapped. Proofs are left out: levels are reckoned anew for
+/// every request. None of this holds JSON, whose debug form would hide its values.
+fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
+    let Issuer { id, name, expectation, mapping, methods, ignore_amr, reading, proofs: _, pair, fingerprint: _ } =
+        issuer;
+    let read = (id, name, expectation, mapping, methods, ignore_amr, reading, pair);
+    let text = format!("{read:?} {keys:?} {claims:?}");
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// `sha256:…` over the names and texts of all files, profiles in use among them.
+fn policy_hash(sources: &Sources) -> Box<str> {
+    let mut files: Vec<(&str, &str)> = sources.iter().map(|(_, file)| (&*file.name, &*file.text)).collect();
+    files.sort_unstable();
+    let mut context = digest::Context::new(&digest::SHA256);
+    for (name, text) in files {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        for part in [name, text] {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+    }
+    let mut hash = String::from("sha256:");
+    for byte in context.finish().as_ref() {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash.into()
+}
+
+impl Loaded {
+    /// What does not fit the process's own settings: upstreams that are not there, and issuers that may not be asked
+    /// without TLS.
+    #[must_use]
+    pub fn check_against(&self, settings: &Settings) -> Vec<Problem> {
+        let names: Vec<&str> = settings.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        let mut out = Report::default();
+        for (route, spans) in self.policy.routes().iter().zip(&self.routes) {
+            match &route.upstream {
+                Some(name) if !names.contains(&&**name) => {
+                    let help = reader::suggest(name, names.iter().copied());
+                    let span = spans.upstream.unwrap_or(spans.name);
+                    out.add(Problem::error("unknown_upstream", span, format!("unknown upstream `{name}`")).help(help));
+                }
+                None if names.len() > 1 => {
+                    let message = format!(
+                        "the route `{}` does not say where it leads, and there are {} upstreams",
+                        route.name,
+                        names.len()
+                    );
+                    let help = format!("name one: `upstream: {}`", names.first().unwrap_or(&""));
+                    out.add(Problem::error("no_upstream", spans.name, message).help(help));
+                }
+                Some(_) | None => {}
+            }
+        }
+        for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
+            let message =
+                format!("`{}` is not `https`, so whoever sits between could send keys of their own", plain.url);
+            let help = "use `https`; plain `http` is taken for loopback addresses, and elsewhere only with `keys: { allow_http: true }` in stepgate.yaml";
+            out.add(Problem::error("plain_http", plain.span, message).help(help));
+        }
+        out.into_problems()
+    }
+
+    /// The URLs that keys are asked from without TLS, as lints: for a check that knows no `stepgate.yaml`.
+    #[must_use]
+    pub fn plain_http_lints(&self) -> Vec<Problem> {
+        let lint = |plain: &PlainHttp| {
+            let message = format!(
+                "`{}` is not `https`: taken only with `keys: {{ allow_http: true }}` in stepgate.yaml",
+                plain.url
+            );
+            Problem::lint("plain_http", plain.span, message)
+        };
+        self.plain.iter().map(lint).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! Whether an issuer can prove a rung at all: some proof of it, or of a stronger one, must be able to hold.
+
+use crate::assurance::mapping::ValueMapping;
+use crate::assurance::{Expression, Issuer, Rung, Source};
+
+/// Whether some token of the issuer could reach the rung.
+#[must_use]
+pub fn can_prove(issuer: &Issuer, rung: Rung) -> bool {
+    issuer.proofs_of(rung).any(|proof| can_be(&proof.evidence, true, issuer))
+}
+
+/// Whether an expression could certainly hold, or (`holds` false) certainly fail, for some token of the issuer. Never
+/// says no where a token exists.
+fn can_be(expression: &Expression, holds: bool, issuer: &Issuer) -> bool {
+    let counts = |value: &Box<str>| !issuer.ignore_amr.contains(value);
+    let known = expression.source().is_none_or(|source| is_known(issuer, source));
+    known
+        && match (expression, holds) {
+            (Expression::All(parts), true) | (Expression::Any(parts), false) => {
+                parts.iter().all(|part| can_be(part, holds, issuer))
+            }
+            (Expression::All(parts), false) | (Expression::Any(parts), true) => {
+                parts.iter().any(|part| can_be(part, holds, issuer))
+            }
+            (Expression::Not(part), _) => can_be(part, !holds, issuer),
+            (Expression::AmrAny(values), true) => values.iter().any(counts),
+            (Expression::AmrAll(values), true) => values.iter().all(counts),
+            (
+                Expression::Acr(_)
+                | Expression::AcrAtLeast(_)
+                | Expression::AmrAny(_)
+                | Expression::AmrAll(_)
+                | Expression::AmrNone(_)
+                | Expression::AmrOnly(_)
+                | Expression::AmrCount(_)
+                | Expression::Factors(_)
+                | Expression::PhishingResistant
+                | Expression::Hardware
+                | Expression::Claim(..),
+                _,
+            ) => true,
+        }
+}
+
+/// Whether the issuer is believed about an evidence claim and it can come from anywhere.
+fn is_known(issuer: &Issuer, source: Source) -> bool {
+    let speaks = |mapping: &ValueMapping| mapping.trusted && (!mapping.from.is_empty() || mapping.absent.is_some());
+    match source {
+        Source::Acr => speaks(&issuer.mapping.acr),
+        Source::Amr => speaks(&issuer.mapping.amr),
+    }
+}

@@ -1,0 +1,287 @@
+//! Typed reading of the tree. Each function says what is wrong, adds it to the report and gives `None`; callers go on.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::problem::{Problem, Report};
+use crate::config::source::Span;
+use crate::config::units;
+use crate::config::yaml::{Key, Kind, Node};
+
+/// The keys that a mapping may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys {
+    /// What the mapping is, with its article: "a route".
+    pub what: &'static str,
+    /// The keys that it may have.
+    pub known: &'static [&'static str],
+    /// The keys that the language has and this version does not support.
+    pub later: &'static [&'static str],
+}
+
+/// A mapping whose keys were checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'n> {
+    /// Where it begins.
+    pub span: Span,
+    keys: Keys,
+    pairs: &'n [(Key, Node)],
+}
+
+impl<'n> Fields<'n> {
+    /// The mapping that a node is. Unknown keys and those of later versions are reported.
+    pub fn of(node: &'n Node, keys: Keys, out: &mut Report) -> Option<Self> {
+        let pairs = mapping(node, keys.what, out)?;
+        for (key, _) in pairs {
+            if keys.known.contains(&&*key.text) {
+                continue;
+            }
+            if keys.later.contains(&&*key.text) {
+                out.add(unsupported(key.span, &key.text));
+                continue;
+            }
+            let help = suggest(&key.text, keys.known.iter().copied());
+            let message = format!("unknown key `{}` in {}", key.text, keys.what);
+            out.add(Problem::error("unknown_key", key.span, message).help(help));
+        }
+        Some(Self { span: node.span, keys, pairs })
+    }
+
+    /// The value of a key; a key without a value is reported.
+    pub fn get(&self, name: &'static str, out: &mut Report) -> Option<&'n Node> {
+        let (key, node) = self.pair(name)?;
+        if node.kind == Kind::Null {
+            out.add(
+                Problem::error("no_value", key.span, format!("`{name}` has no value"))
+                    .help("give it one or leave the key out"),
+            );
+            return None;
+        }
+        Some(node)
+    }
+
+    /// The value of a key that may be `null`, which is the same as leaving it out.
+    pub fn get_nullable(&self, name: &'static str) -> Option<&'n Node> {
+        self.pair(name).map(|(_, node)| node).filter(|node| node.kind != Kind::Null)
+    }
+
+    /// The value of a key that must be there.
+    pub fn required(&self, name: &'static str, out: &mut Report) -> Option<&'n Node> {
+        if self.pair(name).is_none() {
+            let message = format!("{} needs `{name}`", self.keys.what);
+            out.add(Problem::error("missing_key", self.span, message));
+        }
+        self.get(name, out)
+    }
+
+    /// Whether the key is there at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.pair(name).is_some()
+    }
+
+    /// Where a key stands.
+    #[must_use]
+    pub fn key_span(&self, name: &str) -> Option<Span> {
+        self.pair(name).map(|(key, _)| key.span)
+    }
+
+    /// Whether it has no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    fn pair(&self, name: &str) -> Option<&'n (Key, Node)> {
+        debug_assert!(self.keys.known.contains(&name), "`{name}` is not declared as a key of {}", self.keys.what);
+        self.pairs.iter().find(|(key, _)| &*key.text == name)
+    }
+}
+
+/// The problem of something that a later version has.
+#[must_use]
+pub fn unsupported(span: Span, what: &str) -> Problem {
+    Problem::error("not_supported_yet", span, format!("`{what}` is not supported by this version yet"))
+        .help("take it out: nothing is ever silently ignored")
+}
+
+/// "did you mean `x`?" where a name is near, else the names there are.
+#[must_use]
+pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) -> String {
+    let lower = written.to_ascii_lowercase();
+    let near = names
+        .clone()
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3) && *distance < name.len())
+        .min();
+    match near {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => match one_of(names) {
+            list if list.is_empty() => "there is none".to_owned(),
+            list => format!("use {list}"),
+        },
+    }
+}
+
+/// "`a`, `b` or `c`".
+#[must_use]
+pub fn one_of<'s>(names: impl Iterator<Item = &'s str>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+    }
+}
+
+/// What a node is, for "expected …, found …".
+struct Found<'n>(&'n Node);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            Kind::Null => f.write_str("nothing"),
+            Kind::Scalar { text, .. } if text.chars().count() > 40 => f.write_str("a long text"),
+            Kind::Scalar { text, .. } => write!(f, "`{}`", text.escape_debug()),
+            Kind::List(items) if items.is_empty() => f.write_str("an empty list"),
+            Kind::List(_) => f.write_str("a list"),
+            Kind::Map(_) => f.write_str("a mapping"),
+        }
+    }
+}
+
+/// The problem of a value of the wrong shape.
+#[must_use]
+pub fn expected(node: &Node, what: &str) -> Problem {
+    Problem::error("wrong_type", node.span, format!("expected {what}, found {}", Found(node)))
+}
+
+/// A mapping's pairs, whatever its keys.
+pub fn mapping<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n [(Key, Node)]> {
+    match &node.kind {
+        Kind::Map(pairs) => Some(pairs),
+        Kind::Null | Kind::Scalar { .. } | Kind::List(_) => {
+            out.add(expected(node, &format!("{what} as a mapping")));
+            None
+        }
+    }
+}
+
+/// A list that is not empty.
+pub fn list<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n [Node]> {
+    match &node.kind {
+        Kind::List(items) if items.is_empty() => {
+            out.add(Problem::error("empty_list", node.span, format!("an empty list where {what} is needed")));
+            None
+        }
+        Kind::List(items) => Some(items),
+        Kind::Scalar { text, .. } => {
+            out.add(expected(node, what).help(format!("write `[{text}]`")));
+            None
+        }
+        Kind::Null | Kind::Map(_) => {
+            out.add(expected(node, what));
+            None
+        }
+    }
+}
+
+/// Text that is not empty and has no control characters.
+pub fn text<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n str> {
+    let Kind::Scalar { text, .. } = &node.kind else {
+        out.add(expected(node, what));
+        return None;
+    };
+    if text.is_empty() {
+        out.add(Problem::error("empty_text", node.span, format!("an empty text where {what} is needed")));
+        return None;
+    }
+    if text.chars().any(char::is_control) {
+        out.add(Problem::error("control_character", node.span, format!("a control character in {what}")));
+        return None;
+    }
+    Some(text)
+}
+
+/// A list, not empty, of texts, each not empty and no two the same.
+pub fn texts(node: &Node, what: &str, out: &mut Report) -> Option<Box<[Box<str>]>> {
+    let mut values: Vec<Box<str>> = Vec::new();
+    let mut complete = true;
+    for item in list(node, what, out)? {
+        match text(item, "a text", out) {
+            Some(value) if values.iter().any(|known| **known == *value) => {
+                out.add(Problem::error("duplicate_value", item.span, format!("`{value}` stands twice in this list")));
+            }
+            Some(value) => values.push(value.into()),
+            None => complete = false,
+        }
+    }
+    complete.then(|| values.into())
+}
+
+/// The plain word, if a node is one.
+#[must_use]
+pub fn word(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, plain: true } => Some(text),
+        Kind::Scalar { .. } | Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
+/// `true` or `false`.
+pub fn switch(node: &Node, out: &mut Report) -> Option<bool> {
+    choice(node, &[("true", true), ("false", false)], out)
+}
+
+/// One of a few words.
+pub fn choice<T: Copy>(node: &Node, words: &[(&str, T)], out: &mut Report) -> Option<T> {
+    let found = word(node).and_then(|word| words.iter().find(|(name, _)| *name == word));
+    if found.is_none() {
+        out.add(expected(node, &one_of(words.iter().map(|(name, _)| *name))));
+    }
+    found.map(|(_, value)| *value)
+}
+
+/// A whole number of decimal digits within bounds.
+pub fn whole(node: &Node, bounds: std::ops::RangeInclusive<u64>, what: &str, out: &mut Report) -> Option<u64> {
+    let digits = word(node).filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
+        out.add(expected(node, what));
+        return None;
+    };
+    if !bounds.contains(&number) {
+        out.add(Problem::error("out_of_range", node.span, format!("`{number}` is out of range: expected {what}")));
+        return None;
+    }
+    Some(number)
+}
+
+/// A duration with its unit.
+pub fn duration(node: &Node, out: &mut Report) -> Option<Duration> {
+    measured(node, "a duration", units::duration, units::DURATION_HELP, out)
+}
+
+/// A size with its unit, in bytes.
+pub fn size(node: &Node, out: &mut Report) -> Option<u64> {
+    measured(node, "a size", units::size, units::SIZE_HELP, out)
+}
+
+fn measured<T>(
+    node: &Node,
+    what: &str,
+    read: fn(&str) -> Result<T, units::Mistake>,
+    help: &str,
+    out: &mut Report,
+) -> Option<T> {
+    let Kind::Scalar { text, .. } = &node.kind else {
+        out.add(expected(node, what).help(help));
+        return None;
+    };
+    match read(text) {
+        Ok(value) => Some(value),
+        Err(mistake) => {
+            out.add(Problem::error("bad_unit", node.span, format!("`{text}` is not {what}: {mistake}")).help(help));
+            None
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `take`: where a route looks for tokens.
+
+use crate::config::matches::is_token;
+use crate::config::problem::{Problem, Report};
+use crate::config::reader::{self, Fields, Keys};
+use crate::config::url::Url;
+use crate::config::yaml::Node;
+use crate::policy::{Kinds, Origins, Place, TokenSource};
+
+const SOURCE: Keys = Keys {
+    what: "a source of tokens",
+    known: &["header", "cookie", "kind", "origins"],
+    later: &["form", "kept", "on_error"],
+};
+const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }` or `{ cookie: NAME, kind: .. }`";
+
+/// What is taken where nothing is said: access tokens from `Authorization`.
+#[must_use]
+pub fn default() -> Box<[TokenSource]> {
+    [TokenSource { place: Place::Authorization, kinds: Kinds::Access }].into()
+}
+
+/// Reads `take`.
+pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
+    let mut sources: Vec<TokenSource> = Vec::new();
+    let mut complete = true;
+    for item in reader::list(node, "a list of places to look for tokens in", out)? {
+        let Some(source) = source(item, out) else {
+            complete = false;
+            continue;
+        };
+        let same = |known: &TokenSource| match (&known.place, &source.place) {
+            (Place::Authorization, Place::Authorization) => true,
+            (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => {
+                one == other
+            }
+            (Place::Authorization | Place::Header(_) | Place::Cookie(..), _) => false,
+        };
+        if sources.iter().any(same) {
+            out.add(Problem::error("duplicate_source", item.span, "the same place stands twice in `take`"));
+        }
+        sources.push(source);
+    }
+    complete.then(|| sources.into())
+}
+
+fn source(node: &Node, out: &mut Report) -> Option<TokenSource> {
+    if let Some(word) = reader::word(node) {
+        if word == "authorization" {
+            return Some(TokenSource { place: Place::Authorization, kinds: Kinds::Access });
+        }
+        out.add(Problem::error("wrong_type", node.span, format!("unknown source of tokens `{word}`")).help(HELP));
+        return None;
+    }
+    let errors = out.errors();
+    let fields = Fields::of(node, SOURCE, out)?;
+    let kinds = fields.get("kind", out).and_then(|node| {
+        reader::choice(node, &[("access", Kinds::Access), ("id", Kinds::Id), ("any", Kinds::Any)], out)
+    });
+    let origins = fields.get("origins", out).and_then(|node| origins(node, out));
+    let header = fields.get("header", out).and_then(|node| header(node, out));
+    let cookie = fields.get("cookie", out).and_then(|node| cookie(node, out));
+    if let (Some(span), false) = (fields.key_span("origins"), fields.has("cookie")) {
+        let message = "`origins` is for cookies: nothing else comes along by itself";
+        out.add(Problem::error("unknown_key", span, message).help("take it out"));
+    }
+    if out.errors() > errors {
+        return None;
+    }
+    let place = match (header, cookie) {
+        (Some(name), None) => Place::Header(name),
+        (None, Some(name)) => Place::Cookie(name, origins.unwrap_or(Origins::Same)),
+        (Some(_), Some(_)) | (None, None) => {
+            out.add(Problem::error("missing_key", node.span, "a source of tokens is one place").help(HELP));
+            return None;
+        }
+    };
+    Some(TokenSource { place, kinds: kinds.unwrap_or(Kinds::Any) })
+}
+
+/// Headers in which no token can stand, since they have another meaning, or are taken away before anyone looks.
+const OTHER_USE: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn header(node: &Node, out: &mut Report) -> Option<Box<str>> {
+    let name = reader::text(node, "a header's name", out)?;
+    let lower = name.to_ascii_lowercase();
+    let bad = |message: String| Problem::error("bad_header", node.span, message);
+    let problem = match lower.as_str() {
+        _ if !is_token(name) => Some(bad(format!("`{name}` is no header's name"))),
+        "authorization" => {
+            Some(bad(format!("`{name}` has its own rules")).help("write `authorization` in the place of the mapping"))
+        }
+        "cookie" => Some(bad(format!("`{name}` holds many values")).help("name the cookie: `{ cookie: NAME }`")),
+        _ if lower.replace('_', "-").starts_with("x-stepgate-") => {
+            Some(bad(format!("`{name}` is one of our own headers, which are stripped from every client")))
+        }
+        _ if OTHER_USE.contains(&lower.as_str()) => Some(bad(format!("`{name}` carries no token"))),
+        _ => None,
+    };
+    match problem {
+        Some(problem) => {
+            out.add(problem);
+            None
+        }
+        None => Some(lower.into()),
+    }
+}
+
+fn cookie(node: &Node, out: &mut Report) -> Option<Box<str>> {
+    let name = reader::text(node, "a cookie's name", out)?;
+    if !is_token(name) {
+        out.add(Problem::error("bad_cookie", node.span, format!("`{name}` is no cookie's name")));
+        return None;
+    }
+    Some(name.into())
+}
+
+fn origins(node: &Node, out: &mut Report) -> Option<Origins> {
+    let mut origins: Vec<Box<str>> = Vec::new();
+    for item in reader::list(node, "a list of origins", out)? {
+        let written = reader::text(item, "an origin", out)?;
+        let sound = Url::parse(written).is_ok_and(|url| url.path.is_empty())
+            && !written.bytes().any(|b| b.is_ascii_uppercase());
+        let default_port = written.starts_with("https://") && written.ends_with(":443")
+            || written.starts_with("http://") && written.ends_with(":80");
+        if !sound || default_port {
+            let help = "write it as browsers do: scheme, host in lower case and a port unless it is the scheme's own, such as `https://app.example`";
+            out.add(Problem::error("bad_origin", item.span, format!("`{written}` is no origin")).help(help));
+        }
+        origins.push(written.into());
+    }
+    Some(Origins::Listed(origins.into()))
+}

@@ -1,0 +1,118 @@
+//! The issuer's own word on where its keys are (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
+
+use reqwest::{Client, Url};
+
+use crate::jwks::fetch::{FetchError, document};
+use crate::jwks::origin::fetchable;
+use crate::token::Json;
+
+/// What is kept of a discovery document.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Discovered {
+    pub(super) jwks_uri: Url,
+    pub(super) acr_values_supported: Option<Box<[Box<str>]>>,
+}
+
+/// Fetches the discovery document: where OpenID Connect has it, else where RFC 8414 has it.
+pub(super) async fn discover(client: &Client, issuer: &str, allow_http: bool) -> Result<Discovered, String> {
+    let [first, second] = places(issuer, allow_http).map_err(|why| format!("the issuer cannot be asked: {why}"))?;
+    let fetched = match document(client, first).await {
+        // Not found there (some servers say so with other words than 404): the other place may have it.
+        Err(FetchError::Status(first_status)) => {
+            document(client, second).await.map_err(|second_error| match second_error {
+                FetchError::Status(_) => FetchError::Status(first_status),
+                FetchError::Failed(_) => second_error,
+            })
+        }
+        other => other,
+    };
+    let fetched = fetched.map_err(|error| format!("discovery failed: {}", error.text()))?;
+    read(&fetched.body, issuer, allow_http).map_err(|why| format!("discovery failed: {why}"))
+}
+
+fn places(issuer: &str, allow_http: bool) -> Result<[Url; 2], String> {
+    let url = fetchable(issuer, allow_http)?;
+    if url.query().is_some() {
+        return Err("an issuer has no query".into());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    let mut appended = url.clone();
+    appended.set_path(&format!("{path}/.well-known/openid-configuration"));
+    let mut inserted = url;
+    inserted.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    Ok([appended, inserted])
+}
+
+fn read(body: &[u8], issuer: &str, allow_http: bool) -> Result<Discovered, String> {
+    let document = Json::parse(body).map_err(|error| format!("the document is not JSON that we take: {error}"))?;
+    let text = |name: &str| document.member(name).and_then(Json::as_str);
+    match text("issuer") {
+        // RFC 8414 section 3.3: identical, or another server could hand us its keys.
+        Some(said) if said == issuer => {}
+        Some(said) => {
+            let said: String = said.chars().take(200).flat_map(char::escape_debug).collect();
+            return Err(format!("the document is that of the issuer `{said}`, the policy's is `{issuer}`"));
+        }
+        None => return Err("the document has no `issuer`".into()),
+    }
+    let jwks_uri = text("jwks_uri").ok_or("the document has no `jwks_uri`")?;
+    let jwks_uri = fetchable(jwks_uri, allow_http).map_err(|why| format!("its `jwks_uri` cannot be used: {why}"))?;
+    if issuer.starts_with("https:") && jwks_uri.scheme() != "https" {
+        return Err("its `jwks_uri` is plain http, its issuer https".into());
+    }
+    let values = document.member("acr_values_supported").and_then(Json::as_array);
+    let acr_values_supported =
+        values.and_then(|values| values.iter().map(|value| value.as_str().map(Box::from)).collect());
+    Ok(Discovered { jwks_uri, acr_values_supported })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_looked_for_where_the_standards_put_it() {
+        let places = |issuer: &str| places(issuer, false).unwrap().map(String::from);
+        assert_eq!(
+            places("https://idp.example"),
+            [
+                "https://idp.example/.well-known/openid-configuration",
+                "https://idp.example/.well-known/oauth-authorization-server"
+            ]
+        );
+        assert_eq!(
+            places("https://idp.example/tenant/"),
+            [
+                "https://idp.example/tenant/.well-known/openid-configuration",
+                "https://idp.example/.well-known/oauth-authorization-server/tenant"
+            ]
+        );
+        assert!(super::places("https://idp.example/?tenant=1", false).is_err());
+    }
+
+    #[test]
+    fn only_the_issuer_s_own_document_is_taken() {
+        let read = |text: &str| read(text.as_bytes(), "https://idp.example", false);
+        let good = r#"{"issuer":"https://idp.example","jwks_uri":"https://keys.example/jwks","acr_values_supported":["1","2"]}"#;
+        let discovered = read(good).unwrap();
+        assert_eq!(discovered.jwks_uri.as_str(), "https://keys.example/jwks", "another https host may hold the keys");
+        assert_eq!(discovered.acr_values_supported.as_deref(), Some(["1".into(), "2".into()].as_slice()));
+        for bad in [
+            r#"{"issuer":"https://idp.example/","jwks_uri":"https://idp.example/jwks"}"#,
+            r#"{"issuer":["https://idp.example"],"jwks_uri":"https://idp.example/jwks"}"#,
+            r#"{"jwks_uri":"https://idp.example/jwks"}"#,
+            r#"{"issuer":"https://idp.example"}"#,
+            r#"{"issuer":"https://idp.example","jwks_uri":"http://idp.example/jwks"}"#,
+            r#"{"issuer":"https://idp.example","jwks_uri":"http://127.0.0.1/jwks"}"#,
+            r#"{"issuer":"https://idp.example","jwks_uri":"file:///etc/passwd"}"#,
+            r#"{"issuer":"https://evil.example","issuer":"https://idp.example","jwks_uri":"https://idp.example/jwks"}"#,
+            "[]",
+            "<html>",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let odd =
+            r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/jwks","acr_values_supported":["1",2]}"#;
+        assert_eq!(read(odd).unwrap().acr_values_supported, None);
+    }
+}

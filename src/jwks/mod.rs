@@ -1,0 +1,21 @@
+//! "Keys for this issuer, fresh enough." Issuers of the policy in, their current key sets out.
+//!
+//! Each issuer has its own task, so the trouble of one never delays another. [`KeyStore::apply`] is called at each policy
+//! load, [`IssuerKeys::current`] for each token, [`IssuerKeys::ask`] when a token names a key that the set lacks. Nothing
+//! here judges a token.
+
+mod budget;
+mod client;
+mod discovery;
+mod fetch;
+mod issuer_keys;
+mod origin;
+mod pace;
+mod refresher;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use issuer_keys::{Asked, IssuerKeys};
+pub use pace::{KeySettings, Pace};
+pub use store::{IssuerKeysConfig, KeyStore};

@@ -1,0 +1,7 @@
+//! Promises of this room, kept against a real server on loopback.
+
+mod budgets;
+mod fetching;
+mod idp;
+mod keeping;
+mod tls;

@@ -1,0 +1,204 @@
+//! A token taken apart but not yet believed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::Reason;
+use crate::token::algorithm::Algorithm;
+use crate::token::credential::Credential;
+use crate::token::expectation::Expectation;
+use crate::token::header::Header;
+use crate::token::json::Json;
+use crate::token::rejection::{Rejection, quoted};
+
+/// A well-formed signed JWT of which nothing has been checked.
+///
+/// It shows only what is needed to find a *configured* issuer and one of its keys. Claims come out of
+/// [`crate::token::verify()`] alone.
+pub struct Unverified {
+    pub(in crate::token) credential: Credential,
+    pub(in crate::token) header: Header,
+    pub(in crate::token) claims: Json,
+}
+
+impl Unverified {
+    /// Takes a compact JWS apart (RFC 7515 section 7.1): three parts, each canonical base64url (no padding, white space or
+    /// stray bits), header and claims JSON objects without duplicate members.
+    ///
+    /// # Errors
+    /// `token_malformed`, `token_encrypted`, `header_refused` or `algorithm_refused`, in this order.
+    pub fn parse(credential: &Credential) -> Result<Self, Rejection> {
+        let mut parts = credential.expose().split('.');
+        let (Some(header), Some(claims), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed("a signed JWT has three parts, this has fewer"));
+        };
+        match parts.count() {
+            0 => {}
+            2 => return Err(Rejection::new(Reason::TokenEncrypted, "five parts: this is a JWE")),
+            _ => return Err(malformed("a signed JWT has three parts, this has more")),
+        }
+        let header = json(header, "header")?;
+        let claims = json(claims, "claims")?;
+        if !matches!(claims, Json::Object(_)) {
+            return Err(malformed("the claims are not a JSON object"));
+        }
+        if URL_SAFE_NO_PAD.decode(signature).is_err() {
+            return Err(malformed("the signature is not canonical base64url"));
+        }
+        let header = Header::read(&header, &claims)?;
+        Ok(Self { credential: credential.clone(), header, claims })
+    }
+
+    /// Who the token says issued it: good for looking up a configured issuer, and for nothing else.
+    ///
+    /// # Errors
+    /// `issuer_unknown` when `iss` is missing or not a string: no configured issuer can equal it.
+    pub fn issuer(&self) -> Result<&str, Rejection> {
+        let detail = match self.claims.member("iss") {
+            Some(Json::String(issuer)) => return Ok(issuer),
+            Some(_) => "`iss` is not a string",
+            None => "the token has no `iss`",
+        };
+        Err(Rejection::new(Reason::IssuerUnknown, detail))
+    }
+
+    /// The key that the token says signed it.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// The algorithm that the token says was used.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
+    }
+
+    /// Whether the policy lets this issuer use the token's algorithm: asked before keys are fetched for it.
+    ///
+    /// # Errors
+    /// `algorithm_refused`.
+    pub fn allowed_by(&self, expectation: &Expectation) -> Result<(), Rejection> {
+        let algorithm = self.algorithm();
+        match &expectation.algorithms {
+            Some(allowed) if !allowed.contains(&algorithm) => Err(Rejection::new(
+                Reason::AlgorithmRefused,
+                format!("`alg` is {}, which the policy does not allow this issuer", quoted(algorithm.name())),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Shows the algorithm alone: the rest is the token.
+impl std::fmt::Debug for Unverified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unverified").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}
+
+fn json(part: &str, what: &str) -> Result<Json, Rejection> {
+    let text = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_stray| malformed(format!("the {what} part is not canonical base64url")))?;
+    Json::parse(&text).map_err(|error| {
+        let why = match error.classify() {
+            serde_json::error::Category::Data => "is nested too deeply or has duplicate members",
+            serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof => "is not JSON",
+        };
+        malformed(format!("the {what} part {why}"))
+    })
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::new(Reason::TokenMalformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(token: &str) -> Result<Unverified, Reason> {
+        Unverified::parse(&Credential::new(token, 1 << 20).unwrap()).map_err(|rejection| rejection.reason)
+    }
+
+    fn b64(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    const HEADER: &str = r#"{"alg":"ES256"}"#;
+
+    #[test]
+    fn only_three_canonical_parts_are_a_signed_token() {
+        let (header, claims) = (b64(HEADER), b64(r#"{"iss":"i"}"#));
+        assert_eq!(parse(&format!("{header}.{claims}.AAAA")).unwrap().issuer(), Ok("i"));
+        for bad in [
+            String::new(),
+            "x".into(),
+            format!("{header}.{claims}"),
+            format!("{header}.{claims}.AAAA.AAAA"),
+            format!("{header}.{claims}.A"),
+            format!("{header}.{claims}.AB"),
+            format!("{header}.{claims}.AAA="),
+            format!("{header}.{claims}.AA+A"),
+            format!("{header}.{claims}. AAAA"),
+            format!(" {header}.{claims}.AAAA"),
+            format!("{header}.{claims}\n.AAAA"),
+            format!("{header}=.{claims}.AAAA"),
+            format!(".{claims}.AAAA"),
+            format!("{header}..AAAA"),
+            ".....".into(),
+        ] {
+            assert_eq!(parse(&bad).unwrap_err(), Reason::TokenMalformed, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn t19_duplicate_members_are_refused_in_header_and_claims() {
+        let twice = format!("{}.{}.AAAA", b64(HEADER), b64(r#"{"acr":"1","acr":"2"}"#));
+        assert_eq!(parse(&twice).unwrap_err(), Reason::TokenMalformed);
+        let twice = format!("{}.{}.AAAA", b64(r#"{"alg":"ES256","x":1,"x":1}"#), b64("{}"));
+        assert_eq!(parse(&twice).unwrap_err(), Reason::TokenMalformed);
+    }
+
+    #[test]
+    fn t22_an_encrypted_token_is_refused_as_such() {
+        assert_eq!(parse("a.b.c.d.e").unwrap_err(), Reason::TokenEncrypted);
+        let wrapped = format!("{}.{}.AAAA", b64(r#"{"alg":"ES256","enc":"A256GCM"}"#), b64("{}"));
+        assert_eq!(parse(&wrapped).unwrap_err(), Reason::TokenEncrypted);
+    }
+
+    #[test]
+    fn t38_claims_that_are_no_object_are_refused() {
+        for claims in ["[]", r#"[{"iss":"i"}]"#, "\"iss\"", "null", "7", "true"] {
+            let token = format!("{}.{}.AAAA", b64(HEADER), b64(claims));
+            assert_eq!(parse(&token).unwrap_err(), Reason::TokenMalformed, "{claims}");
+        }
+    }
+
+    #[test]
+    fn t20_an_issuer_that_is_no_string_names_no_issuer() {
+        for claims in [r#"{"iss":["i"]}"#, r#"{"iss":5}"#, r#"{"iss":null}"#, "{}"] {
+            let token = parse(&format!("{}.{}.AAAA", b64(HEADER), b64(claims))).unwrap();
+            assert_eq!(token.issuer().unwrap_err().reason, Reason::IssuerUnknown, "{claims}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_first_is_said_first() {
+        let broken_claims = format!("{}.{}.AAAA", b64(r#"{"alg":"none","crit":["x"]}"#), b64("{"));
+        assert_eq!(parse(&broken_claims).unwrap_err(), Reason::TokenMalformed);
+        let both = format!("{}.{}.", b64(r#"{"alg":"none","crit":["x"]}"#), b64("{}"));
+        assert_eq!(parse(&both).unwrap_err(), Reason::HeaderRefused);
+        let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64("{}"));
+        assert_eq!(parse(&unsigned).unwrap_err(), Reason::AlgorithmRefused);
+    }
+
+    #[test]
+    fn a_debug_print_shows_no_part_of_the_token() {
+        let token = parse(&format!("{}.{}.AAAA", b64(HEADER), b64(r#"{"iss":"secret"}"#))).unwrap();
+        assert!(!format!("{token:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,12 @@
+//! From a token's text to what policies judge: the one stage of the walk that may wait for an issuer.
+//!
+//! [`Verifier::cached`] answers for tokens seen before without waiting; [`Verifier::verify`] for all. Called by the proxy
+//! and by every integration, once for each token of a request. Decides nothing about routes and keeps no verdicts:
+//! only what a token proved, which each route judges anew.
+
+mod cache;
+#[cfg(test)]
+mod tests;
+mod verifier;
+
+pub use verifier::{Rejected, Verifier};

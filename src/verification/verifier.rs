@@ -1,0 +1,171 @@
+//! [`Verifier`]: the cache, the keys and the pure checks in their order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::Reason;
+use crate::assurance::{Assurance, Issuer, IssuerId};
+use crate::jwks::{Asked, IssuerKeys, KeyStore};
+use crate::policy::Policy;
+use crate::telemetry::CacheUse;
+use crate::token::claims::{LEEWAY_SECONDS, is_expired};
+use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
+use crate::verification::cache::{Digest, Entry, TokenCache};
+
+/// Believes tokens or does not.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: Arc<KeyStore>,
+    cache: TokenCache,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// Why a token was not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The reason, and a sentence for the log.
+    pub rejection: Rejection,
+    /// The issuer, where the token names one of the policy's. Not verified.
+    pub issuer: Option<IssuerId>,
+    /// With `keys_unavailable`: when it is worth trying again, in whole seconds, at least one.
+    pub retry_after: Option<Duration>,
+}
+
+impl Verifier {
+    /// A verifier with these keys and an empty cache of at most so many bytes.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn new(keys: Arc<KeyStore>, cache_bytes: u64) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { keys, cache: TokenCache::new(cache_bytes)?, hits, misses })
+    }
+
+    /// What a token proves. Waits at most a few seconds, and only when the issuer's keys are not there yet or the token
+    /// names a key that they lack. `peer` is the client's address, on whose budget an issuer is asked.
+    ///
+    /// # Errors
+    /// The first reason that holds, in the order of [`Reason`]. Rejections are not remembered.
+    pub async fn verify(
+        &self,
+        credential: &Credential,
+        policy: &Policy,
+        peer: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<Assurance>, Rejected> {
+        let digest = self.cache.digest(credential);
+        if let Some(assurance) = self.hit(&digest, policy, now) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(assurance);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let token = Unverified::parse(credential).map_err(nobody)?;
+        let iss = token.issuer().map_err(nobody)?;
+        let Some(issuer) = policy.issuer_of(iss) else {
+            return Err(nobody(Rejection::new(Reason::IssuerUnknown, "no issuer of the policy has the token's `iss`")));
+        };
+        let rejected = |rejection| Rejected { rejection, issuer: Some(issuer.id), retry_after: None };
+        token.allowed_by(&issuer.expectation).map_err(rejected)?;
+        let unavailable = |why: &'static str, retry_after| Rejected {
+            retry_after: Some(retry_after),
+            ..rejected(Rejection::new(Reason::KeysUnavailable, why))
+        };
+        let Some(keys) = self.keys.get(&issuer.name) else {
+            return Err(unavailable("the issuer's keys are not being fetched", Duration::from_secs(1)));
+        };
+        let set = keys.first().await.map_err(|wait| unavailable("the issuer's keys could not be had yet", wait))?;
+
+        // The kid is all that is needed of the token should its key be asked for.
+        let kid: Option<Box<str>> = token.kid().map(Box::from);
+        let verified = match verify(token, &set, &issuer.expectation, now) {
+            Err(rejection) if a_newer_set_might_help(&rejection, kid.as_deref()) => {
+                match keys.ask(kid.as_deref(), peer).await {
+                    Asked::Refreshed(newer) => again(credential, &newer, issuer, now),
+                    Asked::AskedInVain => Err(rejection),
+                    Asked::CannotAsk { retry_after } if rejection.reason == Reason::KeyUnknown => {
+                        return Err(unavailable(
+                            "the key set has no such key, and the issuer cannot be asked for a newer one now",
+                            retry_after,
+                        ));
+                    }
+                    Asked::CannotAsk { .. } => Err(rejection),
+                }
+            }
+            either => either,
+        };
+        let (verified, key) = verified.map_err(rejected)?;
+        Ok(self.keep(digest, issuer, policy, keys, &verified, key, now))
+    }
+
+    /// What the cache did and holds.
+    #[must_use]
+    pub fn cache_use(&self) -> CacheUse {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheUse { hits: count(&self.hits), misses: count(&self.misses), bytes: self.cache.size().1 }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
+        self.hit(&self.cache.digest(credential), policy, now)
+    }
+
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &TokenCache {
+        &self.cache
+    }
+
+    fn hit(&self, digest: &Digest, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
+        let entry = self.cache.get(digest)?;
+        let same_issuer = policy.issuer(entry.assurance.issuer).is_some_and(|issuer| {
+            issuer.fingerprint == entry.fingerprint && issuer.expectation.issuer == entry.keys.config().issuer
+        });
+        let holds = same_issuer && !is_expired(entry.assurance.expires, now) && entry.keys.honours(entry.key);
+        if !holds {
+            self.cache.remove(digest);
+            return None;
+        }
+        Some(Arc::clone(&entry.assurance))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one cache entry")]
+    fn keep(
+        &self,
+        digest: Digest,
+        issuer: &Issuer,
+        policy: &Policy,
+        keys: Arc<IssuerKeys>,
+        verified: &VerifiedToken,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Arc<Assurance> {
+        let assurance = Arc::new(issuer.assess(verified, policy.claims()));
+        let until = verified.expires().plus_seconds(LEEWAY_SECONDS).micros();
+        let useful_for = Duration::from_micros(u64::try_from(until.saturating_sub(now.micros())).unwrap_or_default());
+        // A key that left the set while we were verifying is found out at the first hit.
+        let fingerprint = issuer.fingerprint;
+        self.cache.insert(digest, Entry { assurance: Arc::clone(&assurance), fingerprint, keys, key, useful_for });
+        assurance
+    }
+}
+
+/// A token whose key the set lacks may have been signed after a rotation; one without `kid` can't say so, and fails on the
+/// old keys' signatures instead.
+fn a_newer_set_might_help(rejection: &Rejection, kid: Option<&str>) -> bool {
+    rejection.reason == Reason::KeyUnknown || rejection.reason == Reason::SignatureInvalid && kid.is_none()
+}
+
+fn again(
+    credential: &Credential,
+    keys: &KeySet,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<(VerifiedToken, KeyId), Rejection> {
+    verify(Unverified::parse(credential)?, keys, &issuer.expectation, now)
+}
+
+fn nobody(rejection: Rejection) -> Rejected {
+    Rejected { rejection, issuer: None, retry_after: None }
+}

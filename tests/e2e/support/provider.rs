@@ -1,0 +1,148 @@
+//! The OpenID provider in `tests/provider`, as a process of its own, and the sign-ins of its users.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::Request;
+
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    control: u16,
+    process: Child,
+    sessions: TempDir,
+}
+
+impl Provider {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut process = node("server.mjs")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`node` did not start; `make test` installs it");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).expect("the provider did not start; see its message above");
+        let control = ready["control"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        Self {
+            issuer: ready["issuer"].as_str().unwrap().to_owned(),
+            control,
+            process,
+            sessions: TempDir::new().unwrap(),
+        }
+    }
+
+    /// A new signing key, used from now on. The old ones stay published, or go.
+    pub(crate) fn rotate(&self, alg: &str, old: &str) -> String {
+        let answer = Request::post(&format!("/rotate?alg={alg}&old={old}"), "").send(self.control);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        answer["kid"].as_str().unwrap().to_owned()
+    }
+
+    /// Puts keys that nobody can use into the key set.
+    pub(crate) fn publish_bad_keys(&self) {
+        assert_eq!(Request::post("/bad-key", "").send(self.control).status, 200);
+    }
+
+    /// How often its key set was fetched.
+    pub(crate) fn key_set_fetches(&self) -> u64 {
+        let answer: Value = serde_json::from_str(&Request::get("/state").send(self.control).body).unwrap();
+        answer["hits"]["/jwks"].as_u64().unwrap()
+    }
+
+    pub(crate) fn sign_in(&self, user: &str) -> SignIn<'_> {
+        SignIn { provider: self, arguments: vec!["--user".to_owned(), user.to_owned()] }
+    }
+
+    /// A token that the client gets for itself.
+    pub(crate) fn client_credentials(&self) -> Tokens {
+        SignIn { provider: self, arguments: vec!["--client-credentials".to_owned()] }.tokens()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// One authorization-code flow: what the app asks for, and what the user does on the pages.
+pub(crate) struct SignIn<'a> {
+    provider: &'a Provider,
+    arguments: Vec<String>,
+}
+
+impl SignIn<'_> {
+    /// How the user signs in, when asked to.
+    pub(crate) fn by(self, acr: &str, amr: &str) -> Self {
+        self.with("--acr", acr).with("--amr", amr)
+    }
+
+    pub(crate) fn password(self) -> Self {
+        self.by("urn:example:loa:1", "pwd")
+    }
+
+    pub(crate) fn password_and_otp(self) -> Self {
+        self.by("urn:example:loa:2", "pwd,otp")
+    }
+
+    /// A parameter of the authorization request, or of the user's doing: see `sign_in.mjs`.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// In the browser of that name: the session there goes on.
+    pub(crate) fn in_browser(self, name: &str) -> Self {
+        let file = self.provider.sessions.path().join(name);
+        self.with("--session", file.to_str().unwrap())
+    }
+
+    pub(crate) fn tokens(self) -> Tokens {
+        let output = node("sign_in.mjs")
+            .args(["--issuer", &self.provider.issuer])
+            .args(&self.arguments)
+            .output()
+            .expect("`node` did not start; `make test` installs it");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "the sign-in failed: {printed}{}", String::from_utf8_lossy(&output.stderr));
+        Tokens(serde_json::from_str(&printed).unwrap())
+    }
+}
+
+pub(crate) struct Tokens(Value);
+
+impl Tokens {
+    pub(crate) fn access(&self) -> &str {
+        self.0["access_token"].as_str().expect("no access token was issued")
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.0["id_token"].as_str().expect("no id_token was issued")
+    }
+
+    /// The pages that the user was shown.
+    pub(crate) fn prompted(&self) -> Vec<&str> {
+        self.0["prompted"].as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect()
+    }
+}
+
+fn node(script: &str) -> Command {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
+    assert!(
+        folder.join("node_modules/oidc-provider").is_dir(),
+        "the provider is not installed; run `npm ci` in tests/provider, or `make test`, which does"
+    );
+    let mut command = Command::new("node");
+    command.arg("--no-warnings").arg(folder.join(script)).current_dir(folder).stdin(Stdio::null());
+    command
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sees to the programs that the tests need, and says plainly which one is missing where it cannot install it.
+set -euo pipefail
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+need cc build-essential
+need node nodejs
+need npm npm
+
+if ((${#missing[@]})); then
+  if command -v apt-get >/dev/null 2>&1 && [[ "$(id -u)" == 0 ]]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  else
+    echo "please install: ${missing[*]}" >&2
+    exit 1
+  fi
+fi
+
+node_major="$(node -p 'process.versions.node.split(".")[0]')"
+if ((node_major < 20)); then
+  echo "Node.js 20 or later is needed for the test provider; this is $(node --version)" >&2
+  exit 1
+fi
