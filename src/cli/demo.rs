@@ -10,10 +10,10 @@ use tokio::runtime::Runtime;
 use crate::cli::gate;
 use crate::cli::output::{Failure, say};
 use crate::cli::parts;
+use crate::config::SourceFile;
 use crate::demo::mint::Mint;
 use crate::demo::setting::{POLICY_NAME, issuer, policy, settings};
 use crate::demo::{Ports, Story, echo, idp};
-use crate::live::folder::PolicyFile;
 
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
@@ -46,8 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let reserved = ports.reserve().map_err(Failure::could_not_run)?;
     let settings = settings(&reserved, log);
     let file =
-        PolicyFile { name: POLICY_NAME.to_owned(), folder: PathBuf::from("."), text: policy(reserved.idp_address) };
-    let compiled = parts::policy(vec![file])?;
+        SourceFile { name: POLICY_NAME.to_owned(), folder: PathBuf::from("."), text: policy(reserved.idp_address) };
+    let compiled = parts::policy(vec![file], &settings)?;
     let mint = Arc::new(Mint::new(issuer(reserved.idp_address)).map_err(Failure::could_not_run)?);
     let control = gate::control_runtime()?;
     answer(&control, reserved.idp, idp::router(mint))?;

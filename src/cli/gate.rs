@@ -99,7 +99,7 @@ fn serve(
     let policy = live.current().policy.hash().to_owned();
     tracing::info!(gate = ?addresses.gate, admin = ?addresses.admin, policy, "listening");
     ready(&addresses)?;
-    let result = proxy.run(live, tokens, recorder, stopped);
+    let result = proxy.run(live, tokens, recorder, &stopped);
     audit.close(FLUSH);
     tracing::info!("ended");
     result

@@ -1,10 +1,14 @@
 //! The command line: arguments in, exit code out. One file a command; holds no rules of its own.
 
+mod check;
 mod demo;
+mod files;
 mod gate;
 mod healthcheck;
 mod output;
 mod parts;
+mod profiles;
+pub mod render;
 mod run;
 mod signals;
 
@@ -37,6 +41,10 @@ enum Command {
     Run(run::Arguments),
     /// Run everything on this machine, in one process, and print requests to try
     Demo(demo::Arguments),
+    /// Check policies: every problem at once, with its place and a remedy
+    Check(check::CheckArgs),
+    /// List the shipped profiles, or print one
+    Profiles(profiles::ProfilesArgs),
     /// Ask a running gate whether it is ready; for containers without a shell
     Healthcheck(healthcheck::Arguments),
 }
@@ -52,14 +60,13 @@ pub fn main() -> ExitCode {
             return error.print().map_or(ExitCode::from(output::COULD_NOT_RUN), |()| ExitCode::from(code));
         }
     };
-    let result = match arguments.command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    let ended = |result: Result<(), Failure>| result.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+    match arguments.command {
+        Command::Run(arguments) => ended(run::run(&arguments)),
+        Command::Demo(arguments) => ended(demo::run(&arguments)),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Healthcheck(arguments) => ended(healthcheck::run(&arguments)),
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::cli::gate;
 use crate::cli::output::Failure;
 use crate::cli::parts;
-use crate::config::Settings;
-use crate::live::folder::{PolicyFile, ReadError, read_file, read_folder};
+use crate::config::{Settings, SourceFile};
+use crate::live::folder::{ReadError, read_file, read_folder};
 
 /// What `run` takes.
 #[derive(Debug, clap::Args)]
@@ -23,12 +23,12 @@ pub(super) struct Arguments {
 /// Reads everything, says every problem, and only then starts.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = parts::settings(read_settings(&arguments.config)?)?;
-    let compiled = parts::policy(read_policies(&settings)?)?;
+    let compiled = parts::policy(read_policies(&settings)?, &settings)?;
     let control = gate::control_runtime()?;
     gate::run(&settings, compiled, &control, |_addresses| Ok(()))
 }
 
-fn read_settings(path: &Path) -> Result<PolicyFile, Failure> {
+fn read_settings(path: &Path) -> Result<SourceFile, Failure> {
     read_file(path).map_err(|error| match &error {
         ReadError::Io { error: cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
             Failure::could_not_run(format!(
@@ -42,7 +42,7 @@ fn read_settings(path: &Path) -> Result<PolicyFile, Failure> {
     })
 }
 
-fn read_policies(settings: &Settings) -> Result<Vec<PolicyFile>, Failure> {
+fn read_policies(settings: &Settings) -> Result<Vec<SourceFile>, Failure> {
     read_folder(&settings.policies).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::could_not_run(format!("cannot read the policy (`policies` in the settings)\n{}", lines.join("\n")))

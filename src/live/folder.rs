@@ -4,16 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// One file of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyFile {
-    /// How messages call it: its path as the operator would write it.
-    pub name: String,
-    /// The folder that paths inside it are relative to.
-    pub folder: PathBuf,
-    /// What it says.
-    pub text: String,
-}
+use crate::config::SourceFile;
 
 /// Why a file or folder cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +36,7 @@ const MAX_FILE: u64 = 4 << 20;
 ///
 /// # Errors
 /// Everything that cannot be read, and a folder without policy.
-pub fn read_folder(folder: &Path) -> Result<Vec<PolicyFile>, Vec<ReadError>> {
+pub fn read_folder(folder: &Path) -> Result<Vec<SourceFile>, Vec<ReadError>> {
     let io = |error| vec![ReadError::Io { path: folder.into(), error }];
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
@@ -73,7 +64,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<PolicyFile>, Vec<ReadError>> {
 ///
 /// # Errors
 /// When it cannot be read, is no text or too large.
-pub fn read_file(path: &Path) -> Result<PolicyFile, ReadError> {
+pub fn read_file(path: &Path) -> Result<SourceFile, ReadError> {
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(MAX_FILE.saturating_add(1)).read_to_end(&mut bytes));
     match read {
@@ -85,13 +76,25 @@ pub fn read_file(path: &Path) -> Result<PolicyFile, ReadError> {
     }
     let text = String::from_utf8(bytes).map_err(|_not_text| ReadError::NotText(path.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(PolicyFile { name: path.display().to_string(), folder: folder.into(), text })
+    Ok(SourceFile { name: path.display().to_string(), folder: folder.into(), text })
 }
 
-fn is_policy(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.') && !stem.ends_with(".test"))
+/// Whether a file of this name is part of its folder's policy: `*.yaml` or `*.yml`, not hidden, not a test.
+#[must_use]
+pub fn is_policy(path: &Path) -> bool {
+    stem(path).is_some_and(|stem| !stem.ends_with(".test"))
+}
+
+/// Whether a file of this name holds tests: `*.test.yaml` or `*.test.yml`, not hidden.
+#[must_use]
+pub fn is_test(path: &Path) -> bool {
+    stem(path).is_some_and(|stem| stem.ends_with(".test"))
+}
+
+fn stem(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"))?;
+    (!stem.is_empty() && !stem.starts_with('.')).then_some(stem)
 }
 
 #[cfg(test)]

@@ -93,7 +93,8 @@ pub(super) async fn handle<V: Verify>(
             let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
             let realm = host.as_deref().unwrap_or_default();
-            let context = Context { id: &id, realm, head: is_head, supported: supported.as_deref() };
+            let context =
+                Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
             let mut response = respond::refuse(&refusal, &context, answered);
             if !connection.watch.body_is_at_hand() {
                 // The rest of the body is not read, so what follows it can't be found.
