@@ -31,7 +31,7 @@ fn tied(pair: Pair, access: &Assurance, access_text: &str, id: &Assurance) -> bo
 }
 
 fn both(one: Option<&str>, other: Option<&str>) -> bool {
-    one.is_some() && one == other
+    one.is_some_and(|one| !one.is_empty()) && one == other
 }
 
 /// OpenID Connect Core section 3.1.3.6: the left half of the token's hash, base64url. Which hash is told by the length.
@@ -108,6 +108,8 @@ mod tests {
         assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), None)));
         assert!(!tied(Pair::Bound, &access, "t", &id(None, None)));
         assert!(!tied(Pair::Bound, &token(TokenKind::Access), "t", &id(None, None)), "absent is not equal");
+        let nameless = Assurance { session: session(Some("")), ..token(TokenKind::Access) };
+        assert!(!tied(Pair::Bound, &nameless, "t", &id(Some(""), None)), "an empty name is none");
         let stale = Some(hashed(&digest::SHA256, "the token before the refresh"));
         assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), stale.clone())));
         assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), stale)));
