@@ -27,7 +27,7 @@ fn one_connection_too_many_is_told_that_the_gate_is_overloaded() {
     assert_eq!(refused.status, 503);
     assert!(refused.header("retry-after").is_some());
     assert_eq!(world.upstream.begun(), before);
-    assert_counted(&world.gate, "overloaded");
+    assert!(world.gate.metrics().contains("\nstepgate_connections_refused_total 1\n"), "{}", world.gate.metrics());
 
     // A place that is left is given again.
     drop(held.pop());
@@ -36,6 +36,24 @@ fn one_connection_too_many_is_told_that_the_gate_is_overloaded() {
         wire.send(&Request::get("/healthz").bytes(world.gate.port));
         wire.try_response_to("GET").is_some_and(|response| response.status == 200)
     });
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_forwarded() {
+    let world = World::before(Upstream::start(), |setup| {
+        setup.policy(POLICY).settings("audit: { to: file, path: /dev/full, when_blocked: refuse }")
+    });
+    let request = Request::get("/any/1").bearer(&Token::access().sign(&world.bank));
+    crate::support::eventually("the gate refuses, since its audit log is full", Duration::from_secs(5), || {
+        world.gate.send(&request).status == 503
+    });
+    let before = world.upstream.begun();
+    let refused = world.gate.send(&request);
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.header("www-authenticate"), None);
+    assert_eq!(world.upstream.begun(), before);
+    assert_counted(&world.gate, "overloaded");
 }
 
 #[test]

@@ -56,13 +56,13 @@ impl Setup {
              upstreams: {upstreams}\n\
              policies: policies/\n\
              admin: {{ address: \"127.0.0.1:{admin}\" }}\n\
-             audit: {{ to: file, path: audit.jsonl }}\n\
-             {settings}",
+             {}{settings}",
             if settings.contains("listeners:") {
                 String::new()
             } else {
                 format!("listeners: [ {{ address: \"127.0.0.1:{port}\" }} ]\n")
-            }
+            },
+            if settings.contains("audit:") { "" } else { "audit: { to: file, path: audit.jsonl }\n" },
         );
         fs::write(folder.path().join("stepgate.yaml"), config).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
