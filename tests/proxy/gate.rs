@@ -17,9 +17,10 @@ use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
     Requirement, Route, TokenSource,
 };
-use stepgate::proxy::{Credential, Gate, Rejected, Running, Verify, bind, serve};
+use stepgate::proxy::{Gate, Running, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
-use stepgate::token::{Expectation, KindRule, Timestamp, TokenKind};
+use stepgate::token::{Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
+use stepgate::verification::Rejected;
 use tokio::sync::watch;
 
 use super::client::{Client, Response, get};
@@ -39,7 +40,7 @@ impl Verify for Known {
         // Nothing is to depend on the answer being there at once.
         tokio::task::yield_now().await;
         let token = credential.expose();
-        let rejected = |reason, retry_after| Rejected { reason, detail: "by name".into(), issuer: None, retry_after };
+        let rejected = |reason, retry_after| Rejected { rejection: Rejection::new(reason, "by name"), issuer: None, retry_after };
         if let Some(reason) = token.strip_prefix("bad.").and_then(Reason::from_code) {
             let wait = (reason == Reason::KeysUnavailable).then_some(Duration::from_secs(30));
             return Err(rejected(reason, wait));
