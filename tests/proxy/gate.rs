@@ -40,7 +40,8 @@ impl Verify for Known {
         // Nothing is to depend on the answer being there at once.
         tokio::task::yield_now().await;
         let token = credential.expose();
-        let rejected = |reason, retry_after| Rejected { rejection: Rejection::new(reason, "by name"), issuer: None, retry_after };
+        let rejected =
+            |reason, retry_after| Rejected { rejection: Rejection::new(reason, "by name"), issuer: None, retry_after };
         if let Some(reason) = token.strip_prefix("bad.").and_then(Reason::from_code) {
             let wait = (reason == Reason::KeysUnavailable).then_some(Duration::from_secs(30));
             return Err(rejected(reason, wait));
