@@ -13,7 +13,7 @@ use crate::live::folder::{ReadError, read_file};
 
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// The folder to look in, its subfolders too
     #[arg(default_value = "policies")]
     pub dir: PathBuf,
@@ -34,7 +34,7 @@ const COULD_NOT_RUN: u8 = 2;
 
 /// Runs it: exit code 0 when clean, 1 with problems, 2 when it could not run.
 #[must_use]
-pub fn run(args: &CheckArgs) -> ExitCode {
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
     let code = match check(args) {
         Ok(findings) => findings.print(args.format),
         Err(unreadable) => {

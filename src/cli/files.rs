@@ -8,7 +8,7 @@ use crate::live::folder::{ReadError, is_policy, is_test, read_file};
 
 /// A folder that holds a policy, or tests for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicyFolder {
+pub(super) struct PolicyFolder {
     /// The folder.
     pub path: PathBuf,
     /// Its policy files.
@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 16;
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub fn find(top: &Path) -> Result<Vec<PolicyFolder>, ReadError> {
+pub(super) fn find(top: &Path) -> Result<Vec<PolicyFolder>, ReadError> {
     let mut found = Vec::new();
     search(top, 0, &mut found)?;
     Ok(found)
@@ -64,6 +64,6 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PolicyFolder>) -> Result<
 ///
 /// # Errors
 /// At the first that cannot be read.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
     paths.iter().map(|path| read_file(path)).collect()
 }

@@ -8,7 +8,7 @@ mod healthcheck;
 mod output;
 mod parts;
 mod profiles;
-mod render;
+pub mod render;
 mod run;
 mod signals;
 
