@@ -4,3 +4,4 @@ pub mod check;
 pub mod files;
 pub mod profiles;
 pub mod render;
+pub mod test;

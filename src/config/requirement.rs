@@ -59,6 +59,8 @@ struct Scope<'s> {
     issuers: Option<&'s [IssuerId]>,
     /// Where `caller: client` stands.
     client: Option<Span>,
+    /// Whether all issuers named were known, so that something can be said of those that are left.
+    sure: bool,
 }
 
 impl Requirements<'_> {
@@ -75,7 +77,7 @@ impl Requirements<'_> {
             }
             None => {}
         }
-        self.demand(node, Scope { path, issuers: None, client: None }).map(Requirement::Demands)
+        self.demand(node, Scope { path, issuers: None, client: None, sure: true }).map(Requirement::Demands)
     }
 
     fn demand(&mut self, node: &Node, around: Scope<'_>) -> Option<Demand> {
@@ -90,6 +92,7 @@ impl Requirements<'_> {
         let mut conditions: Vec<Condition> = Vec::new();
 
         let named = fields.get("issuers", self.out).and_then(|node| self.issuers(node));
+        let sure = around.sure && self.out.errors() == errors;
         let left: Option<Vec<IssuerId>> = match (&named, around.issuers) {
             (Some(named), Some(outer)) => Some(named.iter().filter(|id| outer.contains(id)).copied().collect()),
             (Some(named), None) => Some(named.clone()),
@@ -102,7 +105,7 @@ impl Requirements<'_> {
             Some(WantedCaller::User) | None => around.client,
         };
         conditions.extend(caller.map(Condition::Caller));
-        let scope = Scope { path: around.path, issuers: left.as_deref(), client };
+        let scope = Scope { path: around.path, issuers: left.as_deref(), client, sure };
 
         for (name, what) in [("audience", "a list of audiences"), ("clients", "a list of client ids")] {
             let values = fields.get(name, self.out).and_then(|node| reader::texts(node, what, self.out));
@@ -195,6 +198,9 @@ impl Requirements<'_> {
 
     /// A level that no issuer left can prove would refuse everybody.
     fn check_provable(&mut self, rung: Rung, span: Span, scope: Scope<'_>) {
+        if !scope.sure {
+            return;
+        }
         let left = |id: &IssuerId| scope.issuers.is_none_or(|issuers| issuers.contains(id));
         let admitted: Vec<&Issuer> = match self.issuers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
             Some(all) => all.into_iter().filter(|issuer| left(&issuer.id)).collect(),
