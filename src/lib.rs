@@ -19,24 +19,30 @@
 
 // The core.
 pub mod assurance;
-#[cfg(feature = "server")]
-pub mod clock;
 pub mod config;
-#[cfg(feature = "server")]
-pub mod live;
 pub mod policy;
-#[cfg(feature = "server")]
-pub mod proxy;
 pub mod reason;
-#[cfg(feature = "server")]
-pub mod telemetry;
 pub mod token;
 
 // The outer rooms.
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod demo;
+#[cfg(feature = "server")]
 pub mod jwks;
+#[cfg(feature = "server")]
+pub mod live;
+#[cfg(feature = "server")]
+pub mod proxy;
+#[cfg(feature = "server")]
+pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod verification;
 

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::cli::files::{self, Unreadable};
+use crate::cli::files;
 use crate::cli::render::{self, Format};
 use crate::config::{LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
+use crate::live::folder::{ReadError, read_file};
 
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// The folder to look in, its subfolders too
     #[arg(default_value = "policies")]
     pub dir: PathBuf,
@@ -33,7 +34,7 @@ const COULD_NOT_RUN: u8 = 2;
 
 /// Runs it: exit code 0 when clean, 1 with problems, 2 when it could not run.
 #[must_use]
-pub fn run(args: &CheckArgs) -> ExitCode {
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
     let code = match check(args) {
         Ok(findings) => findings.print(args.format),
         Err(unreadable) => {
@@ -57,7 +58,7 @@ struct Findings {
 #[derive(Debug, thiserror::Error)]
 enum CannotCheck {
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(#[from] ReadError),
     #[error("no policy in `{0}`: no folder there holds a file that ends in `.yaml`")]
     NoPolicy(PathBuf),
 }
@@ -66,7 +67,7 @@ fn check(args: &CheckArgs) -> Result<Findings, CannotCheck> {
     let colour = io::stdout().is_terminal();
     let mut findings = Findings::default();
     let settings = match &args.config {
-        Some(path) => match load_settings(files::read(path)?) {
+        Some(path) => match load_settings(read_file(path)?) {
             Ok(LoadedSettings { settings, lints, sources }) => {
                 findings.add(&lints, &sources, colour);
                 Some(settings)

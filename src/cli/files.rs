@@ -1,22 +1,14 @@
 //! Finds and reads the files that `check` and `test` look at.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::SourceFile;
-
-/// A file or folder that could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read `{path}`: {error}")]
-pub struct Unreadable {
-    path: PathBuf,
-    error: io::Error,
-}
+use crate::live::folder::{ReadError, is_policy, is_test, read_file};
 
 /// A folder that holds a policy, or tests for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicyFolder {
+pub(super) struct PolicyFolder {
     /// The folder.
     pub path: PathBuf,
     /// Its policy files.
@@ -33,14 +25,14 @@ const MAX_DEPTH: usize = 16;
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub fn find(top: &Path) -> Result<Vec<PolicyFolder>, Unreadable> {
+pub(super) fn find(top: &Path) -> Result<Vec<PolicyFolder>, ReadError> {
     let mut found = Vec::new();
     search(top, 0, &mut found)?;
     Ok(found)
 }
 
-fn search(folder: &Path, depth: usize, found: &mut Vec<PolicyFolder>) -> Result<(), Unreadable> {
-    let unreadable = |error| Unreadable { path: folder.to_owned(), error };
+fn search(folder: &Path, depth: usize, found: &mut Vec<PolicyFolder>) -> Result<(), ReadError> {
+    let unreadable = |error| ReadError::Io { path: folder.to_owned(), error };
     let mut here = PolicyFolder { path: folder.to_owned(), ..PolicyFolder::default() };
     let mut below = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -53,9 +45,9 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PolicyFolder>) -> Result<
             if depth < MAX_DEPTH && name != "profiles" {
                 below.push(path);
             }
-        } else if name.ends_with(".test.yaml") || name.ends_with(".test.yml") {
+        } else if is_test(&path) {
             here.tests.push(path);
-        } else if name.ends_with(".yaml") || name.ends_with(".yml") {
+        } else if is_policy(&path) {
             here.policies.push(path);
         }
     }
@@ -68,20 +60,10 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PolicyFolder>) -> Result<
     below.iter().try_for_each(|folder| search(folder, depth.saturating_add(1), found))
 }
 
-/// Reads one file.
-///
-/// # Errors
-/// When it cannot be read or is not UTF-8.
-pub fn read(path: &Path) -> Result<SourceFile, Unreadable> {
-    let text = fs::read_to_string(path).map_err(|error| Unreadable { path: path.to_owned(), error })?;
-    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    Ok(SourceFile { name: path.display().to_string(), folder, text })
-}
-
 /// Reads several.
 ///
 /// # Errors
 /// At the first that cannot be read.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unreadable> {
-    paths.iter().map(|path| read(path)).collect()
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
+    paths.iter().map(|path| read_file(path)).collect()
 }

@@ -8,14 +8,14 @@ use crate::config::reader::suggest;
 
 /// Arguments of `stepgate profiles`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ProfilesArgs {
+pub(super) struct ProfilesArgs {
     /// The profile to print; without it, all are listed
     pub name: Option<String>,
 }
 
 /// Runs it: exit code 0, or 2 for a name that is none.
 #[must_use]
-pub fn run(args: &ProfilesArgs) -> ExitCode {
+pub(super) fn run(args: &ProfilesArgs) -> ExitCode {
     let written = match &args.name {
         None => write!(io::stdout(), "{}", listing()),
         Some(name) => match Profile::named(name) {

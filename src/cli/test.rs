@@ -5,31 +5,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::assurance::{Assurance, pair};
-use crate::cli::files::{self, PolicyFolder, Unreadable};
+use crate::cli::files::{self, PolicyFolder};
 use crate::cli::render;
 use crate::config::cases::{Case, Expected, TestToken, Tests};
 use crate::config::{Rejected, load_policy, load_tests};
+use crate::live::folder::{ReadError, read_file};
 use crate::policy::{CanonicalPath, Permit, Policy, Requirement, Route, Target, Tokens, canonical_host, decide};
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
 
 /// Arguments of `stepgate test`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct TestArgs {
+pub(super) struct TestArgs {
     /// The folder to look in, its subfolders too
     #[arg(default_value = "policies")]
-    pub dir: PathBuf,
+    dir: PathBuf,
     /// Only cases whose file, request or tokens hold this text
     #[arg(long, value_name = "TEXT")]
-    pub filter: Option<String>,
+    filter: Option<String>,
 }
 
 /// Why no case could be judged.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotTest {
+enum CannotTest {
     /// A file or folder cannot be read.
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(#[from] ReadError),
     /// There are none.
     #[error("no tests in `{0}`: no folder there holds a file that ends in `.test.yaml`")]
     NoTests(PathBuf),
@@ -43,20 +44,20 @@ pub enum CannotTest {
 
 /// What came of all cases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+struct Tally {
     /// Cases that came out as expected.
-    pub passed: usize,
+    passed: usize,
     /// Cases that did not.
-    pub failed: usize,
+    failed: usize,
     /// Files that could not be taken.
-    pub broken: usize,
+    broken: usize,
     /// What to say of them.
-    pub text: String,
+    text: String,
 }
 
 /// Runs it: exit code 0 when every promise holds, 1 when one does not or a file is wrong, 2 when it could not run.
 #[must_use]
-pub fn run(args: &TestArgs) -> ExitCode {
+pub(super) fn run(args: &TestArgs) -> ExitCode {
     match test(args) {
         Ok(tally) => {
             let summary = format!("{}{} passed, {} failed\n", tally.text, tally.passed, tally.failed);
@@ -77,7 +78,7 @@ pub fn run(args: &TestArgs) -> ExitCode {
 ///
 /// # Errors
 /// When there is nothing to judge, or a file cannot be read.
-pub fn test(args: &TestArgs) -> Result<Tally, CannotTest> {
+fn test(args: &TestArgs) -> Result<Tally, CannotTest> {
     let mut tally = Tally::default();
     let folders: Vec<PolicyFolder> =
         files::find(&args.dir)?.into_iter().filter(|folder| !folder.tests.is_empty()).collect();
@@ -107,7 +108,7 @@ fn test_folder(folder: &PolicyFolder, filter: Option<&str>, tally: &mut Tally) -
         }
     };
     for path in &folder.tests {
-        match load_tests(files::read(path)?, &policy) {
+        match load_tests(read_file(path)?, &policy) {
             Ok(tests) => test_file(path, &tests, &policy, filter, tally),
             Err(rejected) => tally.broken(&rejected),
         }

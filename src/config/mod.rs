@@ -36,3 +36,6 @@ pub use profile::Profile;
 pub use settings::Settings;
 pub use source::{FileId, Position, SourceFile, Sources, Span};
 pub use stepgate::{LoadedSettings, load_settings};
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::jwks::budget::Budget;
 use crate::jwks::pace::{KeySettings, Pace};
 use crate::jwks::refresher::Fetched;
 use crate::jwks::store::IssuerKeysConfig;
+use crate::telemetry::{IssuerHealth, KeyState};
 use crate::token::key_source::KeyPlace;
 use crate::token::{KeyId, KeySet, Timestamp};
 
@@ -39,50 +40,6 @@ pub enum Asked {
         /// When it is worth trying again; at least a second.
         retry_after: Duration,
     },
-}
-
-/// How an issuer's keys are doing, for readiness, metrics and the admin page. Holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerStatus {
-    /// The policy's name for the issuer.
-    pub name: Box<str>,
-    /// The state.
-    pub state: KeyState,
-    /// How many usable keys there are.
-    pub keys: usize,
-    /// When the set was last fetched or confirmed.
-    pub fetched_at: Option<Timestamp>,
-    /// What went wrong at the last fetch, if it failed.
-    pub last_error: Option<String>,
-    /// How long until the next fetch.
-    pub next_fetch_in: Duration,
-    /// Fetches that brought a usable set.
-    pub fetched: u64,
-    /// Fetches that did not.
-    pub failed: u64,
-}
-
-/// The state of an issuer's keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// There is no set (yet, or any more): its tokens cannot be verified.
-    Waiting,
-    /// The set is within its lifetime.
-    Ready,
-    /// The set is past its lifetime and still honoured, because no newer one can be had.
-    Stale,
-}
-
-impl KeyState {
-    /// `waiting`, `ready` or `stale`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ready => "ready",
-            Self::Stale => "stale",
-        }
-    }
 }
 
 /// Where asking is decided: behind one lock, so that a hundred askers cause one fetch.
@@ -223,12 +180,12 @@ impl IssuerKeys {
 
     /// How the keys are doing.
     #[must_use]
-    pub fn status(&self) -> IssuerStatus {
+    pub fn status(&self) -> IssuerHealth {
         let record = lock(&self.record);
         let now = Instant::now();
         let set = self.current();
-        IssuerStatus {
-            name: self.config.name.clone(),
+        IssuerHealth {
+            name: self.config.name.clone().into(),
             state: match &set {
                 None => KeyState::Waiting,
                 Some(_) if now < record.fresh_until => KeyState::Ready,
@@ -236,7 +193,7 @@ impl IssuerKeys {
             },
             keys: set.map_or(0, |set| set.len()),
             fetched_at: record.fetched_at,
-            last_error: record.last_error.clone(),
+            error: record.last_error.clone(),
             next_fetch_in: record.next.saturating_duration_since(now),
             fetched: record.fetched,
             failed: record.failed,

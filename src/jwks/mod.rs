@@ -16,6 +16,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use issuer_keys::{Asked, IssuerKeys, IssuerStatus, KeyState};
+pub use issuer_keys::{Asked, IssuerKeys};
 pub use pace::{KeySettings, Pace};
 pub use store::{IssuerKeysConfig, KeyStore};

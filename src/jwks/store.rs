@@ -7,9 +7,10 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::jwks::issuer_keys::{IssuerKeys, IssuerStatus};
+use crate::jwks::issuer_keys::IssuerKeys;
 use crate::jwks::pace::KeySettings;
 use crate::jwks::refresher;
+use crate::telemetry::IssuerHealth;
 use crate::token::KeySource;
 
 /// One issuer whose keys are wanted.
@@ -87,7 +88,7 @@ impl KeyStore {
 
     /// How the keys of every issuer are doing, by name.
     #[must_use]
-    pub fn status(&self) -> Vec<IssuerStatus> {
+    pub fn status(&self) -> Vec<IssuerHealth> {
         let mut all: Vec<_> = self.issuers.load().values().map(|keys| keys.status()).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all

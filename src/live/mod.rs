@@ -1,5 +1,8 @@
 //! What is in force: one immutable [`Snapshot`], swapped whole. A request takes it once and keeps it to its end.
 
+pub mod folder;
+pub mod snapshot;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

@@ -7,8 +7,8 @@ use http::request::Parts;
 use crate::policy::{Denial, Place, Route, TokenSource};
 use crate::proxy::origin;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::verify::Credential;
 use crate::reason::Reason;
+use crate::token::Credential;
 
 /// A token, where it was found.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
     if body.is_empty() || !body.iter().all(legal) {
         return Err(refused(Reason::TokenMalformed, "the token has characters that no token has"));
     }
-    std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit)).ok_or_else(too_large)
+    std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok()).ok_or_else(too_large)
 }
 
 /// `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Another scheme is not a token.

@@ -222,45 +222,50 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn how_bytes_are_cut_into_reads_makes_no_difference(
-            text in "(\r\n){0,2}[A-Z#]{1,5} /[a#]{0,5}(\r?\n[a-c:#]{0,5}){0,4}\r?\n\r?\n[a-z]{0,3}",
-            cut in 0usize..40,
-        ) {
-            let (bytes, mut parts) = (text.as_bytes(), Head::default());
-            let (whole, found) = head(bytes);
-            let cut = cut.min(bytes.len());
-            let joined = match parts.follow(&bytes[..cut]) {
-                Found::End(end) => Found::End(end),
-                Found::More => match parts.follow(&bytes[cut..]) {
-                    Found::End(end) => Found::End(cut + end),
-                    Found::More => Found::More,
-                },
-            };
-            prop_assert_eq!(joined, found);
-            prop_assert_eq!(parts.has_fragment(), whole.has_fragment());
-        }
+    #[expect(clippy::arithmetic_side_effects, reason = "lengths of test input")]
+    mod cut {
+        use super::*;
 
-        #[test]
-        fn how_chunks_are_cut_into_reads_makes_no_difference(sizes in prop::collection::vec(1usize..40, 0..5), cut in 0usize..200) {
-            let mut bytes = Vec::new();
-            for size in sizes {
-                bytes.extend(format!("{size:x}\r\n{}\r\n", "x".repeat(size)).bytes());
+        proptest! {
+            #[test]
+            fn how_bytes_are_cut_into_reads_makes_no_difference(
+                text in "(\r\n){0,2}[A-Z#]{1,5} /[a#]{0,5}(\r?\n[a-c:#]{0,5}){0,4}\r?\n\r?\n[a-z]{0,3}",
+                cut in 0usize..40,
+            ) {
+                let (bytes, mut parts) = (text.as_bytes(), Head::default());
+                let (whole, found) = head(bytes);
+                let cut = cut.min(bytes.len());
+                let joined = match parts.follow(&bytes[..cut]) {
+                    Found::End(end) => Found::End(end),
+                    Found::More => match parts.follow(&bytes[cut..]) {
+                        Found::End(end) => Found::End(cut + end),
+                        Found::More => Found::More,
+                    },
+                };
+                prop_assert_eq!(joined, found);
+                prop_assert_eq!(parts.has_fragment(), whole.has_fragment());
             }
-            bytes.extend(b"0\r\n\r\n");
-            let end = bytes.len();
-            bytes.extend(b"next");
-            let cut = cut.min(bytes.len());
-            let mut parts = Chunked::START;
-            let joined = match parts.follow(&bytes[..cut]).unwrap() {
-                Found::End(end) => end,
-                Found::More => match parts.follow(&bytes[cut..]).unwrap() {
-                    Found::End(end) => cut + end,
-                    Found::More => 0,
-                },
-            };
-            prop_assert_eq!(joined, end);
+
+            #[test]
+            fn how_chunks_are_cut_into_reads_makes_no_difference(sizes in prop::collection::vec(1usize..40, 0..5), cut in 0usize..200) {
+                let mut bytes = Vec::new();
+                for size in sizes {
+                    bytes.extend(format!("{size:x}\r\n{}\r\n", "x".repeat(size)).bytes());
+                }
+                bytes.extend(b"0\r\n\r\n");
+                let end = bytes.len();
+                bytes.extend(b"next");
+                let cut = cut.min(bytes.len());
+                let mut parts = Chunked::START;
+                let joined = match parts.follow(&bytes[..cut]).unwrap() {
+                    Found::End(end) => end,
+                    Found::More => match parts.follow(&bytes[cut..]).unwrap() {
+                        Found::End(end) => cut + end,
+                        Found::More => 0,
+                    },
+                };
+                prop_assert_eq!(joined, end);
+            }
         }
     }
 }

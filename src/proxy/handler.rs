@@ -93,7 +93,8 @@ pub(super) async fn handle<V: Verify>(
             let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
             let realm = host.as_deref().unwrap_or_default();
-            let context = Context { id: &id, realm, head: is_head, supported: supported.as_deref() };
+            let context =
+                Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
             let mut response = respond::refuse(&refusal, &context, answered);
             if !connection.watch.body_is_at_hand() {
                 // The rest of the body is not read, so what follows it can't be found.
@@ -140,7 +141,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
-            outcome: outcome.as_ref().map_err(|refusal| &refusal.denial),
+            outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),

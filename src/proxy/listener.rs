@@ -33,6 +33,21 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    fn new(address: SocketAddr, cause: io::Error) -> Self {
+        let kind = cause.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            Self::InUse(address)
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::Forbidden(address)
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            Self::NotOurs(address)
+        } else {
+            Self::Other { address, cause }
+        }
+    }
+}
+
 /// Listening sockets: for each worker one for each listener, so that the kernel spreads connections over the workers.
 #[derive(Debug)]
 pub struct Bound {
@@ -56,12 +71,7 @@ pub fn bind(listeners: &[Listener], workers: usize) -> Result<Bound, BindError> 
     let workers = workers.max(1);
     let mut bound = Bound { workers: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() };
     for Listener { address } in listeners {
-        let fail = |cause: io::Error| match cause.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse(*address),
-            io::ErrorKind::PermissionDenied => BindError::Forbidden(*address),
-            io::ErrorKind::AddrNotAvailable => BindError::NotOurs(*address),
-            _ => BindError::Other { address: *address, cause },
-        };
+        let fail = |cause| BindError::new(*address, cause);
         if address.port() != 0 {
             // Sockets that share a port would be given out a second time, to a second gate too: so ask once without sharing.
             drop(listen(*address, false).map_err(fail)?);

@@ -27,5 +27,5 @@ mod wire;
 mod worker;
 
 pub use listener::{BindError, Bound, bind};
-pub use verify::{Credential, Rejected, Verify};
+pub use verify::Verify;
 pub use worker::{Gate, Running, serve};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::policy::Denial;
-use crate::proxy::verify::Rejected;
 use crate::reason::Reason;
+use crate::verification::Rejected;
 
 /// A request that is not forwarded, or that no upstream answered.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ impl From<Denial> for Refusal {
 
 impl From<Rejected> for Refusal {
     fn from(rejected: Rejected) -> Self {
-        let denial = Box::new(Denial { issuer: rejected.issuer, ..Denial::because(rejected.reason) });
-        Self { denial, detail: rejected.detail.into(), retry_after: rejected.retry_after }
+        let Rejected { rejection, issuer, retry_after } = rejected;
+        let denial = Box::new(Denial { issuer, ..Denial::because(rejection.reason) });
+        Self { denial, detail: rejection.detail, retry_after }
     }
 }

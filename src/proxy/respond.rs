@@ -155,8 +155,7 @@ fn acr_values(step_up: &StepUp, supported: Option<&[Box<str>]>) -> Vec<Box<str>>
         Some(Challenge::Listed(values)) => return challenge::writable(values),
         Some(Challenge::Derived(values)) => challenge::writable(values),
     };
-    let is_supported = |value: &Box<str>| supported.is_none_or(|supported| supported.contains(value));
-    values.into_iter().filter(is_supported).collect()
+    values.into_iter().filter(|value| supported.is_none_or(|supported| supported.contains(value))).collect()
 }
 
 /// RFC 9457, with members for clients that cannot read the challenge's field, such as pages of another origin.

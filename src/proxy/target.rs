@@ -28,7 +28,7 @@ pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(text) => {
             Err(malformed("`Host` differs from the host in the request target"))
         }
-        Some(_) | None => Ok(canonical),
+        Some(_) | None => Ok(canonical.into_owned()),
     }
 }
 

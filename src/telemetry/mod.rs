@@ -1,5 +1,16 @@
-//! What is told to the outside: logs, metrics and the record of each decision.
+//! "What happened, for those who watch?" The decision record, metrics, logs, and the queue that lines go through.
+//!
+//! A leaf: outer rooms call it, it calls none of them. Changes no decision; labels come from closed sets, never from traffic.
 
+pub mod health;
+pub mod lines;
+pub mod logs;
+pub mod metrics;
+pub mod occasionally;
 pub mod record;
+mod scrape;
 
+pub use health::{CacheUse, Health, IssuerHealth, KeyState};
+pub use metrics::Metrics;
+pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, Recorder, UpstreamFailure};

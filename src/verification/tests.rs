@@ -223,7 +223,7 @@ async fn a_rejected_token_is_not_remembered() {
         Reason::Expired
     );
     bench.verifier.cache().settle();
-    assert_eq!(bench.verifier.cache_size(), (0, 0));
+    assert_eq!(bench.verifier.cache().size(), (0, 0));
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn the_cache_holds_no_more_than_its_bytes() {
         bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
     }
     bench.verifier.cache().settle();
-    let (entries, bytes) = bench.verifier.cache_size();
+    let (entries, bytes) = bench.verifier.cache().size();
     assert!((10..200).contains(&entries), "{entries}");
     assert!(bytes <= limit, "{bytes}");
 }

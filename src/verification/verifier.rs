@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Reason;
 use crate::assurance::{Assurance, Issuer, IssuerId};
 use crate::jwks::{Asked, IssuerKeys, KeyStore};
 use crate::policy::Policy;
+use crate::telemetry::CacheUse;
 use crate::token::claims::{LEEWAY_SECONDS, is_expired};
 use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
 use crate::verification::cache::{Digest, Entry, TokenCache};
@@ -17,6 +19,8 @@ use crate::verification::cache::{Digest, Entry, TokenCache};
 pub struct Verifier {
     keys: Arc<KeyStore>,
     cache: TokenCache,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// Why a token was not believed.
@@ -36,14 +40,8 @@ impl Verifier {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn new(keys: Arc<KeyStore>, cache_bytes: u64) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        Ok(Self { keys, cache: TokenCache::new(cache_bytes)? })
-    }
-
-    /// What a token proved, if it was verified before and all that this rests on still holds: it has not expired, its
-    /// issuer reads as it did, and the key that signed it is still one of the issuer's. Allocates nothing.
-    #[must_use]
-    pub fn cached(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
-        self.hit(&self.cache.digest(credential), policy, now)
+        let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { keys, cache: TokenCache::new(cache_bytes)?, hits, misses })
     }
 
     /// What a token proves. Waits at most a few seconds, and only when the issuer's keys are not there yet or the token
@@ -60,8 +58,10 @@ impl Verifier {
     ) -> Result<Arc<Assurance>, Rejected> {
         let digest = self.cache.digest(credential);
         if let Some(assurance) = self.hit(&digest, policy, now) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(assurance);
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let token = Unverified::parse(credential).map_err(nobody)?;
         let iss = token.issuer().map_err(nobody)?;
         let Some(issuer) = policy.issuer_of(iss) else {
@@ -100,10 +100,16 @@ impl Verifier {
         Ok(self.keep(digest, issuer, policy, keys, &verified, key, now))
     }
 
-    /// Entries of the cache and the bytes they hold, about.
+    /// What the cache did and holds.
     #[must_use]
-    pub fn cache_size(&self) -> (u64, u64) {
-        self.cache.size()
+    pub fn cache_use(&self) -> CacheUse {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheUse { hits: count(&self.hits), misses: count(&self.misses), bytes: self.cache.size().1 }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
+        self.hit(&self.cache.digest(credential), policy, now)
     }
 
     #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::jwks::KeyState;
 use crate::jwks::tests::idp::*;
+use crate::telemetry::KeyState;
 use crate::token::KeyPlace;
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn keys_come_by_discovery_with_what_else_it_says() {
     assert_eq!(keys.acr_values_supported().unwrap()[..], ["1".into(), "2".into()]);
     let status = &store.status()[0];
     assert_eq!((&*status.name, status.state, status.keys, status.fetched), ("bank", KeyState::Ready, 1, 1));
-    assert!(status.fetched_at.is_some() && status.last_error.is_none());
+    assert!(status.fetched_at.is_some() && status.error.is_none());
     assert!((430..=480).contains(&status.next_fetch_in.as_secs()), "refreshed ahead of ten minutes");
 }
 
@@ -47,7 +47,7 @@ async fn refused(prepare: impl FnOnce(&Idp), by_discovery: bool) -> String {
     eventually("the fetch fails", || store.status()[0].failed > 0).await;
     assert_eq!(store.status()[0].state, KeyState::Waiting);
     assert!(store.get("bank").unwrap().current().is_none());
-    store.status()[0].last_error.clone().unwrap()
+    store.status()[0].error.clone().unwrap()
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn plain_http_to_another_host_is_never_asked() {
     let config = config("bank", "http://idp.example", KeyPlace::Discovery);
     let store = store(settings(), &[config]);
     eventually("the fetch fails", || store.status()[0].failed > 0).await;
-    assert!(store.status()[0].last_error.as_ref().unwrap().contains("loopback"));
+    assert!(store.status()[0].error.as_ref().unwrap().contains("loopback"));
 }
 
 #[tokio::test]

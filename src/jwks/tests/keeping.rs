@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::jwks::KeyState;
 use crate::jwks::tests::idp::*;
+use crate::telemetry::KeyState;
 use crate::token::KeyPlace;
 use crate::token::testing::jwks;
 
@@ -39,7 +39,7 @@ async fn an_issuer_that_is_down_at_start_heals_by_itself() {
     let idp = Idp::listen(TcpListener::bind(address).await.unwrap());
     idp.keys(&[&key("a")]);
     eventually("keys", || store.status()[0].state == KeyState::Ready).await;
-    assert!(store.status()[0].last_error.is_none());
+    assert!(store.status()[0].error.is_none());
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_broken_or_empty_set_leaves_the_last_good_one_in_use() {
         assert!(keys.current().unwrap().names("a"), "{broken}");
     }
     eventually("past its lifetime", || store.status()[0].state == KeyState::Stale).await;
-    assert!(store.status()[0].last_error.is_some());
+    assert!(store.status()[0].error.is_some());
     idp.keys(&[&key("b")]);
     eventually("healed", || keys.current().unwrap().names("b")).await;
     assert_eq!(store.status()[0].state, KeyState::Ready);
@@ -97,10 +97,10 @@ async fn a_key_file_is_read_again_when_it_changes() {
     std::fs::write(&path, jwks(&[&key("b")])).unwrap();
     eventually("the new key", || keys.current().unwrap().names("b")).await;
     std::fs::write(&path, "half a fi").unwrap();
-    eventually("the error", || store.status()[0].last_error.is_some()).await;
+    eventually("the error", || store.status()[0].error.is_some()).await;
     assert!(keys.current().unwrap().names("b"));
     std::fs::remove_file(&path).unwrap();
-    eventually("the path", || store.status()[0].last_error.as_ref().is_some_and(|e| e.contains("jwks.json"))).await;
+    eventually("the path", || store.status()[0].error.as_ref().is_some_and(|e| e.contains("jwks.json"))).await;
     assert!(keys.current().unwrap().names("b"));
     std::fs::write(&path, jwks(&[&key("c")])).unwrap();
     eventually("healed", || keys.current().unwrap().names("c")).await;

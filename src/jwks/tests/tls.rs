@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::jwks::IssuerKeysConfig;
 use crate::jwks::tests::idp::*;
-use crate::jwks::{IssuerKeysConfig, KeyState};
+use crate::telemetry::KeyState;
 use crate::token::testing::jwks;
 use crate::token::{KeyPlace, KeySource};
 
@@ -64,7 +65,7 @@ async fn outcome(port: u16, trusted: Option<&Authority>) -> (KeyState, String) {
     let store = store(settings(), &[config]);
     eventually("an answer", || store.status()[0].next_fetch_in.as_millis() > 0).await;
     let status = &store.status()[0];
-    (status.state, status.last_error.clone().unwrap_or_default())
+    (status.state, status.error.clone().unwrap_or_default())
 }
 
 #[tokio::test]

@@ -1,0 +1,152 @@
+//! What the admin listener answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::admin::readiness::Readiness;
+use crate::telemetry::Metrics;
+
+/// The routes.
+pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/readyz/{issuer}", get(issuer_ready))
+        .with_state(readiness)
+        .route("/metrics", get(scrape).with_state(metrics))
+        .layer(middleware::from_fn(only_for_this_machine))
+        .layer(middleware::map_response(plainly))
+}
+
+fn status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let report = readiness.report();
+    (status(report.ready), Json(report)).into_response()
+}
+
+async fn issuer_ready(State(readiness): State<Readiness>, Path(issuer): Path<String>) -> Response {
+    match readiness.issuer(&issuer) {
+        Some(report) => (status(report.ready), Json(report)).into_response(),
+        None => (StatusCode::NOT_FOUND, "the policy has no issuer of this name\n").into_response(),
+    }
+}
+
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.scrape()).into_response()
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A web page elsewhere can point a name of its own at 127.0.0.1 and read what it likes through a visitor's browser (DNS
+/// rebinding). Its requests then carry that name, which nobody on this machine uses.
+async fn only_for_this_machine(request: Request, next: Next) -> Response {
+    if is_ours(request.headers()) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "ask for this listener by its address or as `localhost`\n").into_response()
+}
+
+fn is_ours(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((address, _port)) => address,
+        None => host.split_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Nothing here is to be kept, guessed at or shown in a frame.
+async fn plainly(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static("default-src 'none'"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::*;
+    use crate::admin::AdminListener;
+    use crate::audit::tests::some_policy;
+    use crate::live::{Live, Snapshot};
+    use crate::telemetry::KeyState;
+    use crate::telemetry::metrics::tests::{OneIssuer, busy};
+
+    /// Serves in a thread that the test's end takes with it.
+    fn serve(state: KeyState, audit_blocks: bool) -> (SocketAddr, Readiness) {
+        let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0] }));
+        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), move || audit_blocks);
+        let router = router(readiness.clone(), busy());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(listener.serve(router, std::future::pending())).unwrap();
+        });
+        (address, readiness)
+    }
+
+    fn ask(address: SocketAddr, path: &str, host: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_gate_whose_issuers_have_keys_is_ready_even_with_stale_ones() {
+        for state in [KeyState::Ready, KeyState::Stale] {
+            let (address, readiness) = serve(state, false);
+            let answer = ask(address, "/readyz", "127.0.0.1");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.contains(r#""policy":"sha256:00""#), "{answer}");
+            readiness.drain();
+            let answer = ask(address, "/readyz", "localhost:9901");
+            assert!(answer.starts_with("HTTP/1.1 503"), "a gate about to end is not ready: {answer}");
+            assert!(ask(address, "/livez", "[::1]:9901").starts_with("HTTP/1.1 200"));
+        }
+    }
+
+    #[test]
+    fn an_issuer_without_keys_is_named_with_its_trouble() {
+        let (address, _) = serve(KeyState::Waiting, false);
+        let answer = ask(address, "/readyz", "127.0.0.1");
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains(r#""name":"bank","ready":false,"state":"waiting""#), "{answer}");
+        assert!(answer.contains(r#""error":"timed out""#), "{answer}");
+        assert!(ask(address, "/readyz/bank", "127.0.0.1").starts_with("HTTP/1.1 503"));
+        assert!(ask(address, "/readyz/nobody", "127.0.0.1").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
+    fn an_audit_log_that_blocks_makes_the_gate_unready() {
+        let (address, _) = serve(KeyState::Ready, true);
+        let answer = ask(address, "/readyz", "127.0.0.1");
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#""audit":"blocked""#), "{answer}");
+    }
+
+    #[test]
+    fn metrics_are_served_and_a_foreign_name_is_not() {
+        let (address, _) = serve(KeyState::Ready, false);
+        let answer = ask(address, "/metrics", "127.0.0.1:9901");
+        assert!(answer.contains("stepgate_requests_total{") && answer.ends_with("# EOF\n"), "{answer}");
+        assert!(answer.to_lowercase().contains("content-type: application/openmetrics-text"), "{answer}");
+        assert!(ask(address, "/metrics", "evil.example").starts_with("HTTP/1.1 403"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The recorder of a running gate: the audit line, then the counters, then the log line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::record::{FailureLine, Line};
+use crate::audit::writer::Auditor;
+use crate::clock;
+use crate::reason::Reason;
+use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Recorder, UpstreamFailure};
+
+/// Records to the audit log, the metrics and the logs.
+#[derive(Debug)]
+pub struct Observer {
+    audit: Arc<Auditor>,
+    metrics: Arc<Metrics>,
+    /// What may happen thousands of times a second is logged once in a while.
+    blocked: Occasionally,
+    refused: Occasionally,
+    unreadable: Occasionally,
+}
+
+impl Observer {
+    /// Records from now on.
+    #[must_use]
+    pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
+        let [blocked, refused, unreadable] = [QUIET; 3].map(Occasionally::new);
+        Self { audit, metrics, blocked, refused, unreadable }
+    }
+}
+
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The way in that this is: the reverse proxy.
+const VIA: &str = "proxy";
+
+fn line<'a>(decision: &Decision<'a>) -> Line<'a> {
+    let Decision { id, trace, at, method, host, path, route, assurance, outcome, status, micros, policy, .. } =
+        *decision;
+    Line { at, id, trace, via: VIA, method, host, path, policy, route, assurance, outcome, status, micros }
+}
+
+impl Recorder for Observer {
+    fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked> {
+        let Decision { id, route, outcome, policy, micros, detail, .. } = *decision;
+        let recorded = self.audit.write(&line(decision));
+        let denied = outcome.err().map(|denial| denial.reason);
+        let reason = if recorded.is_ok() { denied } else { Some(Reason::Overloaded) };
+        self.metrics.decided(policy, route, reason, micros);
+        let route = route.map(|route| &*route.name);
+        match (recorded, outcome) {
+            (Err(Blocked), _) => {
+                if let Some(more) = self.blocked.due() {
+                    tracing::error!(
+                        id,
+                        more,
+                        "the audit log is blocked, so requests are refused; free its disk or reader"
+                    );
+                }
+            }
+            (Ok(()), Err(denial)) => {
+                let issuer = decision.assurance.map(|assurance| assurance.issuer).or(denial.issuer);
+                let issuer = issuer.and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
+                tracing::info!(reason = denial.reason.code(), route, issuer, id, detail, "denied");
+            }
+            (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
+        }
+        recorded
+    }
+
+    fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
+        let UpstreamFailure { id, route, upstream, reason, status, detail } = *failure;
+        self.metrics.upstream_failed(upstream, reason);
+        tracing::warn!(reason = reason.code(), upstream, route, id, detail, "the upstream failed a request");
+        let line = FailureLine { at: clock::now(), id, via: VIA, route, upstream, reason, status };
+        // The request was decided, recorded and carried out; a log that is blocked by now has nothing left to refuse.
+        if let Err(Blocked) = self.audit.write(&line)
+            && let Some(more) = self.blocked.due()
+        {
+            tracing::error!(id, more, "the audit log is blocked; the failure of an upstream goes unrecorded");
+        }
+    }
+
+    fn connection_opened(&self) {
+        self.metrics.connection_opened();
+    }
+
+    fn connection_closed(&self) {
+        self.metrics.connection_closed();
+    }
+
+    fn connection_refused(&self, peer: IpAddr) {
+        self.metrics.connection_refused();
+        if let Some(more) = self.refused.due() {
+            tracing::warn!(%peer, more, "a connection was turned away: `limits.connections` is reached");
+        }
+    }
+
+    fn request_unreadable(&self, peer: IpAddr, detail: &str) {
+        self.metrics.request_unreadable();
+        if let Some(more) = self.unreadable.due() {
+            tracing::info!(%peer, detail, more, "what came on a connection was no HTTP request");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::thread;
+
+    use super::*;
+    use crate::audit::tests::{some_denial, some_permit, some_policy};
+    use crate::config::settings::{Audit, AuditTarget, WhenBlocked};
+    use crate::policy::{Denial, Permit, Policy};
+    use crate::token::Timestamp;
+
+    fn observer(path: &Path) -> Observer {
+        let settings = Audit { to: AuditTarget::File(path.into()), when_blocked: WhenBlocked::Refuse };
+        let (audit, metrics) = (Arc::new(Auditor::open(&settings).unwrap()), Arc::new(Metrics::default()));
+        metrics.install(&some_policy());
+        Observer::new(audit, metrics)
+    }
+
+    fn decision<'a>(policy: &'a Policy, outcome: Result<&'a Permit, &'a Denial>) -> Decision<'a> {
+        Decision {
+            id: "r-1",
+            trace: None,
+            at: Timestamp::from_seconds(1_767_268_800),
+            peer: IpAddr::from([127, 0, 0, 1]),
+            method: "GET",
+            host: "h",
+            path: "/x",
+            route: policy.routes().first(),
+            assurance: None,
+            outcome,
+            status: None,
+            detail: "",
+            micros: 5,
+            policy,
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_fails_leaves_a_second_line_with_the_same_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let (observer, policy, permit) = (observer(&path), some_policy(), some_permit());
+        let allowed = decision(&policy, Ok(&permit));
+        observer.decided(&allowed).unwrap();
+        let reason = Reason::UpstreamTimeout;
+        let failure = UpstreamFailure { id: "r-1", route: "all", upstream: "app", reason, status: 504, detail: "" };
+        observer.upstream_failed(&failure);
+        observer.audit.close(Duration::from_secs(5));
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = |line: &serde_json::Value| ["id", "decision", "reason", "status"].map(|name| line[name].to_string());
+        assert_eq!(told(&lines[0]), [r#""r-1""#, r#""allow""#, "null", "null"]);
+        assert_eq!(told(&lines[1]), [r#""r-1""#, r#""allow""#, r#""upstream_timeout""#, "504"]);
+        let scraped = observer.metrics.scrape();
+        assert!(scraped.contains(r#"failures_total{upstream="app",reason="upstream_timeout"} 1"#), "{scraped}");
+    }
+
+    #[test]
+    fn a_decision_that_cannot_be_recorded_is_counted_as_overloaded() {
+        let (observer, policy, permit) = (observer(Path::new("/dev/full")), some_policy(), some_permit());
+        let denial = some_denial();
+        observer.decided(&decision(&policy, Err(&denial))).unwrap();
+        while !observer.audit.is_failing() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(observer.decided(&decision(&policy, Ok(&permit))), Err(Blocked));
+        let scraped = observer.metrics.scrape();
+        assert!(scraped.contains(r#"{route="all",decision="deny",reason="overloaded"} 1"#), "{scraped}");
+        assert!(!scraped.contains(r#"decision="allow""#), "{scraped}");
+    }
+}

@@ -1,0 +1,162 @@
+use super::record::*;
+use crate::assurance::{Assurance, Fact, Method};
+use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
+use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
+use crate::policy::{
+    Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
+};
+use crate::reason::Reason;
+use crate::token::{ClaimPath, TokenKind};
+use crate::token::{Json, Timestamp};
+
+fn demand(conditions: Vec<Condition>) -> Demand {
+    Demand { conditions: conditions.into(), ignore_amr: Box::default() }
+}
+
+fn matching(path: &str) -> Match {
+    Match {
+        hosts: Box::new([HostPattern::Any]),
+        path: PathPattern::parse(path).unwrap(),
+        path_written: path.into(),
+        methods: RouteMethods::Any,
+    }
+}
+
+/// One route over everything, a floor under `/admin`, and two claims that are read.
+pub(crate) fn some_policy() -> Policy {
+    policy_with_upstream(None)
+}
+
+pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
+    let ladders = Ladders::default();
+    let mut claims = ClaimTable::default();
+    for name in ["tenant", "/ext/assertion"] {
+        claims.slot(ClaimPath::parse(name).unwrap()).unwrap();
+    }
+    let level = |name: &str| Condition::Level(ladders.rung(name).unwrap());
+    let route = Route {
+        name: "all".into(),
+        matches: matching("/**"),
+        take: Box::default(),
+        require: Requirement::Demands(demand(vec![level("single-factor")])),
+        upstream: upstream.map(Box::from),
+        floors: Box::default(),
+    };
+    let floors = vec![Floor {
+        name: "admin".into(),
+        matches: matching("/admin/**"),
+        demand: Some(demand(vec![level("multi-factor"), Condition::Evidence(Expression::Factors(2))])),
+    }];
+    let parts =
+        PolicyParts { ladders, issuers: Vec::new(), claims, floors, routes: vec![route], hash: "sha256:00".into() };
+    Policy::new(parts).unwrap()
+}
+
+fn token(policy: &Policy, claims: &str) -> Assurance {
+    let claims = Json::parse(claims.as_bytes()).unwrap();
+    let method = |value: &str| Method { value: value.into(), class: MethodClass::default(), ignored: false };
+    Assurance {
+        issuer: IssuerId(0),
+        kind: TokenKind::Access,
+        evidence: Evidence {
+            acr: Fact::Known(Box::new(["urn:example:loa:1".into()])),
+            amr: Fact::Known(Box::new([method("pwd")])),
+            auth_time: Fact::Known(Timestamp::from_seconds(1_767_268_740)),
+            reading: Reading::default(),
+        },
+        caller: Caller::User,
+        subject: Some("alice".into()),
+        client: Some("app".into()),
+        scopes: Box::new(["payments".into()]),
+        audiences: Box::default(),
+        session: None,
+        at_hash: None,
+        claims: policy.claims().pick(&claims),
+        expires: Timestamp::from_seconds(1_767_269_000),
+        issued: None,
+    }
+}
+
+pub(crate) fn some_line<'a>(
+    policy: &'a Policy,
+    path: &'a str,
+    denial: &'a Denial,
+    token: Option<&'a Assurance>,
+) -> Line<'a> {
+    Line {
+        at: Timestamp::from_micros(1_767_268_800_123_456),
+        id: "r-1",
+        trace: None,
+        via: "proxy",
+        method: "POST",
+        host: "api.bank.example",
+        path,
+        policy,
+        route: policy.routes().first(),
+        assurance: token,
+        outcome: Err(denial),
+        status: Some(401),
+        micros: 41,
+    }
+}
+
+#[test]
+fn the_line_is_the_documented_one_member_for_member() {
+    let policy = some_policy();
+    let token = token(&policy, r#"{"tenant":"t1","secret":"no"}"#);
+    let mut denial = Denial::because(Reason::LevelTooLow);
+    denial.levels = vec![policy.ladders().rung("single-factor").unwrap()];
+    let written = serde_json::to_string(&some_line(&policy, "/admin/7", &denial, Some(&token))).unwrap();
+    assert_eq!(
+        written,
+        concat!(
+            r#"{"v":1,"ts":"2026-01-01T12:00:00.123456Z","id":"r-1","trace":null,"via":"proxy","method":"POST","#,
+            r#""host":"api.bank.example","path":"/admin/7","route":"all","mode":"enforce","decision":"deny","#,
+            r#""reason":"level_too_low","status":401,"issuer":null,"kind":"access","subject":"alice","client":"app","#,
+            r#""acr":["urn:example:loa:1"],"amr":["pwd"],"auth_time":1767268740,"level":"single-factor","#,
+            r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"#,
+            r#""policy":"sha256:00","micros":41}"#
+        )
+    );
+}
+
+#[test]
+fn a_floor_that_the_request_does_not_stand_on_is_not_required() {
+    let policy = some_policy();
+    let denial = Denial::because(Reason::TokenMissing);
+    let written = serde_json::to_value(some_line(&policy, "/other", &denial, None)).unwrap();
+    assert_eq!(written["required"], serde_json::json!(["single-factor"]));
+    assert_eq!(written["acr"], serde_json::Value::Null);
+    assert_eq!(written["facts"], serde_json::json!({}));
+}
+
+#[test]
+fn neither_a_query_nor_a_token_inside_a_claim_is_written() {
+    let policy = some_policy();
+    let token = token(&policy, r#"{"tenant":["eyJhbGciOi.J9.x","t"],"ext":{"assertion":{"a":"eyJh.b.c"}}}"#);
+    let denial = Denial::because(Reason::LevelTooLow);
+    let written =
+        serde_json::to_string(&some_line(&policy, "/x?access_token=eyJh.b.c", &denial, Some(&token))).unwrap();
+    assert!(!written.contains("eyJ"), "{written}");
+    assert!(written.contains(r#""path":"/x""#), "{written}");
+    assert!(written.contains(r#""tenant":["[token]","t"],"/ext/assertion":{"a":"[token]"}"#), "{written}");
+}
+
+pub(crate) fn some_denial() -> Denial {
+    Denial::because(Reason::TokenMissing)
+}
+
+/// The permit of a public route: the only one that needs no token.
+pub(crate) fn some_permit() -> Permit {
+    let route = Route {
+        name: "open".into(),
+        matches: matching("/**"),
+        take: Box::default(),
+        require: Requirement::Public,
+        upstream: None,
+        floors: Box::default(),
+    };
+    let path = CanonicalPath::parse("/").unwrap();
+    let target = Target { method: "GET", host: "h", path: &path };
+    decide(&some_policy(), &route, &target, None, Timestamp::from_seconds(0)).unwrap()
+}

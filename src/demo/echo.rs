@@ -1,0 +1,58 @@
+//! The demo's application: answers with what reached it, the token left out.
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::{Map, Value, json};
+
+/// The routes: one answer for everything.
+pub fn router() -> Router {
+    Router::new().fallback(echo)
+}
+
+/// More than anybody types by hand.
+const MAX_BODY: usize = 1 << 20;
+
+async fn echo(request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "the demo's application takes 1 MiB at the most\n").into_response();
+    };
+    let seen = json!({
+        "application": "the request reached it",
+        "method": head.method.as_str(),
+        "path": head.uri.to_string(),
+        "headers": headers(&head.headers),
+        "body": String::from_utf8_lossy(&body),
+    });
+    Json(seen).into_response()
+}
+
+fn headers(headers: &HeaderMap) -> Value {
+    let mut seen = Map::new();
+    for name in headers.keys() {
+        let hidden = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION].contains(name);
+        let text = |value: &header::HeaderValue| {
+            if hidden { "[redacted]".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+        };
+        let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
+        seen.insert(name.to_string(), values.join(", ").into());
+    }
+    Value::Object(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let mut map = HeaderMap::new();
+        map.insert(header::AUTHORIZATION, "Bearer eyJ".parse().unwrap());
+        map.append("x-stepgate-amr", "pwd".parse().unwrap());
+        map.append("x-stepgate-amr", "otp".parse().unwrap());
+        assert_eq!(headers(&map), json!({ "authorization": "[redacted]", "x-stepgate-amr": "pwd, otp" }));
+    }
+}

@@ -1,0 +1,14 @@
+//! "Show me, with nothing set up": an identity provider, an application and a policy in one process, and a story to try.
+//!
+//! The gate itself is the one of `run`; only its settings are made here instead of read. Everything listens on loopback,
+//! keys live in memory and end with the process. Called by `cli` alone.
+
+pub mod echo;
+pub mod idp;
+pub mod mint;
+pub mod ports;
+pub mod setting;
+pub mod story;
+
+pub use ports::{DemoError, Ports, Reserved};
+pub use story::{Step, Story};

@@ -1,0 +1,78 @@
+//! How issuers' keys and the token cache are doing, as `/readyz` and `/metrics` show it.
+
+use std::time::Duration;
+
+use crate::token::Timestamp;
+
+/// Whoever can tell. Asked at each scrape, never by a request; must not wait.
+pub trait Health: Send + Sync {
+    /// Every issuer of the policy, in its order.
+    fn issuers(&self) -> Vec<IssuerHealth>;
+
+    /// The cache of verified tokens.
+    fn cache(&self) -> CacheUse;
+}
+
+/// One issuer's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerHealth {
+    /// The policy's name for it.
+    pub name: String,
+    /// Whether its tokens can be verified.
+    pub state: KeyState,
+    /// How many usable keys are held.
+    pub keys: usize,
+    /// When the key set was last fetched with success.
+    pub fetched_at: Option<Timestamp>,
+    /// What the last fetch failed for; `None`: it did not.
+    pub error: Option<String>,
+    /// How long until the next fetch.
+    pub next_fetch_in: Duration,
+    /// Fetches that succeeded since the start.
+    pub fetched: u64,
+    /// Fetches that failed since the start.
+    pub failed: u64,
+}
+
+/// Whether an issuer's tokens can be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// The keys are fresh.
+    Ready,
+    /// The keys are past their lifetime and no newer ones can be had; they are still honoured.
+    Stale,
+    /// No key is held: requests with this issuer's tokens are refused with 503.
+    Waiting,
+}
+
+impl KeyState {
+    /// Its name, as `/readyz` writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stale => "stale",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    /// Whether this issuer's tokens can be verified now.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        match self {
+            Self::Ready | Self::Stale => true,
+            Self::Waiting => false,
+        }
+    }
+}
+
+/// What the cache of verified tokens did and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Tokens found.
+    pub hits: u64,
+    /// Tokens not found, so verified.
+    pub misses: u64,
+    /// Bytes held, by the cache's own reckoning.
+    pub bytes: u64,
+}

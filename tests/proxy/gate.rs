@@ -1,0 +1,376 @@
+//! A gate with a policy made by hand and a verifier that knows a dozen tokens by name.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stepgate::Reason;
+use stepgate::assurance::mapping::{Accept, Mapping, ValueMapping};
+use stepgate::assurance::{
+    Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
+    Method, MethodTable, Pair, Proof, Reading,
+};
+use stepgate::config::settings::{Identity, Limits, Listener};
+use stepgate::live::{Live, Snapshot};
+use stepgate::policy::{
+    Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
+    Requirement, Route, TokenSource,
+};
+use stepgate::proxy::{Credential, Gate, Rejected, Running, Verify, bind, serve};
+use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
+use stepgate::token::{Expectation, KindRule, Timestamp, TokenKind};
+use tokio::sync::watch;
+
+use super::client::{Client, Response, get};
+use super::upstream::{Upstream, eventually};
+
+/// Decides by a token's name what it says.
+pub struct Known;
+
+impl Verify for Known {
+    async fn verify(
+        &self,
+        credential: &Credential,
+        policy: &Policy,
+        _: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<Assurance>, Rejected> {
+        // Nothing is to depend on the answer being there at once.
+        tokio::task::yield_now().await;
+        let token = credential.expose();
+        let rejected = |reason, retry_after| Rejected { reason, detail: "by name".into(), issuer: None, retry_after };
+        if let Some(reason) = token.strip_prefix("bad.").and_then(Reason::from_code) {
+            let wait = (reason == Reason::KeysUnavailable).then_some(Duration::from_secs(30));
+            return Err(rejected(reason, wait));
+        }
+        let words: Vec<&str> = token.split('.').collect();
+        let has = |word: &str| words.contains(&word);
+        let issuer = policy.issuers()[0].id;
+        let issuer = if has("hopeless") { policy.issuers()[1].id } else { issuer };
+        let boxed = |text: &str| Some(Box::from(text));
+        let age = if has("old") { -3600 } else { -60 };
+        Ok(Arc::new(Assurance {
+            issuer,
+            kind: if has("id") { TokenKind::Id } else { TokenKind::Access },
+            evidence: Evidence {
+                acr: if has("high") {
+                    Fact::Known([Box::from("urn:high")].into())
+                } else {
+                    Fact::Known([Box::from("urn:low")].into())
+                },
+                amr: Fact::Known(
+                    ["pwd", "o t p"]
+                        .map(|value| Method { value: value.into(), class: Default::default(), ignored: false })
+                        .into(),
+                ),
+                auth_time: Fact::Known(now.plus_seconds(age)),
+                reading: Reading::default(),
+            },
+            caller: if has("client") { Caller::Client } else { Caller::User },
+            subject: boxed("zoë"),
+            client: boxed("app 1"),
+            scopes: if has("scoped") { [Box::from("pay")].into() } else { Box::default() },
+            audiences: Box::default(),
+            session: has("s1").then(|| "s1".into()),
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: now.plus_seconds(300),
+            issued: Some(now),
+        }))
+    }
+}
+
+/// What was recorded of one decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    pub id: String,
+    pub trace: Option<String>,
+    pub host: String,
+    pub path: String,
+    pub route: Option<String>,
+    pub reason: Option<Reason>,
+    pub status: Option<u16>,
+    pub subject: Option<String>,
+}
+
+#[derive(Default)]
+pub struct Notes {
+    pub decided: Mutex<Vec<Noted>>,
+    pub failed: Mutex<Vec<(String, Reason, u16)>>,
+    pub refused: Mutex<usize>,
+    pub unreadable: Mutex<usize>,
+    pub open: Mutex<isize>,
+    pub blocked: Mutex<bool>,
+}
+
+impl Recorder for Notes {
+    fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked> {
+        if *self.blocked.lock().unwrap() {
+            return Err(Blocked);
+        }
+        self.decided.lock().unwrap().push(Noted {
+            id: decision.id.to_owned(),
+            trace: decision.trace.map(str::to_owned),
+            host: decision.host.to_owned(),
+            path: decision.path.to_owned(),
+            route: decision.route.map(|route| route.name.to_string()),
+            reason: decision.outcome.err().map(|denial| denial.reason),
+            status: decision.status,
+            subject: decision.assurance.and_then(|one| one.subject.as_deref()).map(str::to_owned),
+        });
+        Ok(())
+    }
+
+    fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
+        self.failed.lock().unwrap().push((failure.upstream.to_owned(), failure.reason, failure.status));
+    }
+
+    fn connection_opened(&self) {
+        *self.open.lock().unwrap() += 1;
+    }
+
+    fn connection_closed(&self) {
+        *self.open.lock().unwrap() -= 1;
+    }
+
+    fn connection_refused(&self, _: IpAddr) {
+        *self.refused.lock().unwrap() += 1;
+    }
+
+    fn request_unreadable(&self, _: IpAddr, _: &str) {
+        *self.unreadable.lock().unwrap() += 1;
+    }
+}
+
+pub struct Running1 {
+    pub address: SocketAddr,
+    pub notes: Arc<Notes>,
+    pub live: Arc<Live>,
+    shutdown: watch::Sender<bool>,
+    running: Option<Running>,
+}
+
+/// Settings that a test may change.
+pub struct Setup {
+    pub limits: Limits,
+    pub identity: Identity,
+    pub public_url: Option<String>,
+    pub timeout: Option<Duration>,
+    pub workers: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits { drain: Duration::from_secs(3), ..Limits::default() },
+            identity: Identity { headers: true, strip_token: false },
+            public_url: None,
+            timeout: None,
+            workers: 1,
+        }
+    }
+}
+
+impl Setup {
+    pub fn start(self, upstream: SocketAddr) -> Running1 {
+        let listener = Listener { address: ([127, 0, 0, 1], 0).into() };
+        let bound = bind(&[listener], self.workers).unwrap();
+        let address = bound.addresses()[0];
+        let notes = Arc::new(Notes::default());
+        let live = Arc::new(Live::new(snapshot()));
+        let gate = Arc::new(Gate {
+            live: live.clone(),
+            verifier: Known,
+            recorder: notes.clone(),
+            upstreams: vec![stepgate::config::settings::Upstream {
+                name: "app".into(),
+                host: upstream.ip().to_string(),
+                port: upstream.port(),
+                timeout: self.timeout,
+            }],
+            identity: self.identity,
+            public_url: self.public_url,
+            limits: self.limits,
+        });
+        let (shutdown, told) = watch::channel(false);
+        let running = serve(bound, &gate, &told).unwrap();
+        Running1 { address, notes, live, shutdown, running: Some(running) }
+    }
+}
+
+/// A gate as it is by default.
+pub fn gate(upstream: &Upstream) -> Running1 {
+    Setup::default().start(upstream.address)
+}
+
+impl Running1 {
+    pub fn client(&self) -> Client {
+        Client::to(self.address)
+    }
+
+    pub fn ask(&self, bytes: impl AsRef<[u8]>) -> Response {
+        self.client().ask(bytes)
+    }
+
+    pub fn get(&self, path: &str, token: Option<&str>) -> Response {
+        self.ask(get(path, token))
+    }
+
+    pub fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    pub fn join(mut self) {
+        self.shut_down();
+        self.running.take().unwrap().join().unwrap();
+    }
+
+    pub fn decided(&self) -> Vec<Noted> {
+        self.notes.decided.lock().unwrap().clone()
+    }
+
+    /// Asks for something that is refused for this reason; the upstream must not have seen it, and the record must tell.
+    #[track_caller]
+    pub fn refused(&self, bytes: impl AsRef<[u8]>, reason: Reason, status: u16, upstream: &Upstream) -> Response {
+        let before = upstream.seen().len();
+        let response = self.ask(bytes);
+        assert_eq!(response.status, status, "{response:?}");
+        assert_eq!(upstream.seen().len(), before, "the upstream saw a refused request");
+        let noted = self.decided().pop().unwrap();
+        assert_eq!((noted.reason, noted.status), (Some(reason), Some(status)));
+        assert_only_known_fields(&response);
+        response
+    }
+}
+
+/// No field leaves with a refusal but these.
+#[track_caller]
+pub fn assert_only_known_fields(response: &Response) {
+    let known = [
+        "content-type",
+        "content-length",
+        "cache-control",
+        "www-authenticate",
+        "retry-after",
+        "x-request-id",
+        "connection",
+        "date",
+    ];
+    for (name, _) in &response.fields {
+        assert!(known.contains(&name.as_str()), "{name} left with a refusal");
+    }
+    assert_eq!(response.field("cache-control"), Some("no-store"));
+    assert_eq!(response.field("content-type"), Some("application/problem+json"));
+}
+
+impl Drop for Running1 {
+    fn drop(&mut self) {
+        self.shutdown.send_replace(true);
+        let Some(running) = self.running.take() else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        running.join().unwrap();
+        eventually(|| *self.notes.open.lock().unwrap() == 0);
+    }
+}
+
+fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, require: Requirement) -> Route {
+    Route {
+        name: name.into(),
+        matches: Match {
+            hosts: [HostPattern::Any].into(),
+            path: PathPattern::parse(path).unwrap(),
+            path_written: path.into(),
+            methods,
+        },
+        take: take.into(),
+        require,
+        upstream: None,
+        floors: Box::default(),
+    }
+}
+
+fn demands(conditions: impl IntoIterator<Item = Condition>) -> Requirement {
+    Requirement::Demands(Demand { conditions: conditions.into_iter().collect(), ignore_amr: Box::default() })
+}
+
+fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
+    let value = ValueMapping {
+        trusted: true,
+        from: Box::default(),
+        accept: Accept::default(),
+        absent: None,
+        rename: BTreeMap::new(),
+    };
+    Issuer {
+        id: IssuerId(number),
+        name: name.into(),
+        expectation: Expectation {
+            issuer: format!("https://{name}.example").into(),
+            algorithms: None,
+            access: None::<KindRule>,
+            id: None,
+        },
+        mapping: Mapping {
+            acr: value.clone(),
+            amr: value,
+            auth_time: Box::default(),
+            subject: Box::default(),
+            client: Box::default(),
+            scopes: Box::default(),
+        },
+        methods: MethodTable::default(),
+        ignore_amr: Box::default(),
+        reading: Reading::default(),
+        proofs: proofs.into(),
+        pair: Pair::Bound,
+        fingerprint: 0,
+    }
+}
+
+/// The policy that all these tests run under.
+pub fn snapshot() -> Snapshot {
+    let ladders = Ladders::default();
+    let (low, high) = (ladders.rung("single-factor").unwrap(), ladders.rung("multi-factor").unwrap());
+    let proof = |rung, acr: &str| Proof {
+        rung,
+        evidence: Expression::Acr([Box::from(acr)].into()),
+        challenge: Challenge::Listed([Box::from(acr)].into()),
+    };
+    let from = |place, kinds| TokenSource { place, kinds };
+    let bearer = || vec![from(Place::Authorization, Kinds::Access)];
+    let cookie = |origins| vec![from(Place::Cookie("session".into(), origins), Kinds::Any)];
+    let pay = [
+        Condition::Level(high),
+        Condition::MaxAge(300),
+        Condition::Scopes { all: [Box::from("pay")].into(), any: Box::default() },
+    ];
+    let pair = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-id-token".into()), Kinds::Id)];
+    let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
+    let routes = vec![
+        route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),
+        route("any", "/accounts/**", Methods::Any, bearer(), Requirement::Authenticated),
+        route("pay", "/pay/**", Methods::Any, bearer(), demands(pay)),
+        route("admin", "/admin/**", Methods::Any, bearer(), demands([Condition::Level(high)])),
+        route("read", "/read", Methods::named(["GET".into()]), bearer(), demands([Condition::Level(low)])),
+        route("pair", "/pair", Methods::Any, pair, demands([Condition::Level(high)])),
+        route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
+        route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
+    ];
+    let issuers = vec![
+        issuer(0, "bank", vec![proof(low, "urn:low"), proof(high, "urn:high")]),
+        issuer(1, "weak", vec![proof(low, "urn:low")]),
+    ];
+    let upstream_of_route = vec![0; routes.len()];
+    let parts = PolicyParts {
+        ladders,
+        issuers,
+        claims: ClaimTable::default(),
+        floors: Vec::new(),
+        routes,
+        hash: "sha256:test".into(),
+    };
+    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route }
+}
