@@ -141,9 +141,10 @@ fn parse_moment(text: &str) -> Option<Timestamp> {
     if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let leaps_before = |year: i64| year.checked_sub(1).map(|y| y / 4 - y / 100 + y / 400);
-    let years =
-        year.checked_sub(1970)?.checked_mul(365)?.checked_add(leaps_before(year)?.checked_sub(leaps_before(1970)?)?)?;
+    // Leap days since the year 1 and before this one; 477 of them before 1970.
+    let last = year.checked_sub(1)?;
+    let leaps = (last / 4).checked_sub(last / 100)?.checked_add(last / 400)?.checked_sub(477)?;
+    let years = year.checked_sub(1970)?.checked_mul(365)?.checked_add(leaps)?;
     let months: i64 = lengths.iter().take(before).sum();
     let days = years.checked_add(months)?.checked_add(day)?.checked_sub(1)?;
     let clock = hour.checked_mul(3600)?.checked_add(minute.checked_mul(60)?)?.checked_add(second)?;

@@ -8,6 +8,7 @@ use crate::config::provable::can_prove;
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
+use crate::policy::pattern::Segment;
 use crate::policy::{Condition, Demand, PathPattern, Requirement, WantedCaller};
 
 const REQUIREMENT: Keys = Keys {
@@ -316,9 +317,12 @@ impl Requirements<'_> {
 }
 
 fn parameters(path: &PathPattern) -> Vec<&str> {
-    let name = |segment| match segment {
-        &crate::policy::pattern::Segment::Parameter(ref name) => Some(&**name),
-        crate::policy::pattern::Segment::Literal(_) => None,
-    };
-    path.segments().iter().filter_map(name).collect()
+    let mut names = Vec::new();
+    for segment in path.segments() {
+        match segment {
+            Segment::Parameter(name) => names.push(&**name),
+            Segment::Literal(_) => {}
+        }
+    }
+    names
 }
