@@ -296,6 +296,9 @@ impl Requirements<'_> {
         {
             self.never_of_a_client(name, fields.key_span(name), scope);
         }
+        if evidence.iter().any(|part| matches!(part, Expression::Not(_)) && !part.consults().is_empty()) {
+            self.never_of_a_client("not", fields.key_span("not"), scope);
+        }
         let asks_acr = evidence.iter().any(|part| part.consults().contains(&crate::assurance::Source::Acr));
         if asks_acr && scope.issuers.is_none() && self.names.len() > 1 {
             let span = fields.key_span("acr").or(fields.key_span("not")).unwrap_or(fields.span);
