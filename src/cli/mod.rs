@@ -11,6 +11,7 @@ mod profiles;
 pub mod render;
 mod run;
 mod signals;
+mod test;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check policies: every problem at once, with its place and a remedy
     Check(check::CheckArgs),
+    /// Judge the cases of *.test.yaml by the functions that judge requests
+    Test(test::TestArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
     /// Ask a running gate whether it is ready; for containers without a shell
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => ended(run::run(&arguments)),
         Command::Demo(arguments) => ended(demo::run(&arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Healthcheck(arguments) => ended(healthcheck::run(&arguments)),
     }

@@ -158,7 +158,7 @@ pub fn slot(
 }
 
 /// A JSON value: plain numbers and switches are such, everything else is a string.
-fn value(node: &Node, out: &mut Report) -> Option<Json> {
+pub fn value(node: &Node, out: &mut Report) -> Option<Json> {
     let Kind::Scalar { text, plain } = &node.kind else {
         out.add(reader::expected(node, "a text, a number, `true` or `false`"));
         return None;

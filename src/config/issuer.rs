@@ -147,7 +147,6 @@ impl Workshop<'_> {
     }
 
     /// The outer `None`: something is wrong with them.
-    #[expect(clippy::type_complexity, reason = "a pair, taken apart at once")]
     fn kinds(&mut self, fields: &Fields<'_>, name: &str, span: Span) -> Option<(Option<KindRule>, Option<KindRule>)> {
         let mut rule = |key, kind| match fields.get(key, self.out) {
             Some(node) => kinds::read(node, kind, self.out).map(|rule| Some((node, rule))),
@@ -178,7 +177,6 @@ impl Workshop<'_> {
     }
 
     /// One of a few words; the inner `None`: the key is left out.
-    #[expect(clippy::option_option, reason = "wrong and left out are two things")]
     fn choice<T: Copy>(&mut self, fields: &Fields<'_>, name: &'static str, words: &[(&str, T)]) -> Option<Option<T>> {
         match fields.get(name, self.out) {
             Some(node) => reader::choice(node, words, self.out).map(Some),

@@ -6,14 +6,16 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::yaml::Node;
 use crate::token::{ClaimPath, KindRule, TokenKind};
 
-const KIND: Keys = Keys { what: "`access` or `id`", known: &["audiences", "typ", "has", "audience_from"], later: &[] };
+const KEYS: &[&str] = &["audiences", "typ", "has", "audience_from"];
+const ACCESS: Keys = Keys { what: "`access`", known: KEYS, later: &[] };
+const ID: Keys = Keys { what: "`id`", known: KEYS, later: &[] };
 
 /// The type of an access token (RFC 9068 section 2.1), which an `id_token` never has.
 const AT_JWT: &str = "at+jwt";
 
 /// Reads the rule for one kind.
 pub fn read(node: &Node, kind: TokenKind, out: &mut Report) -> Option<KindRule> {
-    let fields = Fields::of(node, KIND, out)?;
+    let fields = Fields::of(node, if kind == TokenKind::Access { ACCESS } else { ID }, out)?;
     let audiences = fields.required("audiences", out).and_then(|node| reader::texts(node, "a list of audiences", out));
     let types = match fields.get("typ", out) {
         Some(node) => types(node, kind, out),

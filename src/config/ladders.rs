@@ -150,7 +150,10 @@ pub fn place(default: &str) -> Option<usize> {
     Ladders::DEFAULT.iter().position(|name| *name == default)
 }
 
-fn read_level(item: &Node, out: &mut Report) -> Option<(Box<str>, Span, Option<(usize, Span)>)> {
+/// A level's name, where it stands, and the default rung that it is said to be like.
+type Level = (Box<str>, Span, Option<(usize, Span)>);
+
+fn read_level(item: &Node, out: &mut Report) -> Option<Level> {
     if let Kind::Scalar { .. } = &item.kind {
         return reader::text(item, "the name of a level", out).map(|name| (name.into(), item.span, None));
     }

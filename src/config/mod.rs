@@ -3,6 +3,7 @@
 //! The only room that knows the files' shape. Opens no file and reads no environment: `cli` hands it texts.
 //! [`load_policy`] takes a folder's files together; each file of this room reads one part of them.
 
+pub mod cases;
 pub mod classes;
 pub mod expression;
 pub mod issuer;
@@ -28,9 +29,13 @@ pub mod units;
 pub mod url;
 pub mod yaml;
 
+pub use cases::{Tests, load_tests};
 pub use policy::{IssuerKeys, Loaded, load_policy};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;
 pub use source::{FileId, Position, SourceFile, Sources, Span};
 pub use stepgate::{LoadedSettings, load_settings};
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,10 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
     let names: Vec<Box<str>> = all.routes.iter().map(|route| route.name.clone()).collect();
     match Policy::new(all) {
         Ok(policy) => {
-            lints::check(&policy, &spans, &scale.spans, out);
+            // Of what is wrong anyway nothing more need be said.
+            if !out.has_errors() {
+                lints::check(&policy, &spans, &scale.spans, out);
+            }
             Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), routes: spans, plain })
         }
         Err(ties) => {

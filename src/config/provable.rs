@@ -12,7 +12,7 @@ pub fn can_prove(issuer: &Issuer, rung: Rung) -> bool {
 /// Whether an expression could certainly hold, or (`holds` false) certainly fail, for some token of the issuer. Never
 /// says no where a token exists.
 fn can_be(expression: &Expression, holds: bool, issuer: &Issuer) -> bool {
-    let counts = |value: &Box<str>| !issuer.ignore_amr.contains(value);
+    let ignored = |value: &str| issuer.ignore_amr.iter().any(|one| **one == *value);
     let known = expression.source().is_none_or(|source| is_known(issuer, source));
     known
         && match (expression, holds) {
@@ -23,8 +23,8 @@ fn can_be(expression: &Expression, holds: bool, issuer: &Issuer) -> bool {
                 parts.iter().any(|part| can_be(part, holds, issuer))
             }
             (Expression::Not(part), _) => can_be(part, !holds, issuer),
-            (Expression::AmrAny(values), true) => values.iter().any(counts),
-            (Expression::AmrAll(values), true) => values.iter().all(counts),
+            (Expression::AmrAny(values), true) => !values.iter().all(|value| ignored(value)),
+            (Expression::AmrAll(values), true) => !values.iter().any(|value| ignored(value)),
             (
                 Expression::Acr(_)
                 | Expression::AcrAtLeast(_)

@@ -142,7 +142,8 @@ impl fmt::Display for Found<'_> {
         match &self.0.kind {
             Kind::Null => f.write_str("nothing"),
             Kind::Scalar { text, .. } if text.chars().count() > 40 => f.write_str("a long text"),
-            Kind::Scalar { text, .. } => write!(f, "`{}`", text.escape_debug()),
+            Kind::Scalar { text, plain: true } => write!(f, "`{}`", text.escape_debug()),
+            Kind::Scalar { text, plain: false } => write!(f, "`\"{}\"`", text.escape_debug()),
             Kind::List(items) if items.is_empty() => f.write_str("an empty list"),
             Kind::List(_) => f.write_str("a list"),
             Kind::Map(_) => f.write_str("a mapping"),
@@ -171,7 +172,10 @@ pub fn mapping<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n [
 pub fn list<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n [Node]> {
     match &node.kind {
         Kind::List(items) if items.is_empty() => {
-            out.add(Problem::error("empty_list", node.span, format!("an empty list where {what} is needed")));
+            out.add(
+                Problem::error("empty_list", node.span, format!("expected {what}, found an empty list"))
+                    .help("name at least one, or leave the key out"),
+            );
             None
         }
         Kind::List(items) => Some(items),
@@ -228,14 +232,26 @@ pub fn word(node: &Node) -> Option<&str> {
     }
 }
 
-/// `true` or `false`.
+/// `true` or `false`, without quotes.
 pub fn switch(node: &Node, out: &mut Report) -> Option<bool> {
-    choice(node, &[("true", true), ("false", false)], out)
+    let found = match word(node) {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) | None => None,
+    };
+    if found.is_none() {
+        out.add(expected(node, "`true` or `false`"));
+    }
+    found
 }
 
-/// One of a few words.
+/// One of a few words, with or without quotes.
 pub fn choice<T: Copy>(node: &Node, words: &[(&str, T)], out: &mut Report) -> Option<T> {
-    let found = word(node).and_then(|word| words.iter().find(|(name, _)| *name == word));
+    let written = match &node.kind {
+        Kind::Scalar { text, .. } => Some(&**text),
+        Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+    };
+    let found = words.iter().find(|(name, _)| Some(*name) == written);
     if found.is_none() {
         out.add(expected(node, &one_of(words.iter().map(|(name, _)| *name))));
     }

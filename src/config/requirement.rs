@@ -8,6 +8,7 @@ use crate::config::provable::can_prove;
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
+use crate::policy::pattern::Segment;
 use crate::policy::{Condition, Demand, PathPattern, Requirement, WantedCaller};
 
 const REQUIREMENT: Keys = Keys {
@@ -59,6 +60,8 @@ struct Scope<'s> {
     issuers: Option<&'s [IssuerId]>,
     /// Where `caller: client` stands.
     client: Option<Span>,
+    /// Whether all issuers named were known, so that something can be said of those that are left.
+    sure: bool,
 }
 
 impl Requirements<'_> {
@@ -75,7 +78,7 @@ impl Requirements<'_> {
             }
             None => {}
         }
-        self.demand(node, Scope { path, issuers: None, client: None }).map(Requirement::Demands)
+        self.demand(node, Scope { path, issuers: None, client: None, sure: true }).map(Requirement::Demands)
     }
 
     fn demand(&mut self, node: &Node, around: Scope<'_>) -> Option<Demand> {
@@ -90,6 +93,7 @@ impl Requirements<'_> {
         let mut conditions: Vec<Condition> = Vec::new();
 
         let named = fields.get("issuers", self.out).and_then(|node| self.issuers(node));
+        let sure = around.sure && self.out.errors() == errors;
         let left: Option<Vec<IssuerId>> = match (&named, around.issuers) {
             (Some(named), Some(outer)) => Some(named.iter().filter(|id| outer.contains(id)).copied().collect()),
             (Some(named), None) => Some(named.clone()),
@@ -102,7 +106,7 @@ impl Requirements<'_> {
             Some(WantedCaller::User) | None => around.client,
         };
         conditions.extend(caller.map(Condition::Caller));
-        let scope = Scope { path: around.path, issuers: left.as_deref(), client };
+        let scope = Scope { path: around.path, issuers: left.as_deref(), client, sure };
 
         for (name, what) in [("audience", "a list of audiences"), ("clients", "a list of client ids")] {
             let values = fields.get(name, self.out).and_then(|node| reader::texts(node, what, self.out));
@@ -195,6 +199,9 @@ impl Requirements<'_> {
 
     /// A level that no issuer left can prove would refuse everybody.
     fn check_provable(&mut self, rung: Rung, span: Span, scope: Scope<'_>) {
+        if !scope.sure {
+            return;
+        }
         let left = |id: &IssuerId| scope.issuers.is_none_or(|issuers| issuers.contains(id));
         let admitted: Vec<&Issuer> = match self.issuers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
             Some(all) => all.into_iter().filter(|issuer| left(&issuer.id)).collect(),
@@ -289,6 +296,9 @@ impl Requirements<'_> {
         {
             self.never_of_a_client(name, fields.key_span(name), scope);
         }
+        if evidence.iter().any(|part| matches!(part, Expression::Not(_)) && !part.consults().is_empty()) {
+            self.never_of_a_client("not", fields.key_span("not"), scope);
+        }
         let asks_acr = evidence.iter().any(|part| part.consults().contains(&crate::assurance::Source::Acr));
         if asks_acr && scope.issuers.is_none() && self.names.len() > 1 {
             let span = fields.key_span("acr").or(fields.key_span("not")).unwrap_or(fields.span);
@@ -310,9 +320,12 @@ impl Requirements<'_> {
 }
 
 fn parameters(path: &PathPattern) -> Vec<&str> {
-    let name = |segment| match segment {
-        &crate::policy::pattern::Segment::Parameter(ref name) => Some(&**name),
-        crate::policy::pattern::Segment::Literal(_) => None,
-    };
-    path.segments().iter().filter_map(name).collect()
+    let mut names = Vec::new();
+    for segment in path.segments() {
+        match segment {
+            Segment::Parameter(name) => names.push(&**name),
+            Segment::Literal(_) => {}
+        }
+    }
+    names
 }

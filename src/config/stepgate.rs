@@ -140,7 +140,6 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<Settings> {
 }
 
 /// The outer `None`: it is written wrong.
-#[expect(clippy::option_option, reason = "wrong and automatic are two things")]
 fn workers(node: &Node, out: &mut Report) -> Option<Option<usize>> {
     if reader::word(node) == Some("auto") {
         return Some(None);
@@ -282,7 +281,6 @@ fn admin(node: &Node, out: &mut Report) -> Option<SocketAddr> {
 }
 
 /// The mapping under a key; `None` when the key is left out.
-#[expect(clippy::option_option, reason = "wrong and left out are two things")]
 fn section<'n>(fields: &Fields<'n>, name: &'static str, keys: KeyList, out: &mut Report) -> Option<Option<Fields<'n>>> {
     match fields.get(name, out) {
         Some(node) => Fields::of(node, keys, out).map(Some),
@@ -437,7 +435,6 @@ fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
 }
 
 /// The outer `None`: it is written wrong.
-#[expect(clippy::option_option, reason = "wrong and unlimited are two things")]
 fn body(node: &Node, out: &mut Report) -> Option<Option<u64>> {
     if reader::word(node) == Some("none") {
         return Some(None);

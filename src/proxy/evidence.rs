@@ -33,20 +33,28 @@ pub(super) async fn verify<'r, V: Verify>(
     now: Timestamp,
 ) -> Result<Verified<'r>, Refusal> {
     let mut verified = Verified::default();
-    let mut refused: Option<Refusal> = None;
+    let mut first: Option<Refusal> = None;
     let mut note = |refusal: Refusal| {
-        if refused.as_ref().is_none_or(|first| refusal.denial.reason < first.denial.reason) {
-            refused = Some(refusal);
+        if first.as_ref().is_none_or(|first| refusal.denial.reason < first.denial.reason) {
+            first = Some(refusal);
         }
     };
     for one in found {
         match verifier.verify(&one.credential, policy, peer, now).await {
+            // A client that speaks of a proof must not be let in without one, and no proof is checked yet.
+            Ok(assurance) if one.with_proof => {
+                note(refused(
+                    Reason::BindingMissing,
+                    &assurance,
+                    "the scheme is DPoP, whose proof is not supported yet",
+                ));
+            }
             Ok(assurance) => verified.add(one, assurance).unwrap_or_else(&mut note),
             Err(rejected) => note(rejected.into()),
         }
     }
     verified.check_pair(policy).unwrap_or_else(note);
-    refused.map_or(Ok(verified), Err)
+    first.map_or(Ok(verified), Err)
 }
 
 fn refused(reason: Reason, assurance: &Assurance, detail: &'static str) -> Refusal {

@@ -15,6 +15,8 @@ use crate::token::Credential;
 pub(super) struct Found<'r> {
     pub(super) credential: Credential,
     pub(super) source: &'r TokenSource,
+    /// It came with the scheme `DPoP`, which promises a proof (RFC 9449 section 7.1).
+    pub(super) with_proof: bool,
 }
 
 /// The tokens that a request carries where its route looks; never none. The same token in two places is one.
@@ -41,7 +43,10 @@ pub(super) fn credentials<'r>(
             }),
         };
         match outcome.and_then(|token| token.map(|token| checked(token, limit)).transpose()) {
-            Ok(Some(credential)) => found.push(Found { credential, source }),
+            Ok(Some(credential)) => {
+                let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
+                found.push(Found { credential, source, with_proof });
+            }
             Ok(None) => {}
             Err(refusal) => {
                 let first = refused.as_ref().is_none_or(|other| refusal.denial.reason < other.denial.reason);
@@ -75,6 +80,12 @@ fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
         return Err(refused(Reason::TokenMalformed, "the token has characters that no token has"));
     }
     std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok()).ok_or_else(too_large)
+}
+
+/// Whether `Authorization` has the scheme `DPoP`.
+fn is_dpop(fields: &HeaderMap) -> bool {
+    let scheme = fields.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().get(..4));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
 }
 
 /// `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Another scheme is not a token.

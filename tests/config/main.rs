@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use stepgate::cli::render::human;
-use stepgate::config::{SourceFile, load_policy};
+use stepgate::config::{Rejected, SourceFile, load_policy, load_settings};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
@@ -34,11 +35,15 @@ fn every_valid_file_is_taken_without_a_word() {
 
 #[test]
 fn every_invalid_file_is_refused_with_the_words_beside_it() {
+    compare("invalid", |path| load_policy(vec![source(path)]).map(|_| ()).map_err(|rejected| *rejected));
+}
+
+fn compare(folder: &str, load: impl Fn(&Path) -> Result<(), Rejected>) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut different = Vec::new();
-    for path in files("invalid") {
-        let said = match load_policy(vec![source(&path)]) {
-            Ok(_) => panic!("{} was taken", path.display()),
+    for path in files(folder) {
+        let said = match load(&path) {
+            Ok(()) => panic!("{} was taken", path.display()),
             Err(rejected) => human(&rejected.problems, &rejected.sources, false),
         };
         let beside = path.with_extension("txt");
@@ -49,4 +54,100 @@ fn every_invalid_file_is_refused_with_the_words_beside_it() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+fn stepgate(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepgate"));
+    let output = command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_shipped_example_is_taken_without_a_word_and_keeps_its_promises() {
+    let (code, out, err) = stepgate(&["check", "policies"]);
+    assert!(out.ends_with("checked: 0 errors, 0 lints\n") && code == Some(0), "{out}{err}");
+    let (code, out, err) = stepgate(&["test", "policies"]);
+    assert!(out.ends_with(" passed, 0 failed\n") && code == Some(0), "{out}{err}");
+}
+
+#[test]
+fn check_says_by_its_exit_code_what_it_found() {
+    let (code, out, _) = stepgate(&["check", "tests/config/cli/broken"]);
+    assert!(out.contains("unknown level `strong`") && out.ends_with("1 error, 0 lints\n"), "{out}");
+    assert_eq!(code, Some(1));
+    let (code, out, _) = stepgate(&["check", "tests/config/cli/linted"]);
+    assert!(out.contains("fall to the weaker route") && out.ends_with("0 errors, 1 lint\n"), "{out}");
+    assert_eq!(code, Some(0), "a lint is no reason to fail");
+    let (code, out, err) = stepgate(&["check", "tests/config/cli/nowhere"]);
+    assert!(out.is_empty() && err.contains("nowhere"), "{out}{err}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn check_as_json_puts_nothing_else_on_standard_output() {
+    let (code, out, _) = stepgate(&["check", "tests/config/cli/broken", "--format", "json"]);
+    let problems: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, Some(1));
+    assert_eq!(problems.as_array().map(Vec::len), Some(1), "{out}");
+    let expected = serde_json::json!({
+        "severity": "error", "code": "unknown_level", "file": "tests/config/cli/broken/policy.yaml",
+        "line": 8, "column": 55, "end_line": 8, "end_column": 61,
+        "message": "unknown level `strong`",
+        "help": "use `single-factor`, `multi-factor`, `phishing-resistant` or `hardware-protected`",
+        "related": [],
+    });
+    assert_eq!(problems.pointer("/0"), Some(&expected), "{out}");
+}
+
+#[test]
+fn check_holds_a_policy_against_the_settings() {
+    let (code, out, _) =
+        stepgate(&["check", "tests/config/cli/upstreams", "--config", "tests/config/cli/stepgate.yaml"]);
+    assert!(out.contains("unknown upstream `legder`") && out.contains("did you mean `ledger`?"), "{out}");
+    assert!(out.contains("does not say where it leads") && out.contains("is not `https`"), "{out}");
+    assert_eq!(code, Some(1));
+    let (code, out, _) = stepgate(&["check", "tests/config/cli/upstreams"]);
+    assert!(out.contains("allow_http") && out.ends_with("0 errors, 1 lint\n"), "{out}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn test_names_the_cases_that_came_out_otherwise() {
+    let (code, out, _) = stepgate(&["test", "tests/config/cli/promises"]);
+    let (read, words) = ("tests/config/cli/promises/policy.test.yaml", "tests/config/cli/promises.txt");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(root.join(words), &out).unwrap();
+    }
+    assert!(out.contains(read));
+    assert_eq!(out, fs::read_to_string(root.join(words)).unwrap());
+    assert_eq!(code, Some(1));
+    let (code, out, _) = stepgate(&["test", "tests/config/cli/promises", "--filter", "healthz"]);
+    assert_eq!((code, out.as_str()), (Some(0), "1 passed, 0 failed\n"));
+    let (code, _, err) = stepgate(&["test", "tests/config/cli/promises", "--filter", "nothing"]);
+    assert_eq!((code, err.as_str()), (Some(2), "error: no case holds `nothing`\n"));
+    let (code, _, err) = stepgate(&["test", "tests/config/cli/broken"]);
+    assert_eq!(code, Some(2), "{err}");
+}
+
+#[test]
+fn profiles_are_listed_and_printed() {
+    let (code, out, _) = stepgate(&["profiles"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
+    let (code, out, _) = stepgate(&["profiles", "okta"]);
+    assert!(out.starts_with("profile: okta\n") && code == Some(0));
+    let (code, out, err) = stepgate(&["profiles", "otka"]);
+    assert!(out.is_empty() && err.contains("did you mean `okta`?"), "{err}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn every_settings_file_is_taken_or_refused_with_the_words_beside_it() {
+    for path in files("settings/valid") {
+        let loaded = load_settings(source(&path)).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        assert_eq!(loaded.lints, [], "{}", path.display());
+    }
+    let refused = |path: &Path| load_settings(source(path)).map(|_| ()).map_err(|rejected| *rejected);
+    compare("settings/invalid", refused);
 }

@@ -1,14 +1,14 @@
 //! What a client can and cannot tell the upstream through the gate's mouth (peers.md T12 to T17).
 
 use super::gate::gate;
-use super::upstream::Upstream;
+use super::upstream::{Upstream, eventually};
 
 #[test]
 fn t12_t13_forged_identity_and_overrides_never_arrive_on_public_routes_either() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
     let forged = "X-Stepgate-Subject: root\r\nx_stepgate_level: top\r\nX.Stepgate.Acr: top\r\nX-StepGate: forged\r\n\
-        X-Stepgate-Unheard-Of: forged\r\nX-HTTP-Method-Override: DELETE\r\nX_Original_URL: /forged\r\nX-Rewrite-URL: /forged\r\n\
+        X-Stepgate-Unheard-Of: forged\r\nX-HTTP-Method-Override: forged\r\nX_Original_URL: /forged\r\nX-Rewrite-URL: /forged\r\n\
         X-Forwarded-User: forged\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: forged\r\nX-Forwarded-Prefix: /forged\r\n\
         Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Innocent: kept\r\n";
     for (line, token) in [("GET /public", ""), ("GET /accounts", "Authorization: Bearer low\r\n")] {
@@ -87,7 +87,7 @@ fn t17_contradictions_and_bad_framing_never_reach_the_upstream() {
     client.send("POST /public HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert!(!client.rest().contains(" 200 "));
     assert!(upstream.seen().is_empty());
-    assert_eq!(*gate.notes.unreadable.lock().unwrap(), 7);
+    eventually(|| *gate.notes.unreadable.lock().unwrap() == 7);
 }
 
 #[test]

@@ -55,6 +55,17 @@ fn a_token_of_a_kind_that_is_not_taken_where_it_stands_is_refused() {
 }
 
 #[test]
+fn the_scheme_dpop_promises_a_proof_and_lets_nobody_in_without_one() {
+    let upstream = Upstream::plain();
+    let gate = gate(&upstream);
+    for scheme in ["DPoP", "dpop"] {
+        let fields = format!("Authorization: {scheme} low\r\n");
+        gate.refused(ask("GET /accounts", &fields), Reason::BindingMissing, 401, &upstream);
+    }
+    assert_eq!(gate.ask(ask("GET /accounts", "Authorization: bearer low\r\n")).status, 200);
+}
+
+#[test]
 fn t24_one_token_in_two_places_is_one_and_two_of_a_kind_are_too_many() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);

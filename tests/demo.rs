@@ -1,0 +1,222 @@
+//! `stepgate demo` keeps what it prints: each command is run as a reader would run it, with a shell and curl.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a promise is seen to be broken")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use stepgate::demo::Story;
+
+const STEPGATE: &str = env!("CARGO_BIN_EXE_stepgate");
+
+/// A demo on free ports, ended with the test.
+struct Demo {
+    process: Child,
+    out: BufReader<ChildStdout>,
+    /// Reads standard error all the while, so that the demo never waits for us.
+    errors: Option<JoinHandle<String>>,
+    printed: String,
+}
+
+impl Demo {
+    fn start(more: &[&str]) -> Self {
+        let ports = ["--gate-port", "0", "--idp-port", "0", "--echo-port", "0", "--admin-port", "0"];
+        let mut command = Command::new(STEPGATE);
+        command.arg("demo").args(ports).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let mut stderr = process.stderr.take().unwrap();
+        let errors = Some(thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        }));
+        let mut demo = Self { process, out, errors, printed: String::new() };
+        while !demo.printed.contains("Ctrl-C ends the demo.") {
+            let read = demo.out.read_line(&mut demo.printed).unwrap();
+            if read == 0 {
+                panic!("the demo ended: {}{}", demo.printed.clone(), demo.errors());
+            }
+        }
+        demo
+    }
+
+    fn errors(&mut self) -> String {
+        self.errors.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
+    }
+
+    /// The address that stands after a piece of what was printed.
+    fn address_after(&self, text: &str) -> SocketAddr {
+        let after = self.printed.split_once(text).unwrap().1;
+        let address: String = after.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        address.parse().unwrap()
+    }
+
+    fn story(&self) -> Story {
+        let gate = self.address_after("Stepgate demo: http://");
+        Story::new(gate, self.address_after("More tokens: http://"), self.address_after("readiness: http://"))
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end: how it ended, and what it wrote after the story and on standard error.
+    fn end(mut self) -> (ExitStatus, String, String) {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "the demo does not end");
+            thread::sleep(Duration::from_millis(20));
+        };
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        (status, rest, self.errors())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Long gone where the test came to its end.
+        self.process.kill().unwrap_or_default();
+    }
+}
+
+/// The commands among what was printed, each as one line.
+fn commands(printed: &str) -> Vec<String> {
+    let joined = printed.replace("\\\n", " ");
+    joined.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
+}
+
+fn shell(command: &str) -> Output {
+    Command::new("sh").args(["-c", command]).output().unwrap()
+}
+
+#[test]
+fn each_printed_command_does_what_is_printed_beside_it() {
+    let demo = Demo::start(&["--log", "trace"]);
+    let story = demo.story();
+    let commands = commands(&demo.printed);
+    assert_eq!(commands.len(), story.steps.len());
+    for (command, step) in commands.iter().zip(&story.steps) {
+        let output = shell(&format!("{command} --silent --max-time 10"));
+        let answer = String::from_utf8(output.stdout).unwrap();
+        let status = format!("HTTP/1.1 {}", step.status);
+        assert!(answer.starts_with(&status), "{}\n{command}\n{answer}", step.title);
+        assert!(answer.contains(step.contains), "{}\n{command}\n{answer}", step.title);
+        let reached = answer.contains("the request reached it");
+        assert_eq!(reached, step.status == 200, "{}\n{answer}", step.title);
+        assert!(!answer.contains("eyJ"), "the application shows no token: {answer}");
+    }
+    demo.signal("-INT");
+    let (status, rest, errors) = demo.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    let lines: Vec<serde_json::Value> =
+        rest.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let decided: Vec<String> = lines.iter().map(|line| format!("{} {}", line["decision"], line["reason"])).collect();
+    let expected = [
+        r#""allow" null"#,
+        r#""deny" "level_too_low""#,
+        r#""allow" null"#,
+        r#""deny" "auth_too_old""#,
+        r#""deny" "token_missing""#,
+        r#""allow" null"#,
+    ];
+    assert_eq!(decided, expected, "one audit line a request");
+    assert!(!rest.contains("eyJ"), "no token in the audit log: {rest}");
+    assert!(errors.contains("denied"), "logs were on: {errors}");
+    assert!(!errors.contains("eyJ") && !errors.contains("alice"), "neither token nor subject in the logs: {errors}");
+}
+
+#[test]
+fn the_admin_listener_tells_of_it_and_sigterm_ends_it() {
+    let demo = Demo::start(&[]);
+    let admin = demo.address_after("readiness: http://");
+    let ready = || Command::new(STEPGATE).args(["healthcheck", "--admin", &admin.to_string()]).output().unwrap();
+    let began = Instant::now();
+    while !ready().status.success() {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", ready());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let metrics = shell(&format!("curl --silent --max-time 10 http://{admin}/metrics"));
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    assert!(metrics.contains(r#"stepgate_issuer_ready{issuer="demo"} 1"#), "{metrics}");
+    demo.signal("-TERM");
+    let (status, _, errors) = demo.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(ready().status.code(), Some(1), "what does not run is not healthy");
+}
+
+/// A request whose body has not all been sent.
+fn half_a_request(gate: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(gate).unwrap();
+    let head =
+        format!("POST /healthz HTTP/1.1\r\nHost: {gate}\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhello");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Let it reach the application.
+    thread::sleep(Duration::from_millis(300));
+    stream
+}
+
+#[test]
+fn a_request_under_way_is_finished_before_the_end_and_readiness_says_so() {
+    let demo = Demo::start(&[]);
+    let mut stream = half_a_request(demo.address_after("Stepgate demo: http://"));
+    let admin = demo.address_after("readiness: http://");
+    demo.signal("-TERM");
+    thread::sleep(Duration::from_millis(200));
+    let ready = shell(&format!("curl --silent --max-time 10 http://{admin}/readyz"));
+    assert!(String::from_utf8(ready.stdout).unwrap().contains(r#""ready":false"#));
+    stream.write_all(b"world").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("helloworld"), "{answer}");
+    let (status, rest, errors) = demo.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert!(rest.contains(r#""decision":"allow""#), "its audit line is written: {rest}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let demo = Demo::start(&[]);
+    let stream = half_a_request(demo.address_after("Stepgate demo: http://"));
+    demo.signal("-INT");
+    thread::sleep(Duration::from_millis(200));
+    let began = Instant::now();
+    demo.signal("-INT");
+    let (status, _, errors) = demo.end();
+    assert_eq!(status.code(), Some(130), "{errors}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    drop(stream);
+}
+
+#[test]
+fn a_busy_port_is_a_clear_error_and_nothing_is_served() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for flag in ["--gate-port", "--idp-port", "--echo-port", "--admin-port"] {
+        let mut arguments = vec!["demo"];
+        for other in ["--gate-port", "--idp-port", "--echo-port", "--admin-port"] {
+            arguments.extend([other, if other == flag { &port } else { "0" }]);
+        }
+        let output = Command::new(STEPGATE).args(arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(&port) && errors.contains(flag), "{errors}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn settings_that_are_not_there_are_an_error_with_a_way_out() {
+    let output = Command::new(STEPGATE).args(["run", "--config", "no-such.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("no-such.yaml") && errors.contains("stepgate demo"), "{errors}");
+}
