@@ -97,6 +97,9 @@ fn t26_what_only_looks_like_a_token_is_none() {
         let response = world.gate.send(&request);
         assert!(matches!(response.status, 400 | 401), "{}", response.status);
     }
+    // A client that speaks of a proof of possession is not let in without one.
+    let with_proof = Request::get("/any/1").header("Authorization", &format!("DPoP {good}")).header("DPoP", &good);
+    world.refuses(&with_proof, 401, "binding_missing");
     assert_eq!(world.upstream.begun(), 0);
     world.passes(&Request::get("/any/1").header("Authorization", &format!("bearer {good}")));
 }
