@@ -56,6 +56,7 @@ e2e: tools ## the whole program against a real OpenID provider
 policies: ## the example policies load, lint clean and keep their promises
 	$(CARGO) build --locked --profile e2e --bin stepgate
 	$(BIN) check policies/examples
+	$(BIN) check --config deploy/stepgate.yaml policies/examples/demo
 	$(BIN) test policies/examples
 
 .PHONY: certs

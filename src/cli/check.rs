@@ -14,9 +14,8 @@ use crate::live::folder::{ReadError, read_file};
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// The folder to look in, its subfolders too
-    #[arg(default_value = "policies")]
-    pub dir: PathBuf,
+    /// The folder to look in, its subfolders too [default: the one that the settings name, or `policies`]
+    pub dir: Option<PathBuf>,
     /// A stepgate.yaml to check too; upstreams and plain-http issuers are then held against it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -79,12 +78,19 @@ fn check(args: &CheckArgs) -> Result<Findings, CannotCheck> {
         },
         None => None,
     };
-    for folder in files::find(&args.dir)?.into_iter().filter(|folder| !folder.policies.is_empty()) {
+    let dir = match (&args.dir, &settings, &args.config) {
+        (Some(dir), _, _) => dir.clone(),
+        (None, Some(settings), _) => settings.policies.clone(),
+        // Settings that can't be read do not say where the policies are.
+        (None, None, Some(_)) => return Ok(findings),
+        (None, None, None) => PathBuf::from("policies"),
+    };
+    for folder in files::find(&dir)?.into_iter().filter(|folder| !folder.policies.is_empty()) {
         findings.policies = findings.policies.saturating_add(1);
         check_folder(files::read_all(&folder.policies)?, settings.as_ref(), colour, &mut findings);
     }
     if findings.policies == 0 {
-        return Err(CannotCheck::NoPolicy(args.dir.clone()));
+        return Err(CannotCheck::NoPolicy(dir));
     }
     Ok(findings)
 }
