@@ -127,9 +127,12 @@ impl Metrics {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a connection that was turned away at the limit.
+    /// Counts a connection that was turned away at the limit, and what it would have asked as `overloaded`.
     pub fn connection_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(overloaded) = self.table.load().no_route.denied.get(Reason::Overloaded as usize) {
+            overloaded.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts what came on a connection and was no request.

@@ -28,6 +28,8 @@ fn one_connection_too_many_is_told_that_the_gate_is_overloaded() {
     assert!(refused.header("retry-after").is_some());
     assert_eq!(world.upstream.begun(), before);
     assert!(world.gate.metrics().contains("\nstepgate_connections_refused_total 1\n"), "{}", world.gate.metrics());
+    let counted = "\nstepgate_requests_total{route=\"-\",decision=\"deny\",reason=\"overloaded\"} 1\n";
+    assert!(world.gate.metrics().contains(counted), "{}", world.gate.metrics());
 
     // A place that is left is given again.
     drop(held.pop());
