@@ -34,6 +34,7 @@ fmt: ## the formatting is rustfmt's
 .PHONY: lint
 lint: ## clippy, warnings are errors
 	$(CARGO) clippy --locked --all-targets --features e2e -- -D warnings
+	./tests/mutants/run.py --list
 
 .PHONY: core
 core: ## the fence: the core builds and passes without a socket, a file or a clock

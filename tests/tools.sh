@@ -7,6 +7,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need cc build-essential
 need node nodejs
 need npm npm
+need python3 python3
 
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null 2>&1 && [[ "$(id -u)" == 0 ]]; then

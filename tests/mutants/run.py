@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Shows that the tests would notice: applies each small fault of the lists beside this to a copy of the tree and runs the tests
-that must then fail. A fault that no test notices, or that no longer applies, fails the run.
+"""Shows that the tests would notice: applies each small fault of the lists beside this to a copy of the tree and runs
+the tests that must then fail. A fault that no test notices, or that no longer fits the code, fails the run.
 
     tests/mutants/run.py            all of them
     tests/mutants/run.py t18 t28    those whose name contains one of the words
+    tests/mutants/run.py --list     only whether each still fits the code; no test is run
 """
 
 import pathlib
@@ -56,6 +57,12 @@ def main() -> int:
     lists = sorted((ROOT / "tests/mutants").glob("*.toml"))
     mutants = [mutant for path in lists for mutant in tomllib.loads(path.read_text())["mutant"]]
     words = sys.argv[1:]
+    if words == ["--list"]:
+        stale = [m for m in mutants if (ROOT / m["file"]).read_text().count(m["find"]) != 1]
+        for mutant in stale:
+            print(f"{mutant['name']}: what it replaces does not stand in {mutant['file']} exactly once")
+        print(f"{len(mutants)} faults listed, {len(stale)} stale")
+        return 1 if stale else 0
     chosen = [m for m in mutants if not words or any(word in m["name"] for word in words)]
     copy_tree()
     for test in sorted({m["test"] for m in chosen}):
