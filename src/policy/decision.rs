@@ -34,6 +34,8 @@ impl Permit {
 pub struct Denial {
     /// The first reason, in order of precedence.
     pub reason: Reason,
+    /// What exactly lacks, for the operator alone; may be empty. Holds names and evidence, never a token.
+    pub detail: String,
     /// What a new sign-in would have to be; `None`: no sign-in would mend it, or there was no token to go by.
     pub step_up: Option<StepUp>,
     /// The scopes that the route asks for, when one of them lacks. Empty otherwise.
@@ -48,7 +50,7 @@ impl Denial {
     /// A denial for a reason that no requirement was needed to find.
     #[must_use]
     pub fn because(reason: Reason) -> Self {
-        Self { reason, step_up: None, scope: Vec::new(), levels: Vec::new(), issuer: None }
+        Self { reason, detail: String::new(), step_up: None, scope: Vec::new(), levels: Vec::new(), issuer: None }
     }
 }
 

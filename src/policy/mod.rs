@@ -1,6 +1,6 @@
 //! "What does this route demand, and is it met?" Request facts, verified tokens and a time in, permit or denial out.
 //!
-//! [`Policy::route`] picks the route, [`decide`](evaluate::decide) judges; the proxy and every command call these two.
+//! [`Policy::route`] picks the route, [`decide`] judges; the proxy and every command call these two.
 //! Nothing here sees HTTP types or raw tokens, reads a clock, logs or waits.
 
 pub mod decision;

@@ -29,7 +29,8 @@ impl Refusal {
 
 impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
-        Self::new(denial, "")
+        let detail = denial.detail.clone();
+        Self::new(denial, detail)
     }
 }
 

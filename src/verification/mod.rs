@@ -1,6 +1,6 @@
 //! From a token's text to what policies judge: the one stage of the walk that may wait for an issuer.
 //!
-//! [`Verifier::cached`] answers for tokens seen before without waiting; [`Verifier::verify`] for all. Called by the proxy
+//! [`Verifier::verify`] answers for tokens seen before without waiting, for others once they were checked. Called by the proxy
 //! and by every integration, once for each token of a request. Decides nothing about routes and keeps no verdicts:
 //! only what a token proved, which each route judges anew.
 

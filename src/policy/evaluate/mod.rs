@@ -1,5 +1,7 @@
 //! The decision: one pure function from policy, request, verified tokens and time to a permit or a denial.
 
+mod wording;
+
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Challenge, Expression, Fact, Issuer, Rung, Source, View};
 use crate::policy::decision::{Denial, Permit, StepUp};
@@ -92,8 +94,8 @@ struct Place<'c> {
 /// What a failed demand asks for and why it failed. Gathered only for a refusal.
 #[derive(Default)]
 struct Shortfall {
-    /// Every reason found.
-    reasons: Vec<Reason>,
+    /// Every reason found, each with what it is about in words.
+    reasons: Vec<(Reason, String)>,
     /// The rungs asked for that were not reached, then those that were.
     missed: Vec<Rung>,
     reached: Vec<Rung>,
@@ -105,7 +107,12 @@ struct Shortfall {
 
 impl Shortfall {
     fn reason(&self) -> Reason {
-        self.reasons.iter().min().copied().unwrap_or(Reason::ClaimMismatch)
+        self.first().map_or(Reason::ClaimMismatch, |(reason, _)| *reason)
+    }
+
+    /// The reason that comes first, of equals the one found first.
+    fn first(&self) -> Option<&(Reason, String)> {
+        self.reasons.iter().min_by_key(|(reason, _)| *reason)
     }
 
     fn add(&mut self, other: Self) {
@@ -282,7 +289,7 @@ impl<'c> Case<'c> {
     /// Notes what a single condition asks for, and why it fails if it does.
     fn note(&self, condition: &Condition, place: Place<'_>, short: &mut Shortfall) {
         let failed = self.check(condition, place);
-        short.reasons.extend(failed);
+        short.reasons.extend(failed.map(|reason| (reason, self.why(condition, reason))));
         match condition {
             Condition::Level(rung) if failed.is_some() => short.missed.push(*rung),
             Condition::Level(rung) => short.reached.push(*rung),
@@ -315,6 +322,7 @@ impl<'c> Case<'c> {
         let reason = short.reason();
         Denial {
             reason,
+            detail: short.first().map(|(_, detail)| detail.clone()).unwrap_or_default(),
             step_up: self.step_up(reason, &short),
             scope: short.scope,
             levels: self.levels(),
