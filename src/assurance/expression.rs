@@ -240,9 +240,11 @@ impl Expression {
     }
 }
 
-/// A decimal number of ASCII digits and nothing else: no sign, no space, no fraction. Longer than a `u64` does not hold.
+/// A decimal number of ASCII digits and nothing else: no sign, no space, no fraction. What is past a `u64` counts as the
+/// largest, so that any number at all is at least what it is at least.
 fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 fn distinct(methods: &[Method]) -> usize {

@@ -31,6 +31,8 @@ pub struct Issuer {
     pub reading: Reading,
     /// What proves each rung; rungs without an entry can't be proved by themselves.
     pub proofs: Box<[Proof]>,
+    /// The rungs for which the policy or profile lists `acr_values` to ask for, whether or not they have a proof.
+    pub challenges: Box<[ListedChallenge]>,
     /// How the id token beside an access token is tied to it.
     pub pair: Pair,
     /// Changes when anything changes by which this issuer's tokens are verified or mapped; tokens kept under another
@@ -49,6 +51,15 @@ pub struct Proof {
     pub challenge: Challenge,
 }
 
+/// The `acr_values` that the policy or profile lists for a rung.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedChallenge {
+    /// The rung.
+    pub rung: Rung,
+    /// What to ask for. Never empty.
+    pub acr_values: Box<[Box<str>]>,
+}
+
 /// The `acr_values` that a challenge for a rung names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
@@ -56,6 +67,21 @@ pub enum Challenge {
     Listed(Box<[Box<str>]>),
     /// Derived from the proof: sent as far as the issuer's discovery document supports it, when it says which it does.
     Derived(Box<[Box<str>]>),
+}
+
+impl Challenge {
+    /// The same challenge with only those of its values; `None` if none is left.
+    #[must_use]
+    pub fn only(self, wanted: impl Fn(&str) -> bool) -> Option<Self> {
+        let pick = |values: Box<[Box<str>]>| -> Option<Box<[Box<str>]>> {
+            let left: Box<[Box<str>]> = values.into_iter().filter(|value| wanted(value)).collect();
+            (!left.is_empty()).then_some(left)
+        };
+        match self {
+            Self::Listed(values) => pick(values).map(Self::Listed),
+            Self::Derived(values) => pick(values).map(Self::Derived),
+        }
+    }
 }
 
 /// How an `id_token` beside an access token is tied to it.
@@ -185,10 +211,13 @@ impl Issuer {
         self.proofs.iter().filter(move |proof| proof.rung.reaches(needed))
     }
 
-    /// The `acr_values` to ask for so that a rung is reached: of the weakest sufficient proof that is listed, else all that
-    /// sufficient proofs name, weakest first.
+    /// The `acr_values` to ask for so that a rung is reached: its own list, else what sufficient proofs name, weakest first,
+    /// else the list of the weakest rung above that has one.
     #[must_use]
     pub fn challenge(&self, needed: Rung) -> Option<Challenge> {
+        if let Some(listed) = self.challenges.iter().find(|listed| listed.rung == needed) {
+            return Some(Challenge::Listed(listed.acr_values.clone()));
+        }
         let mut derived: Vec<Box<str>> = Vec::new();
         for proof in self.proofs_of(needed) {
             match &proof.challenge {

@@ -11,12 +11,13 @@ pub mod level;
 pub mod mapping;
 pub mod methods;
 pub mod pair;
+mod provable;
 pub mod truth;
 
 pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};
 pub use evidence::{Evidence, Fact, Method, Reading};
 pub use expression::{Expression, Source, View};
-pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, Pair, Proof};
+pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge, Pair, Proof};
 pub use level::{Ladder, Ladders, Rung};
 pub use methods::{Classes, FactorClass, MethodClass, MethodTable};
 pub use truth::Truth;

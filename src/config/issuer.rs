@@ -130,6 +130,7 @@ impl Workshop<'_> {
                 mfa_derived: mfa_derived?.unwrap_or(false),
             },
             proofs: proofs.proofs,
+            challenges: proofs.challenges,
             pair: pair?.unwrap_or_default(),
             fingerprint: 0,
         };

@@ -2,7 +2,6 @@
 
 use crate::assurance::Rung;
 use crate::config::problem::{Problem, Report};
-use crate::config::provable::can_prove;
 use crate::config::routes::Spans;
 use crate::config::source::Span;
 use crate::policy::{Demand, Methods, Policy, Requirement, Route};
@@ -59,7 +58,7 @@ fn idle_rungs(policy: &Policy, scale: &[(Box<str>, Span)], out: &mut Report) {
         let Some((_, span)) = scale.iter().find(|(known, _)| **known == *name) else { continue };
         // A rung below one that is asked for has its use: it says how far a sign-in came.
         let used = asked.iter().any(|asked| asked.reaches(rung));
-        if !used && !policy.issuers().iter().any(|issuer| can_prove(issuer, rung)) {
+        if !used && !policy.issuers().iter().any(|issuer| issuer.can_prove(rung)) {
             let message = format!("no issuer can prove `{name}`, and nothing asks for it");
             let help = "take it out, or say under an issuer's `proves` what proves it";
             out.add(Problem::lint("idle_level", *span, message).help(help));

@@ -17,7 +17,6 @@ pub mod policy;
 pub mod problem;
 pub mod profile;
 pub mod proofs;
-pub mod provable;
 pub mod reader;
 pub mod requirement;
 pub mod routes;

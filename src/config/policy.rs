@@ -291,8 +291,19 @@ fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>,
 /// A hash of all by which an issuer's tokens are verified and mapped. Proofs are left out: levels are reckoned anew for
 /// every request. None of this holds JSON, whose debug form would hide its values.
 fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
-    let Issuer { id, name, expectation, mapping, methods, ignore_amr, reading, proofs: _, pair, fingerprint: _ } =
-        issuer;
+    let Issuer {
+        id,
+        name,
+        expectation,
+        mapping,
+        methods,
+        ignore_amr,
+        reading,
+        proofs: _,
+        challenges: _,
+        pair,
+        fingerprint: _,
+    } = issuer;
     let read = (id, name, expectation, mapping, methods, ignore_amr, reading, pair);
     let text = format!("{read:?} {keys:?} {claims:?}");
     let hash = digest::digest(&digest::SHA256, text.as_bytes());

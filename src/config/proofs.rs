@@ -1,6 +1,6 @@
 //! `proves`, `challenge` and `trust.max_level`: which evidence reaches which rung at one issuer.
 
-use crate::assurance::{Challenge, ClaimTable, Ladders, Proof, Rung};
+use crate::assurance::{Challenge, ClaimTable, Ladders, ListedChallenge, Proof, Rung};
 use crate::config::expression;
 use crate::config::ladders::{self, Scale};
 use crate::config::problem::{Problem, Report};
@@ -32,6 +32,8 @@ struct Placed<'n> {
 pub struct Proofs {
     /// Weakest first.
     pub proofs: Box<[Proof]>,
+    /// The `acr_values` listed for rungs; of two lists for one rung the first counts.
+    pub challenges: Box<[ListedChallenge]>,
     /// The default rungs whose proofs found no rung of this policy.
     pub dropped: Vec<Box<str>>,
 }
@@ -55,14 +57,14 @@ pub fn read(
     let mut proofs = Vec::new();
     for Placed { rung, node, .. } in placed {
         let Some(evidence) = expression::read(node, claims, out) else { continue };
-        let challenge = match listed.iter().find(|(of, _)| *of == rung) {
-            Some((_, values)) => Challenge::Listed(values.clone()),
+        let challenge = match listed.iter().find(|listed| listed.rung == rung) {
+            Some(listed) => Challenge::Listed(listed.acr_values.clone()),
             None => Challenge::Derived(unique(evidence.acr_values())),
         };
         let rung = caps.iter().find(|cap| rung.reaches(**cap)).copied().unwrap_or(rung);
         proofs.push(Proof { rung, evidence, challenge });
     }
-    Proofs { proofs: proofs.into(), dropped }
+    Proofs { proofs: proofs.into(), challenges: listed.into(), dropped }
 }
 
 fn place_all<'n>(
@@ -91,23 +93,20 @@ fn place_all<'n>(
     placed
 }
 
-fn challenges(
-    own: Option<&Node>,
-    profile: Option<&Node>,
-    scale: &Scale,
-    out: &mut Report,
-) -> Vec<(Rung, Box<[Box<str>]>)> {
+fn challenges(own: Option<&Node>, profile: Option<&Node>, scale: &Scale, out: &mut Report) -> Vec<ListedChallenge> {
     let what = "a list of `acr_values`";
     let mut listed = Vec::new();
     for (key, node) in pairs(own, "`challenge`", out) {
         let rung = scale.named(&key.text, key.span, out);
-        listed.extend(rung.zip(reader::texts(node, what, out)));
+        let values = reader::texts(node, what, out);
+        listed.extend(rung.zip(values).map(|(rung, acr_values)| ListedChallenge { rung, acr_values }));
     }
     for (key, node) in pairs(profile, "`challenge`", out) {
         let known = default_rung(&key.text, key.span, out);
         let values = reader::texts(node, what, out);
         // The operator's list was put before the profile's, and the first one found counts.
-        listed.extend(known.and_then(|_| scale.like(&key.text)).zip(values));
+        let rung = known.and_then(|_| scale.like(&key.text));
+        listed.extend(rung.zip(values).map(|(rung, acr_values)| ListedChallenge { rung, acr_values }));
     }
     listed
 }

@@ -4,7 +4,6 @@ use crate::assurance::{ClaimTable, Expression, Issuer, IssuerId, Rung};
 use crate::config::expression::{self, claim, slot};
 use crate::config::ladders::Scale;
 use crate::config::problem::{Problem, Report};
-use crate::config::provable::can_prove;
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
@@ -207,7 +206,7 @@ impl Requirements<'_> {
             Some(all) => all.into_iter().filter(|issuer| left(&issuer.id)).collect(),
             None => return,
         };
-        if admitted.iter().any(|issuer| can_prove(issuer, rung)) {
+        if admitted.iter().any(|issuer| issuer.can_prove(rung)) {
             return;
         }
         let name = self.scale.ladders.name(rung);
@@ -215,7 +214,7 @@ impl Requirements<'_> {
         let best = rungs.iter().rev().find_map(|rung| {
             admitted
                 .iter()
-                .find(|issuer| can_prove(issuer, *rung))
+                .find(|issuer| issuer.can_prove(*rung))
                 .map(|issuer| (self.scale.ladders.name(*rung), issuer))
         });
         let message = match scope.issuers {

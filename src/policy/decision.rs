@@ -7,19 +7,27 @@ use crate::token::TokenKind;
 /// Proof that a request may be forwarded. Nothing outside the policy room can make one.
 ///
 /// ```compile_fail
-/// let forged = stepgate::policy::Permit { levels: Vec::new(), by: None };
+/// let forged = stepgate::policy::Permit { levels: Vec::new(), by: None, ignored: Vec::new() };
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
     pub(in crate::policy) levels: Vec<Rung>,
     pub(in crate::policy) by: Option<TokenKind>,
+    pub(in crate::policy) ignored: Vec<Box<str>>,
 }
 
 impl Permit {
-    /// The rungs that the sign-in reached on this route, one of each ladder at the most.
+    /// The rungs that the sign-in reached on this route, under all that the route and its floors ignore; one of each ladder at
+    /// the most.
     #[must_use]
     pub fn levels(&self) -> &[Rung] {
         &self.levels
+    }
+
+    /// Whether this `amr` value counted for nothing here, by the route's or a floor's `ignore_amr`.
+    #[must_use]
+    pub fn ignores(&self, value: &str) -> bool {
+        self.ignored.iter().any(|ignored| **ignored == *value)
     }
 
     /// The kind of the token whose evidence was enough; `None` on a public route.

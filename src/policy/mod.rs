@@ -90,11 +90,26 @@ impl Policy {
     /// The route that a request takes, with its place in [`Self::routes`].
     ///
     /// # Errors
-    /// [`Reason::RouteNone`] when none matches.
+    /// [`Reason::RouteNone`] when none matches; [`Reason::PathAmbiguous`] when an application that takes `;…` for
+    /// parameters of a segment would serve a path that another route or floor guards (peers.md T5).
     pub fn route_at<'p>(&'p self, target: &Target<'_>) -> Result<(usize, &'p Route), Denial> {
         let place = self.router.find(target);
+        if let Some(bare) = target.path.without_parameters() {
+            let bare = Target { path: &bare, ..*target };
+            let floors = |target: &Target<'_>| -> Vec<bool> {
+                self.floors.iter().map(|floor| floor.matches.matches(target)).collect()
+            };
+            if self.router.find(&bare) != place || floors(&bare) != floors(target) {
+                let detail = "without its `;` parameters the path has another route or other floors".into();
+                return Err(Denial { detail, ..Denial::because(Reason::PathAmbiguous) });
+            }
+        }
         let found = place.and_then(|place| self.routes.get(place).map(|route| (place, route)));
-        found.ok_or_else(|| Denial::because(Reason::RouteNone))
+        found.ok_or_else(|| {
+            let detail =
+                format!("no route matches {} on host `{}`, path `{}`", target.method, target.host, target.path);
+            Denial { detail, ..Denial::because(Reason::RouteNone) }
+        })
     }
 
     /// The ladders.

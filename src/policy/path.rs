@@ -83,6 +83,29 @@ impl fmt::Display for CanonicalPath {
     }
 }
 
+impl CanonicalPath {
+    /// The path as a server reads it that takes `;…` for parameters of a segment and drops them; `None` if there are none.
+    #[must_use]
+    pub fn without_parameters(&self) -> Option<Self> {
+        if !self.0.contains(';') && !self.0.contains("%3B") {
+            return None;
+        }
+        let mut text = String::with_capacity(self.0.len());
+        for segment in self.segments() {
+            let end = [segment.find(';'), segment.find("%3B")].into_iter().flatten().min().unwrap_or(segment.len());
+            let (name, _) = segment.split_at_checked(end).unwrap_or((segment, ""));
+            if !name.is_empty() {
+                text.push('/');
+                text.push_str(name);
+            }
+        }
+        if text.is_empty() {
+            text.push('/');
+        }
+        Some(Self(text.into_boxed_str()))
+    }
+}
+
 /// A segment with its escapes undone, as a claim would write it.
 #[must_use]
 pub fn unescape(segment: &str) -> String {
@@ -283,6 +306,11 @@ mod tests {
         }
         assert_eq!(canonical("/a;v=1/b").as_deref(), Ok("/a;v=1/b"));
         assert_eq!(canonical("/...;x").as_deref(), Ok("/...;x"));
+        let stripped = |raw: &str| CanonicalPath::parse(raw).unwrap().without_parameters().map(|path| path.to_string());
+        assert_eq!(stripped("/a;v=1/b%3bx/c").as_deref(), Some("/a/b/c"));
+        assert_eq!(stripped("/;x/a;").as_deref(), Some("/a"));
+        assert_eq!(stripped("/;x").as_deref(), Some("/"));
+        assert_eq!(stripped("/a/b"), None);
     }
 
     #[test]

@@ -21,7 +21,10 @@ impl Identity {
         fields.list(ACR, witness.evidence.acr.known().into_iter().flatten().map(|acr| &**acr));
         // A value that counts for nothing here is not to count there.
         let methods = witness.evidence.amr.known().into_iter().flatten();
-        fields.list(AMR, methods.filter(|method| !method.ignored).map(|method| &*method.value));
+        fields.list(
+            AMR,
+            methods.filter(|method| !method.ignored && !permit.ignores(&method.value)).map(|method| &*method.value),
+        );
         let auth_time = witness.evidence.auth_time.known().map(|at| at.seconds().to_string());
         fields.list(AUTH_TIME, auth_time.as_deref());
         fields.list(ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));

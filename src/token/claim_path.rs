@@ -32,11 +32,20 @@ impl ClaimPath {
         &self.written
     }
 
-    /// The value that this names in a set of claims. Steps go through objects only: an index into an array is no claim.
+    /// The value that this names in a set of claims (RFC 6901 section 4: a step into an array is its decimal index).
     #[must_use]
     pub fn find<'c>(&self, claims: &'c Json) -> Option<&'c Json> {
-        self.steps.iter().try_fold(claims, |value, step| value.member(step))
+        self.steps.iter().try_fold(claims, |value, step| match value {
+            Json::Array(items) => index(step).and_then(|place| items.get(place)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => value.member(step),
+        })
     }
+}
+
+/// An index as RFC 6901 writes it: decimal, without leading zeros.
+fn index(step: &str) -> Option<usize> {
+    let plain = step.bytes().all(|byte| byte.is_ascii_digit()) && (step == "0" || !step.starts_with('0'));
+    plain.then(|| step.parse().ok()).flatten()
 }
 
 /// RFC 6901 section 4: `~1` is `/`, `~0` is `~`.
@@ -75,7 +84,10 @@ mod tests {
         assert_eq!(find("/a~1b"), number(1));
         assert_eq!(find("/a/b"), number(2));
         assert_eq!(find("/a/~0"), number(3));
-        assert_eq!(find("/list/0/b"), None);
+        assert_eq!(find("/list/0/b"), number(4));
+        assert_eq!(find("/list/00/b"), None);
+        assert_eq!(find("/list/1/b"), None);
+        assert_eq!(find("/list/b"), None);
         assert_eq!(find("/a/c"), None);
         assert!(ClaimPath::parse("").is_err());
         assert!(ClaimPath::parse("/a~2").is_err());

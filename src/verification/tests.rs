@@ -73,6 +73,7 @@ fn policy_of(iss: &str, fingerprint: u64) -> Policy {
         ignore_amr: Box::default(),
         reading: Reading::default(),
         proofs: Box::default(),
+        challenges: Box::default(),
         pair: Pair::Bound,
         fingerprint,
     };

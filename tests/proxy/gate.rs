@@ -327,6 +327,7 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
         ignore_amr: Box::default(),
         reading: Reading::default(),
         proofs: proofs.into(),
+        challenges: Box::default(),
         pair: Pair::Bound,
         fingerprint: 0,
     }

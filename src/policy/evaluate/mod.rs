@@ -3,7 +3,7 @@
 mod wording;
 
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Assurance, Caller, Challenge, Expression, Fact, Issuer, Rung, Source, View};
+use crate::assurance::{Assurance, Caller, Challenge, Evidence, Expression, Fact, Issuer, Rung, Source, View};
 use crate::policy::decision::{Denial, Permit, StepUp};
 use crate::policy::path::unescape;
 use crate::policy::pattern::{Match, Target};
@@ -42,7 +42,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     if route.require == Requirement::Public && route.floors.is_empty() {
-        return Ok(Permit { levels: Vec::new(), by: None });
+        return Ok(Permit { levels: Vec::new(), by: None, ignored: Vec::new() });
     }
     let Some(tokens) = tokens else { return Err(Denial::because(Reason::TokenMissing)) };
     let (main, second) = match tokens {
@@ -57,10 +57,11 @@ pub fn decide(
     // Level, evidence and age must be met by one token alone, so each is tried for all of it.
     let cases = [Some(case(main)), second.map(case)];
     if let Some(case) = cases.iter().flatten().find(|case| case.holds()) {
-        return Ok(Permit { levels: case.levels(), by: Some(case.witness.kind) });
+        return Ok(Permit { levels: case.levels(), by: Some(case.witness.kind), ignored: case.ignored() });
     }
     let tried = cases.iter().flatten().map(|case| Tried { case, short: case.shortfall() });
-    let furthest = tried.reduce(|best, next| if next.short.reason() > best.short.reason() { next } else { best });
+    let rank = |tried: &Tried<'_>| tried.case.rank(&tried.short);
+    let furthest = tried.reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
     Err(furthest.map_or_else(|| Denial::because(Reason::TokenMissing), |tried| tried.case.denial(tried.short)))
 }
 
@@ -99,8 +100,11 @@ struct Shortfall {
     /// The rungs asked for that were not reached, then those that were.
     missed: Vec<Rung>,
     reached: Vec<Rung>,
-    /// A route's own `acr` values.
-    acr: Vec<Box<str>>,
+    /// What the route itself asks of `acr`, held or not: a new sign-in has to meet it too.
+    own_acr: Vec<Expression>,
+    /// Some of the route's own evidence does not hold; and whether that was some about `acr`.
+    own_failed: bool,
+    acr_failed: bool,
     max_age: Option<u32>,
     scope: Vec<Box<str>>,
 }
@@ -119,7 +123,9 @@ impl Shortfall {
         self.reasons.extend(other.reasons);
         self.missed.extend(other.missed);
         self.reached.extend(other.reached);
-        self.acr.extend(other.acr);
+        self.own_acr.extend(other.own_acr);
+        self.own_failed |= other.own_failed;
+        self.acr_failed |= other.acr_failed;
         self.scope.extend(other.scope);
         self.max_age = self.max_age.into_iter().chain(other.max_age).min();
     }
@@ -166,8 +172,8 @@ impl<'c> Case<'c> {
             Condition::Audience(wanted) => {
                 fails(self.main.audiences.iter().any(|one| wanted.contains(one)), Reason::AudienceWrong)
             }
-            Condition::Caller(WantedCaller::User) => fails(self.main.caller == Caller::User, Reason::CallerWrong),
-            Condition::Caller(WantedCaller::Client) => fails(self.main.caller == Caller::Client, Reason::CallerWrong),
+            Condition::Caller(WantedCaller::User) => fails(self.main.caller == Caller::User, self.wrong_caller()),
+            Condition::Caller(WantedCaller::Client) => fails(self.main.caller == Caller::Client, self.wrong_caller()),
             Condition::Clients(wanted) => {
                 fails(self.main.client.as_ref().is_some_and(|client| wanted.contains(client)), Reason::CallerWrong)
             }
@@ -175,7 +181,7 @@ impl<'c> Case<'c> {
             Condition::Evidence(expression) => {
                 if expression.evaluate(&self.view(place)).holds() {
                     // What a user must have, a client never has.
-                    return fails(expression.consults().is_empty() || self.is_user(), Reason::CallerWrong);
+                    return fails(expression.consults().is_empty() || self.is_user(), self.wrong_caller());
                 }
                 Some(self.evidence_reason(expression))
             }
@@ -198,9 +204,17 @@ impl<'c> Case<'c> {
         self.main.caller == Caller::User && self.witness.caller == Caller::User
     }
 
+    /// Why a token is not of the caller that is asked for: it is another's, or can't be read.
+    fn wrong_caller(&self) -> Reason {
+        match self.main.caller {
+            Caller::Unclear => Reason::ClaimsMalformed,
+            Caller::User | Caller::Client => Reason::CallerWrong,
+        }
+    }
+
     fn check_level(&self, needed: Rung, place: Place<'_>) -> Option<Reason> {
         if !self.is_user() {
-            return Some(Reason::CallerWrong);
+            return Some(self.wrong_caller());
         }
         let reached = self.issuer.level(needed.ladder(), Caller::User, &self.view(place));
         if reached.is_some_and(|reached| reached.reaches(needed)) {
@@ -239,7 +253,7 @@ impl<'c> Case<'c> {
         let consulted = expression.consults();
         let Some(first) = consulted.first() else { return Reason::ClaimMismatch };
         if !self.is_user() {
-            return Reason::CallerWrong;
+            return self.wrong_caller();
         }
         self.unread(&consulted).unwrap_or(match first {
             Source::Acr => Reason::AcrInsufficient,
@@ -249,7 +263,7 @@ impl<'c> Case<'c> {
 
     fn check_age(&self, seconds: u32) -> Option<Reason> {
         if !self.is_user() {
-            return Some(Reason::CallerWrong);
+            return Some(self.wrong_caller());
         }
         match &self.witness.evidence.auth_time {
             Fact::Absent => Some(Reason::AuthTimeMissing),
@@ -275,10 +289,13 @@ impl<'c> Case<'c> {
             if let Condition::All(parts) = condition {
                 parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place)));
             } else if let Condition::Any(parts) = condition {
-                if !parts.iter().any(|part| self.demand_holds(part, place)) {
-                    short
-                        .add(furthest(parts.iter().map(|part| self.demand_shortfall(part, place))).unwrap_or_default());
-                }
+                let tried = || parts.iter().map(|part| self.demand_shortfall(part, place));
+                // An alternative that holds must hold of the next sign-in too. Of those that failed the one that came furthest
+                // speaks, of equals one that a sign-in can mend, else the first.
+                let held = parts.iter().find(|part| self.demand_holds(part, place));
+                let chosen = held.map(|part| self.demand_shortfall(part, place));
+                let furthest = |best: Shortfall, next| if self.rank(&next) > self.rank(&best) { next } else { best };
+                short.add(chosen.or_else(|| tried().reduce(furthest)).unwrap_or_default());
             } else {
                 self.note(condition, place, &mut short);
             }
@@ -294,7 +311,12 @@ impl<'c> Case<'c> {
             Condition::Level(rung) if failed.is_some() => short.missed.push(*rung),
             Condition::Level(rung) => short.reached.push(*rung),
             Condition::MaxAge(seconds) => short.max_age = short.max_age.into_iter().chain([*seconds]).min(),
-            Condition::Evidence(expression) => short.acr.extend(expression.acr_values()),
+            Condition::Evidence(expression) => {
+                let about_acr = expression.consults().contains(&Source::Acr);
+                short.own_failed |= failed.is_some();
+                short.acr_failed |= failed.is_some() && about_acr;
+                short.own_acr.extend(about_acr.then(|| expression.clone()));
+            }
             Condition::Scopes { all, any } if failed.is_some() => {
                 short.scope.extend(all.iter().chain(any).cloned());
             }
@@ -309,13 +331,28 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// The rungs that the token reached, under what the route itself ignores.
+    /// All that the route and the floors under this request ignore.
+    fn ignored(&self) -> Vec<Box<str>> {
+        self.demands().flat_map(|(demand, _)| demand.ignore_amr.iter().cloned()).collect()
+    }
+
+    /// The rungs that the token reached, under all that is ignored here.
     fn levels(&self) -> Vec<Rung> {
-        let own = self.route.require.demand().map_or(&[][..], |demand| &demand.ignore_amr);
-        let ignored = Ignored { values: own, outer: None };
+        let values = self.ignored();
+        let ignored = Ignored { values: &values, outer: None };
         let place = Place { pattern: &self.route.matches, ignored: Some(&ignored) };
         let caller = if self.is_user() { Caller::User } else { Caller::Client };
         self.issuer.levels(self.policy.ladders(), caller, &self.view(place))
+    }
+
+    /// How far an alternative came: by its reason, of equals one that this issuer can ever meet.
+    fn rank(&self, short: &Shortfall) -> (Reason, bool) {
+        (short.reason(), !self.is_hopeless(short))
+    }
+
+    /// Whether a rung is missed that no token of this issuer can reach.
+    fn is_hopeless(&self, short: &Shortfall) -> bool {
+        short.missed.iter().any(|rung| !self.issuer.can_prove(*rung))
     }
 
     fn denial(&self, short: Shortfall) -> Denial {
@@ -333,23 +370,56 @@ impl<'c> Case<'c> {
     /// What a new sign-in would have to be, where a sign-in could mend it.
     fn step_up(&self, reason: Reason, short: &Shortfall) -> Option<StepUp> {
         let by_sign_in = (Reason::AcrMalformed..=Reason::AuthTooOld).contains(&reason);
-        let hopeless = short.missed.iter().any(|rung| self.issuer.proofs_of(*rung).next().is_none());
-        if !by_sign_in || hopeless {
-            return None;
-        }
-        let rung = short.missed.first().or_else(|| short.reached.iter().max_by_key(|rung| rung.rank()));
-        let acr_values = if short.acr.is_empty() {
-            rung.and_then(|rung| self.issuer.challenge(*rung))
-        } else {
-            Some(Challenge::Listed(unique(&short.acr)))
-        };
-        Some(StepUp { acr_values, max_age: short.max_age })
+        (by_sign_in && !self.is_hopeless(short))
+            .then(|| StepUp { acr_values: self.acr_values(short), max_age: short.max_age })
     }
-}
 
-/// Of several alternatives that failed, the one that came furthest; of equals the first.
-fn furthest(tried: impl Iterator<Item = Shortfall>) -> Option<Shortfall> {
-    tried.reduce(|best, next| if next.reason() > best.reason() { next } else { best })
+    /// The values any one of which is enough: those of the level asked for that the route's own `acr` takes too, else those
+    /// of the route's own `acr`. Where the route's own `amr` or factors alone fall short, none can be named.
+    fn acr_values(&self, short: &Shortfall) -> Option<Challenge> {
+        let strongest = |rungs: &[Rung]| {
+            let ladder = rungs.iter().map(|rung| rung.ladder()).min()?;
+            rungs.iter().filter(|rung| rung.ladder() == ladder).max_by_key(|rung| rung.rank()).copied()
+        };
+        // A sign-in that is only too old must not come back weaker than it was.
+        let rung = strongest(&short.missed).or_else(|| strongest(&short.reached).filter(|_| !short.own_failed));
+        let fits = |value: &str| short.own_acr.iter().all(|own| self.would_hold(own, value));
+        let of_level = rung.and_then(|rung| self.issuer.challenge(rung)).and_then(|challenge| challenge.only(fits));
+        // Values that are met already would only send the client round in a circle.
+        let only_age = short.missed.is_empty() && !short.own_failed;
+        of_level.or_else(|| {
+            if !short.acr_failed && !only_age {
+                return None;
+            }
+            let named: Vec<Box<str>> =
+                short.own_acr.iter().flat_map(Expression::acr_values).filter(|value| fits(value)).collect();
+            // Those that reach the level as well, if there are any.
+            let enough: Vec<Box<str>> = named.iter().filter(|value| self.would_reach(short, value)).cloned().collect();
+            let named = if enough.is_empty() { named } else { enough };
+            (!named.is_empty()).then(|| Challenge::Listed(unique(&named)))
+        })
+    }
+
+    /// The evidence of a sign-in like this one with another `acr`.
+    fn with_acr(&self, acr: &str) -> Evidence {
+        Evidence { acr: Fact::Known([acr.into()].into()), ..self.witness.evidence.clone() }
+    }
+
+    /// Whether a sign-in like this one with another `acr` would reach every level asked for.
+    fn would_reach(&self, short: &Shortfall, acr: &str) -> bool {
+        let (evidence, values) = (self.with_acr(acr), self.ignored());
+        let ignored = Ignored { values: &values, outer: None };
+        let view = View { evidence: &evidence, claims: &self.witness.claims, ignored: Some(&ignored) };
+        let reached =
+            |rung: &Rung| self.issuer.level(rung.ladder(), Caller::User, &view).is_some_and(|is| is.reaches(*rung));
+        short.missed.iter().chain(&short.reached).all(reached)
+    }
+
+    /// Whether an expression would hold of a sign-in like this one with another `acr`.
+    fn would_hold(&self, expression: &Expression, acr: &str) -> bool {
+        let evidence = self.with_acr(acr);
+        expression.evaluate(&View { evidence: &evidence, claims: &self.witness.claims, ignored: None }).holds()
+    }
 }
 
 /// Each value once, in the order in which they first stand.

@@ -1,12 +1,16 @@
 //! Whether an issuer can prove a rung at all: some proof of it, or of a stronger one, must be able to hold.
 
+use crate::assurance::expression::{Expression, Source};
+use crate::assurance::issuer::Issuer;
+use crate::assurance::level::Rung;
 use crate::assurance::mapping::ValueMapping;
-use crate::assurance::{Expression, Issuer, Rung, Source};
 
-/// Whether some token of the issuer could reach the rung.
-#[must_use]
-pub fn can_prove(issuer: &Issuer, rung: Rung) -> bool {
-    issuer.proofs_of(rung).any(|proof| can_be(&proof.evidence, true, issuer))
+impl Issuer {
+    /// Whether some token of this issuer could reach the rung.
+    #[must_use]
+    pub fn can_prove(&self, rung: Rung) -> bool {
+        self.proofs_of(rung).any(|proof| can_be(&proof.evidence, true, self))
+    }
 }
 
 /// Whether an expression could certainly hold, or (`holds` false) certainly fail, for some token of the issuer. Never
