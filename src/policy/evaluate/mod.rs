@@ -1,10 +1,13 @@
 //! The decision: one pure function from policy, request, verified tokens and time to a permit or a denial.
 
+mod challenge;
+mod shortfall;
 mod wording;
 
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Assurance, Caller, Challenge, Evidence, Expression, Fact, Issuer, Rung, Source, View};
-use crate::policy::decision::{Denial, Permit, StepUp};
+use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Source, View};
+use crate::policy::decision::{Denial, Permit};
+use crate::policy::evaluate::shortfall::Shortfall;
 use crate::policy::path::unescape;
 use crate::policy::pattern::{Match, Target};
 use crate::policy::requirement::{Condition, Demand, Requirement, WantedCaller};
@@ -91,46 +94,6 @@ struct Place<'c> {
     pattern: &'c Match,
     ignored: Option<&'c Ignored<'c>>,
 }
-
-/// What a failed demand asks for and why it failed. Gathered only for a refusal.
-#[derive(Default)]
-struct Shortfall {
-    /// Every reason found, each with what it is about in words.
-    reasons: Vec<(Reason, String)>,
-    /// The rungs asked for that were not reached, then those that were.
-    missed: Vec<Rung>,
-    reached: Vec<Rung>,
-    /// What the route itself asks of `acr`, held or not: a new sign-in has to meet it too.
-    own_acr: Vec<Expression>,
-    /// Some of the route's own evidence does not hold; and whether that was some about `acr`.
-    own_failed: bool,
-    acr_failed: bool,
-    max_age: Option<u32>,
-    scope: Vec<Box<str>>,
-}
-
-impl Shortfall {
-    fn reason(&self) -> Reason {
-        self.first().map_or(Reason::ClaimMismatch, |(reason, _)| *reason)
-    }
-
-    /// The reason that comes first, of equals the one found first.
-    fn first(&self) -> Option<&(Reason, String)> {
-        self.reasons.iter().min_by_key(|(reason, _)| *reason)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.reasons.extend(other.reasons);
-        self.missed.extend(other.missed);
-        self.reached.extend(other.reached);
-        self.own_acr.extend(other.own_acr);
-        self.own_failed |= other.own_failed;
-        self.acr_failed |= other.acr_failed;
-        self.scope.extend(other.scope);
-        self.max_age = self.max_age.into_iter().chain(other.max_age).min();
-    }
-}
-
 impl<'c> Case<'c> {
     /// The route's own demand and those of the floors that this request stands on.
     fn demands(&self) -> impl Iterator<Item = (&'c Demand, Place<'c>)> {
@@ -273,64 +236,6 @@ impl<'c> Case<'c> {
         }
     }
 
-    fn shortfall(&self) -> Shortfall {
-        let mut short = Shortfall::default();
-        for (demand, place) in self.demands() {
-            short.add(self.demand_shortfall(demand, place));
-        }
-        short
-    }
-
-    fn demand_shortfall(&self, demand: &Demand, place: Place<'_>) -> Shortfall {
-        let ignored = Ignored { values: &demand.ignore_amr, outer: place.ignored };
-        let place = Place { ignored: Some(&ignored), ..place };
-        let mut short = Shortfall::default();
-        for condition in &demand.conditions {
-            if let Condition::All(parts) = condition {
-                parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place)));
-            } else if let Condition::Any(parts) = condition {
-                let tried = || parts.iter().map(|part| self.demand_shortfall(part, place));
-                // An alternative that holds must hold of the next sign-in too. Of those that failed the one that came furthest
-                // speaks, of equals one that a sign-in can mend, else the first.
-                let held = parts.iter().find(|part| self.demand_holds(part, place));
-                let chosen = held.map(|part| self.demand_shortfall(part, place));
-                let furthest = |best: Shortfall, next| if self.rank(&next) > self.rank(&best) { next } else { best };
-                short.add(chosen.or_else(|| tried().reduce(furthest)).unwrap_or_default());
-            } else {
-                self.note(condition, place, &mut short);
-            }
-        }
-        short
-    }
-
-    /// Notes what a single condition asks for, and why it fails if it does.
-    fn note(&self, condition: &Condition, place: Place<'_>, short: &mut Shortfall) {
-        let failed = self.check(condition, place);
-        short.reasons.extend(failed.map(|reason| (reason, self.why(condition, reason))));
-        match condition {
-            Condition::Level(rung) if failed.is_some() => short.missed.push(*rung),
-            Condition::Level(rung) => short.reached.push(*rung),
-            Condition::MaxAge(seconds) => short.max_age = short.max_age.into_iter().chain([*seconds]).min(),
-            Condition::Evidence(expression) => {
-                let about_acr = expression.consults().contains(&Source::Acr);
-                short.own_failed |= failed.is_some();
-                short.acr_failed |= failed.is_some() && about_acr;
-                short.own_acr.extend(about_acr.then(|| expression.clone()));
-            }
-            Condition::Scopes { all, any } if failed.is_some() => {
-                short.scope.extend(all.iter().chain(any).cloned());
-            }
-            Condition::Scopes { .. }
-            | Condition::Issuers(_)
-            | Condition::Audience(_)
-            | Condition::Caller(_)
-            | Condition::Clients(_)
-            | Condition::Bind { .. }
-            | Condition::All(_)
-            | Condition::Any(_) => {}
-        }
-    }
-
     /// All that the route and the floors under this request ignore.
     fn ignored(&self) -> Vec<Box<str>> {
         self.demands().flat_map(|(demand, _)| demand.ignore_amr.iter().cloned()).collect()
@@ -344,93 +249,6 @@ impl<'c> Case<'c> {
         let caller = if self.is_user() { Caller::User } else { Caller::Client };
         self.issuer.levels(self.policy.ladders(), caller, &self.view(place))
     }
-
-    /// How far an alternative came: by its reason, of equals one that this issuer can ever meet.
-    fn rank(&self, short: &Shortfall) -> (Reason, bool) {
-        (short.reason(), !self.is_hopeless(short))
-    }
-
-    /// Whether a rung is missed that no token of this issuer can reach.
-    fn is_hopeless(&self, short: &Shortfall) -> bool {
-        short.missed.iter().any(|rung| !self.issuer.can_prove(*rung))
-    }
-
-    fn denial(&self, short: Shortfall) -> Denial {
-        let reason = short.reason();
-        Denial {
-            reason,
-            detail: short.first().map(|(_, detail)| detail.clone()).unwrap_or_default(),
-            step_up: self.step_up(reason, &short),
-            scope: short.scope,
-            levels: self.levels(),
-            issuer: Some(self.issuer.id),
-        }
-    }
-
-    /// What a new sign-in would have to be, where a sign-in could mend it.
-    fn step_up(&self, reason: Reason, short: &Shortfall) -> Option<StepUp> {
-        let by_sign_in = (Reason::AcrMalformed..=Reason::AuthTooOld).contains(&reason);
-        (by_sign_in && !self.is_hopeless(short))
-            .then(|| StepUp { acr_values: self.acr_values(short), max_age: short.max_age })
-    }
-
-    /// The values any one of which is enough: those of the level asked for that the route's own `acr` takes too, else those
-    /// of the route's own `acr`. Where the route's own `amr` or factors alone fall short, none can be named.
-    fn acr_values(&self, short: &Shortfall) -> Option<Challenge> {
-        let strongest = |rungs: &[Rung]| {
-            let ladder = rungs.iter().map(|rung| rung.ladder()).min()?;
-            rungs.iter().filter(|rung| rung.ladder() == ladder).max_by_key(|rung| rung.rank()).copied()
-        };
-        // A sign-in that is only too old must not come back weaker than it was.
-        let rung = strongest(&short.missed).or_else(|| strongest(&short.reached).filter(|_| !short.own_failed));
-        let fits = |value: &str| short.own_acr.iter().all(|own| self.would_hold(own, value));
-        let of_level = rung.and_then(|rung| self.issuer.challenge(rung)).and_then(|challenge| challenge.only(fits));
-        // Values that are met already would only send the client round in a circle.
-        let only_age = short.missed.is_empty() && !short.own_failed;
-        of_level.or_else(|| {
-            if !short.acr_failed && !only_age {
-                return None;
-            }
-            let named: Vec<Box<str>> =
-                short.own_acr.iter().flat_map(Expression::acr_values).filter(|value| fits(value)).collect();
-            // Those that reach the level as well, if there are any.
-            let enough: Vec<Box<str>> = named.iter().filter(|value| self.would_reach(short, value)).cloned().collect();
-            let named = if enough.is_empty() { named } else { enough };
-            (!named.is_empty()).then(|| Challenge::Listed(unique(&named)))
-        })
-    }
-
-    /// The evidence of a sign-in like this one with another `acr`.
-    fn with_acr(&self, acr: &str) -> Evidence {
-        Evidence { acr: Fact::Known([acr.into()].into()), ..self.witness.evidence.clone() }
-    }
-
-    /// Whether a sign-in like this one with another `acr` would reach every level asked for.
-    fn would_reach(&self, short: &Shortfall, acr: &str) -> bool {
-        let (evidence, values) = (self.with_acr(acr), self.ignored());
-        let ignored = Ignored { values: &values, outer: None };
-        let view = View { evidence: &evidence, claims: &self.witness.claims, ignored: Some(&ignored) };
-        let reached =
-            |rung: &Rung| self.issuer.level(rung.ladder(), Caller::User, &view).is_some_and(|is| is.reaches(*rung));
-        short.missed.iter().chain(&short.reached).all(reached)
-    }
-
-    /// Whether an expression would hold of a sign-in like this one with another `acr`.
-    fn would_hold(&self, expression: &Expression, acr: &str) -> bool {
-        let evidence = self.with_acr(acr);
-        expression.evaluate(&View { evidence: &evidence, claims: &self.witness.claims, ignored: None }).holds()
-    }
-}
-
-/// Each value once, in the order in which they first stand.
-fn unique(values: &[Box<str>]) -> Box<[Box<str>]> {
-    let mut once: Vec<Box<str>> = Vec::new();
-    for value in values {
-        if !once.contains(value) {
-            once.push(value.clone());
-        }
-    }
-    once.into()
 }
 
 /// Whether a claim names what a path segment names: the same text, the same whole number, or a list that holds it.

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use crate::assurance::{
-    ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method, MethodClass,
-    MethodTable, Pair, Proof, Reading,
+    Challenge, ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method,
+    MethodClass, MethodTable, Pair, Proof, Reading,
 };
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{HostPattern, Methods, PathPattern};
-use crate::policy::{Floor, PolicyParts};
+use crate::policy::{Floor, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
