@@ -1,0 +1,30 @@
+//! What the documents show is true: their policies load without a word, and their tests pass.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+
+fn yaml_blocks(document: &str) -> Vec<String> {
+    let mut blocks = document.split("```yaml\n").skip(1);
+    std::iter::from_fn(|| blocks.next().and_then(|rest| rest.split("```").next()).map(str::to_owned)).collect()
+}
+
+fn stepgate(arguments: &[&str], folder: &std::path::Path) -> (bool, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_stepgate")).args(arguments).arg(folder).output().unwrap();
+    (out.status.success(), String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap())
+}
+
+#[test]
+fn the_policies_and_tests_in_the_documents_hold() {
+    for (document, has_tests) in [(include_str!("../README.md"), false), (include_str!("../docs/policy.md"), true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = yaml_blocks(document);
+        std::fs::write(folder.path().join("policy.yaml"), blocks.first().unwrap()).unwrap();
+        let (ok, said) = stepgate(&["check"], folder.path());
+        assert!(ok && said.contains("0 errors, 0 lints"), "{said}");
+        if has_tests {
+            std::fs::write(folder.path().join("policy.test.yaml"), blocks.get(1).unwrap()).unwrap();
+            let (ok, said) = stepgate(&["test"], folder.path());
+            assert!(ok && said.contains("0 failed"), "{said}");
+        }
+    }
+}
