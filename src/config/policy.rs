@@ -193,6 +193,7 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
     public_over_floor(&routes, &floors, out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
+    let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
     let (issuers, keys) = finish_issuers(compiled.unwrap_or_default(), &claims);
@@ -204,7 +205,11 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
         Ok(policy) => {
             // Of what is wrong anyway nothing more need be said.
             if !out.has_errors() {
-                lints::check(&policy, &spans, &scale.spans, out);
+                lints::check(
+                    &policy,
+                    &lints::Places { routes: &spans, floors: &floor_spans, rungs: &scale.spans },
+                    out,
+                );
             }
             Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), routes: spans, plain })
         }
