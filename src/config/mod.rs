@@ -21,6 +21,7 @@ pub mod provable;
 pub mod reader;
 pub mod requirement;
 pub mod routes;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod stepgate;

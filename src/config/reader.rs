@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::problem::{Problem, Report};
+use crate::config::secrets::is_secret_key;
 use crate::config::source::Span;
 use crate::config::units;
 use crate::config::yaml::{Key, Kind, Node};
@@ -37,12 +38,12 @@ impl<'n> Fields<'n> {
                 continue;
             }
             if keys.later.contains(&&*key.text) {
-                out.add(unsupported(key.span, &key.text));
+                out.add(unsupported(key.span, &key.text).secret(is_secret_key(&key.text)));
                 continue;
             }
             let help = suggest(&key.text, keys.known.iter().copied());
             let message = format!("unknown key `{}` in {}", key.text, keys.what);
-            out.add(Problem::error("unknown_key", key.span, message).help(help));
+            out.add(Problem::error("unknown_key", key.span, message).help(help).secret(is_secret_key(&key.text)));
         }
         Some(Self { span: node.span, keys, pairs })
     }

@@ -10,7 +10,7 @@ use crate::config::settings::{
     Audit, AuditTarget, Identity, Keys, Limits, Listener, LogFormat, Settings, Telemetry, Upstream, WhenBlocked,
 };
 use crate::config::source::{SourceFile, Sources};
-use crate::config::url::Url;
+use crate::config::url::{self, Url};
 use crate::config::yaml::{self, Kind, Node};
 
 const FILE: KeyList = KeyList {
@@ -162,12 +162,14 @@ fn public_url(node: &Node, out: &mut Report) -> Option<String> {
     match Url::parse(plain) {
         Ok(url) if url.path.is_empty() => Some(plain.to_owned()),
         Ok(_) => {
-            let message = format!("`{text}` has more than a scheme and a host");
-            out.add(Problem::error("bad_url", node.span, message).help("leave out path and query"));
+            let message = format!("`{}` has more than a scheme and a host", url::shown(text));
+            let problem = Problem::error("bad_url", node.span, message).help("leave out path and query");
+            out.add(problem.secret(text.contains('@')));
             None
         }
         Err(mistake) => {
-            out.add(Problem::error("bad_url", node.span, format!("`{text}` is no URL: {mistake}")));
+            let message = format!("`{}` is no URL: {mistake}", url::shown(text));
+            out.add(Problem::error("bad_url", node.span, message).secret(text.contains('@')));
             None
         }
     }
@@ -243,12 +245,14 @@ fn upstream_address(node: &Node, out: &mut Report) -> Option<(String, u16)> {
     let text = reader::text(node, "an upstream's URL", out)?;
     if let Some(scheme) = ["https:", "h2c:", "unix:"].into_iter().find(|scheme| text.starts_with(scheme)) {
         let message = format!("upstreams over `{scheme}` are not supported by this version yet");
-        out.add(Problem::error("not_supported_yet", node.span, message).help("use `http://host:port`"));
+        let problem = Problem::error("not_supported_yet", node.span, message).help("use `http://host:port`");
+        out.add(problem.secret(text.contains('@')));
         return None;
     }
     let bad = |mistake: &str| {
         let help = "write a scheme, a host and a port, such as `http://127.0.0.1:8080`";
-        Problem::error("bad_url", node.span, format!("`{text}` is no upstream: {mistake}")).help(help)
+        let message = format!("`{}` is no upstream: {mistake}", url::shown(text));
+        Problem::error("bad_url", node.span, message).help(help).secret(text.contains('@'))
     };
     match Url::parse(text) {
         Ok(url) if url.path.is_empty() || url.path == "/" => Some((url.host.to_owned(), url.port.unwrap_or(80))),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use stepgate::cli::render::human;
+use stepgate::cli::render::{human, json};
 use stepgate::config::{Rejected, SourceFile, load_policy, load_settings};
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -38,12 +38,40 @@ fn every_invalid_file_is_refused_with_the_words_beside_it() {
     compare("invalid", |path| load_policy(vec![source(path)]).map(|_| ()).map_err(|rejected| *rejected));
 }
 
+#[test]
+fn no_secret_is_ever_said() {
+    let refused = |path: &str, load: &dyn Fn(SourceFile) -> Rejected| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(path);
+        let rejected = load(source(&path));
+        let json = json(&rejected.problems, &rejected.sources).iter().map(ToString::to_string).collect::<String>();
+        let said = [human(&rejected.problems, &rejected.sources, false), json, rejected.lines().join("\n")];
+        for said in said {
+            assert!(!said.contains("hunter2") && !said.contains("ter2"), "{said}");
+        }
+    };
+    refused("settings/invalid/secrets.yaml", &|file| *load_settings(file).unwrap_err());
+    refused("invalid/secrets.yaml", &|file| *load_policy(vec![file]).unwrap_err());
+    refused("invalid/secret_in_broken_yaml.yaml", &|file| *load_policy(vec![file]).unwrap_err());
+}
+
+#[test]
+fn every_linted_file_is_taken_with_the_words_beside_it() {
+    compare("linted", |path| {
+        let loaded =
+            load_policy(vec![source(path)]).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        if loaded.lints.is_empty() {
+            return Ok(());
+        }
+        Err(Rejected { problems: loaded.lints, sources: loaded.sources })
+    });
+}
+
 fn compare(folder: &str, load: impl Fn(&Path) -> Result<(), Rejected>) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut different = Vec::new();
     for path in files(folder) {
         let said = match load(&path) {
-            Ok(()) => panic!("{} was taken", path.display()),
+            Ok(()) => panic!("{} was taken without a word", path.display()),
             Err(rejected) => human(&rejected.problems, &rejected.sources, false),
         };
         let beside = path.with_extension("txt");
