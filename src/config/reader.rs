@@ -233,6 +233,15 @@ pub fn word(node: &Node) -> Option<&str> {
     }
 }
 
+/// The text, if a node is one, with or without quotes.
+#[must_use]
+pub fn word_or_text(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(text),
+        Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
 /// `true` or `false`, without quotes.
 pub fn switch(node: &Node, out: &mut Report) -> Option<bool> {
     let found = match word(node) {
@@ -276,6 +285,16 @@ pub fn whole(node: &Node, bounds: std::ops::RangeInclusive<u64>, what: &str, out
 /// A duration with its unit.
 pub fn duration(node: &Node, out: &mut Report) -> Option<Duration> {
     measured(node, "a duration", units::duration, units::DURATION_HELP, out)
+}
+
+/// A duration with its unit that is not nothing.
+pub fn positive(node: &Node, out: &mut Report) -> Option<Duration> {
+    let duration = duration(node, out)?;
+    if duration.is_zero() {
+        out.add(Problem::error("out_of_range", node.span, "nothing can be done in no time"));
+        return None;
+    }
+    Some(duration)
 }
 
 /// A size with its unit, in bytes.
