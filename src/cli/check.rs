@@ -67,7 +67,7 @@ fn check(args: &CheckArgs) -> Result<Findings, CannotCheck> {
     let mut findings = Findings::default();
     let settings = match &args.config {
         Some(path) => match load_settings(read_file(path)?) {
-            Ok(LoadedSettings { settings, lints, sources }) => {
+            Ok(LoadedSettings { settings, lints, sources, .. }) => {
                 findings.add(&lints, &sources, colour);
                 Some(settings)
             }
