@@ -203,6 +203,6 @@ fn reaches(listener: IpAddr, target: IpAddr) -> bool {
         IpAddr::V4(ip) if ip.is_unspecified() => target.is_ipv4() && target.is_loopback(),
         // It hears IPv4 too, unless the system says otherwise.
         IpAddr::V6(ip) if ip.is_unspecified() => target.is_loopback(),
-        ip => ip == target,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip == target,
     }
 }

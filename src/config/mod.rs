@@ -37,8 +37,8 @@ pub use policy::{IssuerKeys, Loaded, load_policy};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;
-pub use source::{FileId, NamedFile, Position, SourceFile, Sources, Span};
-pub use stepgate::{LoadedSettings, load_settings};
+pub use source::{FileId, NamedFile, Position, Purpose, SourceFile, Sources, Span};
+pub use stepgate::{LoadedSettings, is_settings, load_settings};
 
 #[cfg(test)]
 mod tests;

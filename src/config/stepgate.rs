@@ -93,6 +93,20 @@ pub fn load_settings(file: SourceFile) -> Result<LoadedSettings, Box<Rejected>> 
     }
 }
 
+/// Where a key stands that only settings have, if this is a settings file that was taken for a policy.
+pub(crate) fn settings_key(root: &Node) -> Option<Span> {
+    let Kind::Map(pairs) = &root.kind else { return None };
+    pairs.iter().find(|(key, _)| matches!(&*key.text, "listeners" | "upstreams")).map(|(key, _)| key.span)
+}
+
+/// Whether a text is that of a settings file.
+#[must_use]
+pub fn is_settings(file: &SourceFile) -> bool {
+    let (mut sources, text) = (Sources::default(), &file.text);
+    let id = sources.add(SourceFile { name: String::new(), folder: PathBuf::new(), text: String::new() });
+    yaml::parse(id, text, &mut Report::default()).is_some_and(|root| settings_key(&root).is_some())
+}
+
 fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Option<NamedFile>)> {
     let fields = Fields::of(root, FILE, out)?;
     version(&fields, out);
