@@ -63,9 +63,11 @@ fn way_out(by: &NamedBy) -> String {
 /// # Errors
 /// When there is nothing at `top`, or a folder cannot be read.
 pub(super) fn find(top: &Path, by: &NamedBy) -> Result<Vec<PolicyFolder>, CannotLook> {
-    let found = fs::metadata(top).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => CannotLook::Missing(top.to_owned(), by.clone()),
-        _ => ReadError::Io { path: top.to_owned(), error }.into(),
+    let found = fs::metadata(top).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return CannotLook::Missing(top.to_owned(), by.clone());
+        }
+        ReadError::Io { path: top.to_owned(), error }.into()
     })?;
     if found.is_dir() {
         let mut folders = Vec::new();
