@@ -10,6 +10,8 @@ use crate::policy::{Demand, Match, Methods, Policy, Requirement, Route};
 /// Where the parts of a policy stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'p> {
+    /// Where routes are listed, or would be.
+    pub routes_key: Option<Span>,
     /// Its routes, in their order.
     pub routes: &'p [Spans],
     /// The paths of its floors, in their order.
@@ -20,9 +22,19 @@ pub struct Places<'p> {
 
 /// Looks a whole policy over.
 pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
+    no_routes(policy, places.routes_key, out);
     weaker_methods(policy, places.routes, out);
     idle_floors(policy, places.floors, out);
     idle_rungs(policy, places.rungs, out);
+}
+
+/// A policy without routes is whole, and refuses every request.
+fn no_routes(policy: &Policy, key: Option<Span>, out: &mut Report) {
+    if let Some(span) = key.filter(|_| policy.routes().is_empty()) {
+        let help = "add a route: `routes: [ { name: all, match: { path: \"/**\" }, require: authenticated } ]`";
+        let message = "the policy has no routes, so it lets nothing through";
+        out.add(Problem::lint("no_routes", span, message).help(help));
+    }
 }
 
 /// A floor under which no route lies holds nothing up: most often its path is misspelt.

@@ -102,6 +102,8 @@ struct Parts<'n> {
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
     routes: Vec<&'n Node>,
+    /// Where `routes` stands, or the first file begins.
+    routes_key: Option<Span>,
 }
 
 impl<'n> Parts<'n> {
@@ -117,6 +119,8 @@ impl<'n> Parts<'n> {
             }
             let Some(fields) = Fields::of(root, FILE, out) else { continue };
             version(&fields, out);
+            parts.routes_key = parts.routes_key.or(Some(fields.span));
+            parts.routes_key = fields.key_span("routes").or(parts.routes_key);
             once(&fields, "levels", &mut parts.levels, out);
             once(&fields, "ladders", &mut parts.ladders, out);
             once(&fields, "take", &mut parts.take, out);
@@ -224,7 +228,12 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
             if !out.has_errors() {
                 lints::check(
                     &policy,
-                    &lints::Places { routes: &spans, floors: &floor_spans, rungs: &scale.spans },
+                    &lints::Places {
+                        routes_key: parts.routes_key,
+                        routes: &spans,
+                        floors: &floor_spans,
+                        rungs: &scale.spans,
+                    },
                     out,
                 );
             }
