@@ -282,3 +282,30 @@ fn where_nothing_could_be_judged_nothing_is_said_to_have_passed() {
     assert!(out.ends_with("no case was judged: 1 file or policy has errors\n") && !out.contains("passed"), "{out}");
     assert_eq!(code, Some(1));
 }
+
+#[test]
+fn a_case_says_its_times_with_a_unit_and_its_method_in_upper_case() {
+    let policy = "version: 1\nissuers:\n  idp: { issuer: \"https://idp.example\", access: { audiences: [api] } }\n\
+        routes: [{ name: a, match: { path: / }, require: authenticated }]\n";
+    let tests = |time: &str, method: &str| {
+        format!(
+            "version: 1\nnow: \"2026-01-01T12:00:00Z\"\ntokens: {{ t: {{ issuer: idp, claims: {{ auth_time: {time} }} }} }}\n\
+            cases: [{{ request: {method} http://a/, token: t, expect: allow }}]\n"
+        )
+    };
+    for (time, method, says) in [
+        ("-60", "GET", "write `-60s`, or a number without sign"),
+        ("+60", "GET", "write `+60s`"),
+        ("-60s", "get", "did you mean `GET`?"),
+    ] {
+        let files = folder(&[("p/a.yaml", policy), ("p/a.test.yaml", &tests(time, method))]);
+        let (code, out, _) = within(&files, &["test", "p"]);
+        assert!(out.contains(says) && out.ends_with("no case was judged: 1 file or policy has errors\n"), "{out}");
+        assert_eq!(code, Some(1));
+    }
+    for time in ["-60s", "1767268740", "\"-60\""] {
+        let files = folder(&[("p/a.yaml", policy), ("p/a.test.yaml", &tests(time, "GET"))]);
+        let (_, out, _) = within(&files, &["test", "p/a.test.yaml"]);
+        assert_eq!(out, "1 passed, 0 failed\n", "{time}");
+    }
+}
