@@ -113,7 +113,7 @@ pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) 
     let near = names
         .clone()
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3) && *distance < name.len())
+        .filter(|(distance, name)| is_near(&lower, &name.to_ascii_lowercase(), *distance))
         .min();
     match near {
         Some((_, name)) => format!("did you mean `{name}`?"),
@@ -122,6 +122,19 @@ pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) 
             list => format!("use {list}"),
         },
     }
+}
+
+/// Few slips for the length of the word, or the beginning of the name; anything more would be guessing.
+fn is_near(written: &str, name: &str, distance: usize) -> bool {
+    let length = written.len().min(name.len());
+    let slips = match length {
+        0 => 0,
+        1..=4 => 1,
+        5..=8 => 2,
+        _ => 3,
+    };
+    let begins = |long: &str, short: &str| short.len() >= 3 && long.starts_with(short);
+    distance <= slips && distance < length || begins(name, written) || begins(written, name)
 }
 
 /// "`a`, `b` or `c`".

@@ -82,7 +82,12 @@ pub fn read(node: &Node, what: &str, plain: &mut Vec<PlainHttp>, out: &mut Repor
     let text = reader::text(node, what, out)?;
     let bad = |mistake: &str| {
         let message = format!("`{}` is not {what}: {mistake}", shown(text));
-        Problem::error("bad_url", node.span, message).secret(text.contains('@'))
+        let problem = Problem::error("bad_url", node.span, message).secret(text.contains('@'));
+        let whole = format!("https://{text}");
+        if text.starts_with("http") || text.contains("://") || text.contains('@') || Url::parse(&whole).is_err() {
+            return problem;
+        }
+        problem.help(format!("write `{whole}`, with its scheme"))
     };
     match Url::parse(text) {
         Err(mistake) => {
