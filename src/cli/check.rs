@@ -1,47 +1,38 @@
 //! `stepgate check`: loads and lints policies, each folder that holds one by itself.
 
-use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::cli::files;
+use crate::cli::files::{self, NamedBy};
+use crate::cli::named;
+use crate::cli::output::{Failure, PROBLEMS, complain, say};
 use crate::cli::render::{self, Format};
 use crate::config::{LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
-use crate::live::folder::{ReadError, read_file};
+use crate::live::folder::read_file;
 
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// The folder to look in, its subfolders too [default: the one that the settings name, or `policies`]
+    /// The folder to look in, its subfolders too, or one file of a policy [default: the one that the settings name, or `policies`]
     pub dir: Option<PathBuf>,
     /// A stepgate.yaml to check too; upstreams and plain-http issuers are then held against it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How problems are shown
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// Clean.
-const CLEAN: u8 = 0;
-/// Problems were found.
-const PROBLEMS: u8 = 1;
-/// It could not run.
-const COULD_NOT_RUN: u8 = 2;
-
 /// Runs it: exit code 0 when clean, 1 with problems, 2 when it could not run.
 #[must_use]
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
-    let code = match check(args) {
-        Ok(findings) => findings.print(args.format),
-        Err(unreadable) => {
-            writeln!(io::stderr(), "error: {unreadable}").unwrap_or_default();
-            COULD_NOT_RUN
-        }
-    };
-    ExitCode::from(code)
+    match check(args).and_then(|findings| findings.print(args.format)) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
 }
 
 /// What was found, ready to be shown.
@@ -52,47 +43,66 @@ struct Findings {
     lints: usize,
     human: String,
     json: Vec<Value>,
+    notes: Vec<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum CannotCheck {
-    #[error(transparent)]
-    Unreadable(#[from] ReadError),
-    #[error("no policy in `{0}`: no folder there holds a file that ends in `.yaml`")]
-    NoPolicy(PathBuf),
-}
-
-fn check(args: &CheckArgs) -> Result<Findings, CannotCheck> {
+fn check(args: &CheckArgs) -> Result<Findings, Failure> {
     let colour = io::stdout().is_terminal();
     let mut findings = Findings::default();
     let settings = match &args.config {
-        Some(path) => match load_settings(read_file(path)?) {
-            Ok(LoadedSettings { settings, lints, sources }) => {
-                findings.add(&lints, &sources, colour);
-                Some(settings)
-            }
-            Err(rejected) => {
-                findings.add(&rejected.problems, &rejected.sources, colour);
-                None
-            }
-        },
+        Some(path) => settings(path, colour, &mut findings)?,
         None => None,
     };
-    let dir = match (&args.dir, &settings, &args.config) {
-        (Some(dir), _, _) => dir.clone(),
-        (None, Some(settings), _) => settings.policies.clone(),
-        // Settings that can't be read do not say where the policies are.
-        (None, None, Some(_)) => return Ok(findings),
-        (None, None, None) => PathBuf::from("policies"),
+    let (dir, by) = match (&args.dir, &settings, &args.config) {
+        (Some(dir), _, _) => (dir.clone(), NamedBy::Argument),
+        (None, Some(settings), Some(file)) => (settings.policies.clone(), NamedBy::Setting(file.clone())),
+        // Settings that can't be taken do not say where the policies are.
+        (None, None, Some(file)) => match beside(file, &mut findings) {
+            Some(dir) => (dir, NamedBy::Default),
+            None => return Ok(findings),
+        },
+        (None, _, None) => (PathBuf::from("policies"), NamedBy::Default),
     };
-    for folder in files::find(&dir)?.into_iter().filter(|folder| !folder.policies.is_empty()) {
+    let folders = files::find(&dir, &by).map_err(Failure::could_not_run)?;
+    for folder in folders.into_iter().filter(|folder| !folder.policies.is_empty()) {
         findings.policies = findings.policies.saturating_add(1);
-        check_folder(files::read_all(&folder.policies)?, settings.as_ref(), colour, &mut findings);
+        let texts = files::read_all(&folder.policies).map_err(Failure::could_not_run)?;
+        check_folder(texts, settings.as_ref(), colour, &mut findings);
     }
     if findings.policies == 0 {
-        return Err(CannotCheck::NoPolicy(dir));
+        let reason = format!("no policy in `{}`: no folder there holds a file that ends in `.yaml`", dir.display());
+        return Err(Failure::could_not_run(reason));
     }
     Ok(findings)
+}
+
+fn settings(path: &Path, colour: bool, findings: &mut Findings) -> Result<Option<Settings>, Failure> {
+    let file = read_file(path).map_err(|error| Failure::could_not_run(format!("{error} (`--config`)")))?;
+    match load_settings(file) {
+        Ok(LoadedSettings { settings, mut lints, sources, files }) => {
+            lints.extend(named::problems(&files));
+            findings.add(&lints, &sources, colour);
+            Ok(Some(settings))
+        }
+        Err(rejected) => {
+            findings.add(&rejected.problems, &rejected.sources, colour);
+            Ok(None)
+        }
+    }
+}
+
+/// The folder `policies` beside settings that can't be taken, if it is there.
+fn beside(file: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let dir = file.parent().unwrap_or(Path::new("")).join("policies");
+    let shown = dir.display();
+    if dir.is_dir() {
+        findings.notes.push(format!("the policies in `{shown}` were checked without the settings, which have errors"));
+        return Some(dir);
+    }
+    findings.notes.push(format!(
+        "no policy was checked: the settings have errors, and there is no folder `{shown}`; name one as the argument DIR"
+    ));
+    None
 }
 
 fn check_folder(
@@ -104,7 +114,8 @@ fn check_folder(
     match load_policy(texts) {
         Ok(loaded) => {
             let more = settings.map_or_else(|| loaded.plain_http_lints(), |settings| loaded.check_against(settings));
-            let problems: Vec<Problem> = loaded.lints.iter().cloned().chain(more).collect();
+            let mut problems: Vec<Problem> = loaded.lints.iter().cloned().chain(more).collect();
+            problems.extend(named::problems(&loaded.files));
             findings.add(&problems, &loaded.sources, colour);
         }
         Err(rejected) => findings.add(&rejected.problems, &rejected.sources, colour),
@@ -121,22 +132,24 @@ impl Findings {
     }
 
     /// Lints are said, and are no reason to fail.
-    fn print(&self, format: Format) -> u8 {
+    fn print(&self, format: Format) -> Result<ExitCode, Failure> {
         let counts = format!(
             "{} checked: {}, {}",
             counted(self.policies, "policy", "policies"),
             counted(self.errors, "error", "errors"),
             counted(self.lints, "lint", "lints")
         );
-        let written = match format {
-            Format::Json => writeln!(io::stdout(), "{}", Value::from(self.json.clone())),
-            Format::Human => writeln!(io::stdout(), "{}{counts}", self.human),
-        };
-        match written {
-            Err(_) => COULD_NOT_RUN,
-            Ok(()) if self.errors == 0 => CLEAN,
-            Ok(()) => PROBLEMS,
+        let notes: String = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
+        match format {
+            Format::Json => {
+                if !notes.is_empty() {
+                    complain(notes.trim_end());
+                }
+                say(&Value::from(self.json.clone()).to_string())?;
+            }
+            Format::Human => say(&format!("{}{notes}{counts}", self.human))?,
         }
+        Ok(if self.errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
     }
 }
 

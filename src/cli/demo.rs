@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::cli::gate;
 use crate::cli::output::{Failure, say};
 use crate::cli::parts;
-use crate::config::SourceFile;
+use crate::config::{SourceFile, log_filter};
 use crate::demo::mint::Mint;
 use crate::demo::setting::{POLICY_NAME, issuer, policy, settings};
 use crate::demo::{Ports, Story, echo, idp};
@@ -42,6 +42,14 @@ pub(super) struct Arguments {
 /// Starts everything and prints the story.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { gate_port: gate, idp_port: idp, echo_port: echo, admin_port: admin, log } = arguments;
+    log_filter::check(log).map_err(|mistake| {
+        Failure::could_not_run(format!("`--log {log}` is no log filter: {mistake}; {}", log_filter::HELP))
+    })?;
+    let given = [("--gate-port", *gate), ("--idp-port", *idp), ("--echo-port", *echo), ("--admin-port", *admin)];
+    if let Some((one, other, port)) = same_port(&given) {
+        let way_out = "give each its own, or 0 for any that is free";
+        return Err(Failure::could_not_run(format!("`{one}` and `{other}` are both {port}; {way_out}")));
+    }
     let ports = Ports { gate: *gate, idp: *idp, echo: *echo, admin: *admin };
     let reserved = ports.reserve().map_err(Failure::could_not_run)?;
     let settings = settings(&reserved, log);
@@ -58,10 +66,53 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
+/// Two flags that ask for one port.
+fn same_port(given: &[(&'static str, u16)]) -> Option<(&'static str, &'static str, u16)> {
+    let fixed = || given.iter().filter(|(_, port)| *port != 0);
+    fixed().enumerate().find_map(|(place, (one, port))| {
+        let other = fixed().skip(place.saturating_add(1)).find(|(_, other)| other == port);
+        other.map(|(other, _)| (*one, *other, *port))
+    })
+}
+
 /// Answers on a bound socket for as long as the process lives.
 fn answer(control: &Runtime, socket: TcpListener, router: Router) -> Result<(), Failure> {
     let _within = control.enter();
     let listener = tokio::net::TcpListener::from_std(socket).map_err(Failure::could_not_run)?;
     control.spawn(async move { axum::serve(listener, router).await });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(gate_port: u16, idp_port: u16, log: &str) -> String {
+        let arguments = Arguments { gate_port, idp_port, echo_port: 0, admin_port: 0, log: log.to_owned() };
+        match run(&arguments) {
+            Err(Failure::CouldNotRun(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_equal_ports_are_said_by_their_flags() {
+        let reason = refused(40001, 40001, "warn");
+        assert!(reason.contains("`--gate-port` and `--idp-port` are both 40001"), "{reason}");
+        assert_eq!(same_port(&[("a", 0), ("b", 0), ("c", 1)]), None, "0 is any");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_before_anything_starts() {
+        let reason = refused(0, 0, "loud");
+        assert!(reason.contains("`loud` is no level") && reason.contains("`trace`"), "{reason}");
+    }
+
+    #[test]
+    fn what_the_check_of_filters_lets_through_the_logs_take() {
+        for filter in ["off", "info", "info,stepgate=debug", "stepgate::jwks=trace, warn"] {
+            assert_eq!(log_filter::check(filter), Ok(()));
+            assert!(tracing_subscriber::EnvFilter::try_new(filter).is_ok(), "{filter}");
+        }
+    }
 }

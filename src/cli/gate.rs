@@ -97,7 +97,9 @@ fn serve(
 
     let recorder = Arc::new(Observer::new(Arc::clone(&audit), metrics));
     let policy = live.current().policy.hash().to_owned();
-    tracing::info!(gate = ?addresses.gate, admin = ?addresses.admin, policy, "listening");
+    let gate: Vec<String> = addresses.gate.iter().map(ToString::to_string).collect();
+    let admin = addresses.admin.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    tracing::info!(gate = gate.join(", "), admin, policy, "listening");
     ready(&addresses)?;
     let result = proxy.run(live, tokens, recorder, &stopped);
     audit.close(FLUSH);

@@ -5,6 +5,7 @@ mod demo;
 mod files;
 mod gate;
 mod healthcheck;
+mod named;
 mod output;
 mod parts;
 mod profiles;

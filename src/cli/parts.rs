@@ -16,7 +16,7 @@ use crate::config::{
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::policy::Policy;
-use crate::proxy::{Bound, Gate, Verify, bind, serve};
+use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
 use crate::token::{Credential, Timestamp};
 use crate::verification::{self, Verifier};
@@ -133,7 +133,17 @@ impl Proxy {
         // The cores that the cgroup grants, not those of the machine.
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = settings.workers.unwrap_or_else(cores);
-        let bound = bind(&settings.listeners, workers).map_err(Failure::could_not_run)?;
+        let bound = bind(&settings.listeners, workers).map_err(|error| {
+            let remedy = match &error {
+                BindError::InUse(_) => {
+                    "; stop that program, or choose another address under `listeners` in the settings"
+                }
+                BindError::Forbidden(_) | BindError::NotOurs(_) | BindError::Other { .. } => {
+                    "; the address is named under `listeners` in the settings"
+                }
+            };
+            Failure::could_not_run(format!("{error}{remedy}"))
+        })?;
         Ok(Self { bound, settings: settings.clone() })
     }
 

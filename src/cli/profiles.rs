@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::cli::output::Failure;
 use crate::config::profile::{ALL, Profile};
 use crate::config::reader::suggest;
 
@@ -22,8 +23,7 @@ pub(super) fn run(args: &ProfilesArgs) -> ExitCode {
             Some(profile) => write!(io::stdout(), "{}", profile.text),
             None => {
                 let help = suggest(name, ALL.iter().map(|profile| profile.name));
-                writeln!(io::stderr(), "error: unknown profile `{name}`; {help}").unwrap_or_default();
-                return ExitCode::from(2);
+                return Failure::could_not_run(format!("unknown profile `{name}`; {help}")).report();
             }
         },
     };

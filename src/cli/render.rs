@@ -1,8 +1,9 @@
 //! Problems as text: as rustc shows them, or as JSON.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use crate::config::secrets::veiled;
 use crate::config::{Problem, Severity, Sources, Span};
 
 /// How problems are shown.
@@ -33,7 +34,6 @@ fn group<'p>(problem: &'p Problem, sources: &'p Sources) -> Group<'p> {
         Severity::Lint => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(problem.message.as_str()).id(problem.code));
-    let file = sources.file(problem.span.file);
     let mut here = vec![AnnotationKind::Primary.span(range(problem.span)).label(problem.label.as_str())];
     let mut elsewhere = Vec::new();
     for (span, label) in &problem.related {
@@ -43,13 +43,20 @@ fn group<'p>(problem: &'p Problem, sources: &'p Sources) -> Group<'p> {
             elsewhere.push((span, label));
         }
     }
-    if let Some(file) = file {
-        group = group.element(Snippet::source(file.text.as_str()).path(file.name.as_str()).annotations(here));
+    match sources.file(problem.span.file) {
+        Some(file) if problem.secret => {
+            let at = sources.position(problem.span);
+            group = group.element(Origin::path(file.name.as_str()).line(at.line).char_column(at.column));
+        }
+        Some(file) => {
+            group = group.element(Snippet::source(veiled(&file.text)).path(file.name.as_str()).annotations(here));
+        }
+        None => {}
     }
     for (span, label) in elsewhere {
         if let Some(file) = sources.file(span.file) {
             let note = AnnotationKind::Context.span(range(*span)).label(label.as_str());
-            group = group.element(Snippet::source(file.text.as_str()).path(file.name.as_str()).annotation(note));
+            group = group.element(Snippet::source(veiled(&file.text)).path(file.name.as_str()).annotation(note));
         }
     }
     match &problem.help {

@@ -1,11 +1,12 @@
 //! `stepgate test`: judges the cases of `*.test.yaml` by the functions that judge requests.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::assurance::{Assurance, pair};
-use crate::cli::files::{self, PolicyFolder};
+use crate::cli::files::{self, NamedBy, PolicyFolder};
+use crate::cli::output::{Failure, PROBLEMS, say};
 use crate::cli::render;
 use crate::config::cases::{Case, Expected, TestToken, Tests};
 use crate::config::{Rejected, load_policy, load_tests};
@@ -17,9 +18,8 @@ use crate::token::{Timestamp, TokenKind, danger_assume_signed};
 /// Arguments of `stepgate test`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TestArgs {
-    /// The folder to look in, its subfolders too
-    #[arg(default_value = "policies")]
-    dir: PathBuf,
+    /// The folder to look in, its subfolders too, or one `*.test.yaml` [default: `policies`]
+    dir: Option<PathBuf>,
     /// Only cases whose file, request or tokens hold this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -31,6 +31,9 @@ enum CannotTest {
     /// A file or folder cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    /// There is nothing to look at.
+    #[error(transparent)]
+    Nowhere(#[from] files::CannotLook),
     /// There are none.
     #[error("no tests in `{0}`: no folder there holds a file that ends in `.test.yaml`")]
     NoTests(PathBuf),
@@ -60,17 +63,14 @@ struct Tally {
 pub(super) fn run(args: &TestArgs) -> ExitCode {
     match test(args) {
         Ok(tally) => {
-            let summary = format!("{}{} passed, {} failed\n", tally.text, tally.passed, tally.failed);
-            match io::stdout().write_all(summary.as_bytes()) {
-                Err(_) => ExitCode::from(2),
+            let said = say(&format!("{}{}", tally.text, tally.summary()));
+            match said {
+                Err(failure) => failure.report(),
                 Ok(()) if tally.failed == 0 && tally.broken == 0 => ExitCode::SUCCESS,
-                Ok(()) => ExitCode::FAILURE,
+                Ok(()) => ExitCode::from(PROBLEMS),
             }
         }
-        Err(cannot) => {
-            writeln!(io::stderr(), "error: {cannot}").unwrap_or_default();
-            ExitCode::from(2)
-        }
+        Err(cannot) => Failure::could_not_run(cannot).report(),
     }
 }
 
@@ -80,10 +80,13 @@ pub(super) fn run(args: &TestArgs) -> ExitCode {
 /// When there is nothing to judge, or a file cannot be read.
 fn test(args: &TestArgs) -> Result<Tally, CannotTest> {
     let mut tally = Tally::default();
-    let folders: Vec<PolicyFolder> =
-        files::find(&args.dir)?.into_iter().filter(|folder| !folder.tests.is_empty()).collect();
+    let by = if args.dir.is_some() { NamedBy::Argument } else { NamedBy::Default };
+    let folders: Vec<PolicyFolder> = files::find(args.dir.as_deref().unwrap_or(Path::new("policies")), &by)?
+        .into_iter()
+        .filter(|folder| !folder.tests.is_empty())
+        .collect();
     if folders.is_empty() {
-        return Err(CannotTest::NoTests(args.dir.clone()));
+        return Err(CannotTest::NoTests(args.dir.clone().unwrap_or_else(|| PathBuf::from("policies"))));
     }
     for folder in &folders {
         test_folder(folder, args.filter.as_deref(), &mut tally)?;
@@ -117,6 +120,17 @@ fn test_folder(folder: &PolicyFolder, filter: Option<&str>, tally: &mut Tally) -
 }
 
 impl Tally {
+    /// The last line. Where nothing could be judged, a count of what passed would read like a success.
+    fn summary(&self) -> String {
+        let (passed, failed, broken) = (self.passed, self.failed, self.broken);
+        let files = if broken == 1 { "file or policy has" } else { "files or policies have" };
+        match (passed, failed, broken) {
+            (_, _, 0) => format!("{passed} passed, {failed} failed"),
+            (0, 0, _) => format!("no case was judged: {broken} {files} errors"),
+            (_, _, _) => format!("{passed} passed, {failed} failed; {broken} {files} errors"),
+        }
+    }
+
     fn broken(&mut self, rejected: &Rejected) {
         self.broken = self.broken.saturating_add(1);
         self.text.push_str(&render::human(&rejected.problems, &rejected.sources, io::stdout().is_terminal()));

@@ -218,7 +218,19 @@ fn members(node: &Node, now: Timestamp, out: &mut Report) -> Option<Vec<Member>>
         if node.kind == Kind::Null {
             return Some((key.text.clone(), None));
         }
-        let date = matches!(&*key.text, "exp" | "nbf" | "iat" | "auth_time").then(|| offset(node)).flatten();
+        let is_date = matches!(&*key.text, "exp" | "nbf" | "iat" | "auth_time");
+        if let Some(number) = reader::word(node).filter(|_| is_date).and_then(|word| word.strip_prefix(['-', '+']))
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            let word = reader::word(node).unwrap_or_default();
+            let message =
+                format!("`{word}` seconds since 1970, or from `now`? a time before or after `now` needs a unit");
+            let help = format!("write `{word}s`, or a number without sign for seconds since 1970");
+            out.add(Problem::error("bad_unit", node.span, message).help(help));
+            return None;
+        }
+        let date = is_date.then(|| offset(node)).flatten();
         let value = match date {
             Some(seconds) => Json::Number(now.plus_seconds(seconds).seconds().into()),
             None => json(node, out)?,
@@ -262,6 +274,13 @@ fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
         if parts.is_none() {
             let help = "write a method and a URL, such as `GET https://api.example/accounts`";
             out.add(Problem::error("bad_request", node.span, format!("`{text}` is no request")).help(help));
+        }
+        if let Some((method, _, _)) = parts
+            && method.bytes().any(|byte| byte.is_ascii_lowercase())
+        {
+            let help = format!("methods are case-sensitive: did you mean `{}`?", method.to_ascii_uppercase());
+            out.add(Problem::error("bad_method", node.span, format!("`{method}` is not in upper case")).help(help));
+            return None;
         }
         parts.map(|parts| (text, parts))
     });

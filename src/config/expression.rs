@@ -83,6 +83,12 @@ fn amr(node: &Node, out: &mut Report) -> Option<Expression> {
         out.add(Problem::error("amr_list", node.span, message).help(help));
         return None;
     }
+    if let Some(value) = reader::word_or_text(node) {
+        let message = format!("`amr` does not say what is asked of it, only `{value}`");
+        let help = format!("write `amr: {{ any: [{value}] }}`");
+        out.add(Problem::error("amr_list", node.span, message).help(help));
+        return None;
+    }
     let fields = Fields::of(node, AMR, out)?;
     if fields.is_empty() {
         out.add(Problem::error("empty_expression", node.span, "an empty `amr` asks for nothing"));

@@ -8,7 +8,7 @@ use crate::config::problem::{Problem, Report};
 use crate::config::profile::{self, Profiles};
 use crate::config::proofs::{self, Written};
 use crate::config::reader::{self, Fields, Keys};
-use crate::config::source::{Sources, Span};
+use crate::config::source::{NamedFile, Sources, Span};
 use crate::config::url::{self, PlainHttp, Url};
 use crate::config::yaml::{Kind, Node};
 use crate::config::{classes, keys};
@@ -61,6 +61,8 @@ pub struct Workshop<'w> {
     pub claims: &'w mut ClaimTable,
     /// The URLs that need `allow_http`.
     pub plain: &'w mut Vec<PlainHttp>,
+    /// The files that keys name.
+    pub files: &'w mut Vec<NamedFile>,
     /// What was found wrong.
     pub out: &'w mut Report,
 }
@@ -86,7 +88,7 @@ impl Workshop<'_> {
         let iss_node = fields.required("issuer", self.out);
         let iss = iss_node.and_then(|node| self.iss(node));
         let key_source = match fields.get("keys", self.out) {
-            Some(node) => keys::read(node, &folder, self.plain, self.out),
+            Some(node) => keys::read(node, &folder, self.plain, self.files, self.out),
             None => Some(KeySource::discovery()),
         };
         let kinds = self.kinds(&fields, name, name_span);

@@ -3,6 +3,7 @@
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::yaml::Node;
+use crate::policy::pattern::PatternError;
 use crate::policy::{HostPattern, Match, Methods, PathPattern, canonical_host};
 
 const MATCH: Keys = Keys {
@@ -28,8 +29,15 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Match> {
     }
     let path = fields.get("path", out).and_then(|node| {
         let written = reader::text(node, "a path", out)?;
-        let bad =
-            |mistake| Problem::error("bad_pattern", node.span, format!("`{written}` is no path pattern: {mistake}"));
+        let bad = |mistake: PatternError| {
+            let message = format!("`{written}` is no path pattern: {mistake}");
+            let problem = Problem::error("bad_pattern", node.span, message);
+            let slashed = format!("/{written}");
+            if mistake == PatternError::NotAbsolute && PathPattern::parse(&slashed).is_ok() {
+                return problem.help(format!("write `{slashed}`"));
+            }
+            problem
+        };
         PathPattern::parse(written).map_err(|mistake| out.add(bad(mistake))).ok().map(|path| (path, written))
     });
     let (path, written) = path?;

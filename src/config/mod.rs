@@ -3,6 +3,7 @@
 //! The only room that knows the files' shape. Opens no file and reads no environment: `cli` hands it texts.
 //! [`load_policy`] takes a folder's files together; each file of this room reads one part of them.
 
+pub mod addresses;
 pub mod cases;
 pub mod classes;
 pub mod expression;
@@ -11,6 +12,7 @@ pub mod keys;
 pub mod kinds;
 pub mod ladders;
 pub mod lints;
+pub mod log_filter;
 pub mod mapping;
 pub mod matches;
 pub mod policy;
@@ -20,6 +22,7 @@ pub mod proofs;
 pub mod reader;
 pub mod requirement;
 pub mod routes;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod stepgate;
@@ -33,8 +36,8 @@ pub use policy::{IssuerKeys, Loaded, load_policy};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;
-pub use source::{FileId, Position, SourceFile, Sources, Span};
-pub use stepgate::{LoadedSettings, load_settings};
+pub use source::{FileId, NamedFile, Position, Purpose, SourceFile, Sources, Span};
+pub use stepgate::{LoadedSettings, is_settings, load_settings};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,8 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::routes::{self, Spans};
 use crate::config::settings::Settings;
-use crate::config::source::{FileId, SourceFile, Sources, Span};
+use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
+use crate::config::stepgate;
 use crate::config::take;
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
@@ -43,6 +44,8 @@ pub struct Loaded {
     pub lints: Vec<Problem>,
     /// The files, and the profiles that they use.
     pub sources: Sources,
+    /// The files that they name, for whoever may look whether they are there.
+    pub files: Vec<NamedFile>,
     routes: Vec<Spans>,
     plain: Vec<PlainHttp>,
 }
@@ -99,6 +102,8 @@ struct Parts<'n> {
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
     routes: Vec<&'n Node>,
+    /// Where `routes` stands, or the first file begins.
+    routes_key: Option<Span>,
 }
 
 impl<'n> Parts<'n> {
@@ -106,8 +111,16 @@ impl<'n> Parts<'n> {
         let mut parts = Self::default();
         let mut defaults = None;
         for root in roots {
+            if let Some(key) = stepgate::settings_key(root) {
+                let message = "this is a settings file; check it with --config";
+                let help = "write `stepgate check --config FILE`, and keep the file out of the policy folder";
+                out.add(Problem::error("settings_file", key, message).help(help));
+                continue;
+            }
             let Some(fields) = Fields::of(root, FILE, out) else { continue };
             version(&fields, out);
+            parts.routes_key = parts.routes_key.or(Some(fields.span));
+            parts.routes_key = fields.key_span("routes").or(parts.routes_key);
             once(&fields, "levels", &mut parts.levels, out);
             once(&fields, "ladders", &mut parts.ladders, out);
             once(&fields, "take", &mut parts.take, out);
@@ -168,11 +181,19 @@ fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>
 /// Compiles what was gathered. `unread`: some file could not be read, so what is missing may stand there.
 fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Report) -> Option<Loaded> {
     let scale = Scale::read(parts.levels, parts.ladders, out);
-    let (mut claims, mut profiles, mut plain) = (ClaimTable::default(), Profiles::default(), Vec::new());
+    let (mut claims, mut profiles) = (ClaimTable::default(), Profiles::default());
+    let (mut plain, mut files) = (Vec::new(), Vec::new());
 
     let names = issuer_names(&parts.issuers, out);
-    let mut workshop =
-        Workshop { scale: &scale, profiles: &mut profiles, sources, claims: &mut claims, plain: &mut plain, out };
+    let mut workshop = Workshop {
+        scale: &scale,
+        profiles: &mut profiles,
+        sources,
+        claims: &mut claims,
+        plain: &mut plain,
+        files: &mut files,
+        out,
+    };
     let ids = names.iter().zip(&parts.issuers);
     let compiled: Vec<Option<Compiled>> =
         ids.map(|((name, id), (key, node))| workshop.issuer(*id, name, key.span, node)).collect();
@@ -193,6 +214,7 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
     public_over_floor(&routes, &floors, out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
+    let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
     let (issuers, keys) = finish_issuers(compiled.unwrap_or_default(), &claims);
@@ -204,9 +226,18 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
         Ok(policy) => {
             // Of what is wrong anyway nothing more need be said.
             if !out.has_errors() {
-                lints::check(&policy, &spans, &scale.spans, out);
+                lints::check(
+                    &policy,
+                    &lints::Places {
+                        routes_key: parts.routes_key,
+                        routes: &spans,
+                        floors: &floor_spans,
+                        rungs: &scale.spans,
+                    },
+                    out,
+                );
             }
-            Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), routes: spans, plain })
+            Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), files, routes: spans, plain })
         }
         Err(ties) => {
             for tie in ties {

@@ -1,5 +1,6 @@
 //! What is wrong with a file, where, and how to mend it. Rendered by `cli`; here it is data.
 
+use crate::config::secrets;
 use crate::config::source::{FileId, Sources, Span};
 
 /// How bad a problem is.
@@ -28,14 +29,16 @@ pub struct Problem {
     pub help: Option<String>,
     /// Other places that have to do with it, and what they have.
     pub related: Vec<(Span, String)>,
+    /// Whether a secret stands there: the place is shown, and not what is written in it.
+    pub secret: bool,
 }
 
 impl Problem {
     /// An error.
     #[must_use]
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        let (message, label) = (message.into(), String::new());
-        Self { severity: Severity::Error, code, span, message, label, help: None, related: Vec::new() }
+        let (message, label) = (secrets::without_users(&message.into()), String::new());
+        Self { severity: Severity::Error, code, span, message, label, help: None, related: Vec::new(), secret: false }
     }
 
     /// A lint.
@@ -47,21 +50,28 @@ impl Problem {
     /// With words for the place itself.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = secrets::without_users(&label.into());
         self
     }
 
     /// With a way to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(secrets::without_users(&help.into()));
         self
     }
 
     /// With another place that has to do with it.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related.push((span, label.into()));
+        self.related.push((span, secrets::without_users(&label.into())));
+        self
+    }
+
+    /// With its place shown, and not what is written there.
+    #[must_use]
+    pub fn secret(mut self, is: bool) -> Self {
+        self.secret = is;
         self
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::problem::{Problem, Report};
+use crate::config::secrets::is_secret_key;
 use crate::config::source::Span;
 use crate::config::units;
 use crate::config::yaml::{Key, Kind, Node};
@@ -37,12 +38,12 @@ impl<'n> Fields<'n> {
                 continue;
             }
             if keys.later.contains(&&*key.text) {
-                out.add(unsupported(key.span, &key.text));
+                out.add(unsupported(key.span, &key.text).secret(is_secret_key(&key.text)));
                 continue;
             }
             let help = suggest(&key.text, keys.known.iter().copied());
             let message = format!("unknown key `{}` in {}", key.text, keys.what);
-            out.add(Problem::error("unknown_key", key.span, message).help(help));
+            out.add(Problem::error("unknown_key", key.span, message).help(help).secret(is_secret_key(&key.text)));
         }
         Some(Self { span: node.span, keys, pairs })
     }
@@ -112,7 +113,7 @@ pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) 
     let near = names
         .clone()
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3) && *distance < name.len())
+        .filter(|(distance, name)| is_near(&lower, &name.to_ascii_lowercase(), *distance))
         .min();
     match near {
         Some((_, name)) => format!("did you mean `{name}`?"),
@@ -121,6 +122,19 @@ pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) 
             list => format!("use {list}"),
         },
     }
+}
+
+/// Few slips for the length of the word, or the beginning of the name; anything more would be guessing.
+fn is_near(written: &str, name: &str, distance: usize) -> bool {
+    let length = written.len().min(name.len());
+    let slips = match length {
+        0 => 0,
+        1..=4 => 1,
+        5..=8 => 2,
+        _ => 3,
+    };
+    let begins = |long: &str, short: &str| short.len() >= 3 && long.starts_with(short);
+    distance <= slips && distance < length || begins(name, written) || begins(written, name)
 }
 
 /// "`a`, `b` or `c`".
@@ -232,6 +246,15 @@ pub fn word(node: &Node) -> Option<&str> {
     }
 }
 
+/// The text, if a node is one, with or without quotes.
+#[must_use]
+pub fn word_or_text(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(text),
+        Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
 /// `true` or `false`, without quotes.
 pub fn switch(node: &Node, out: &mut Report) -> Option<bool> {
     let found = match word(node) {
@@ -275,6 +298,16 @@ pub fn whole(node: &Node, bounds: std::ops::RangeInclusive<u64>, what: &str, out
 /// A duration with its unit.
 pub fn duration(node: &Node, out: &mut Report) -> Option<Duration> {
     measured(node, "a duration", units::duration, units::DURATION_HELP, out)
+}
+
+/// A duration with its unit that is not nothing.
+pub fn positive(node: &Node, out: &mut Report) -> Option<Duration> {
+    let duration = duration(node, out)?;
+    if duration.is_zero() {
+        out.add(Problem::error("out_of_range", node.span, "nothing can be done in no time"));
+        return None;
+    }
+    Some(duration)
 }
 
 /// A size with its unit, in bytes.

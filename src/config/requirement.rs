@@ -59,6 +59,8 @@ struct Scope<'s> {
     issuers: Option<&'s [IssuerId]>,
     /// Where `caller: client` stands.
     client: Option<Span>,
+    /// Whether something around it already asks how the user signed in, or that no user calls.
+    guarded: bool,
     /// Whether all issuers named were known, so that something can be said of those that are left.
     sure: bool,
 }
@@ -77,7 +79,8 @@ impl Requirements<'_> {
             }
             None => {}
         }
-        self.demand(node, Scope { path, issuers: None, client: None, sure: true }).map(Requirement::Demands)
+        self.demand(node, Scope { path, issuers: None, client: None, guarded: false, sure: true })
+            .map(Requirement::Demands)
     }
 
     fn demand(&mut self, node: &Node, around: Scope<'_>) -> Option<Demand> {
@@ -105,7 +108,7 @@ impl Requirements<'_> {
             Some(WantedCaller::User) | None => around.client,
         };
         conditions.extend(caller.map(Condition::Caller));
-        let scope = Scope { path: around.path, issuers: left.as_deref(), client, sure };
+        let scope = Scope { path: around.path, issuers: left.as_deref(), client, guarded: false, sure };
 
         for (name, what) in [("audience", "a list of audiences"), ("clients", "a list of client ids")] {
             let values = fields.get(name, self.out).and_then(|node| reader::texts(node, what, self.out));
@@ -128,7 +131,9 @@ impl Requirements<'_> {
         let evidence = expression::own_evidence(&fields, self.claims, self.out);
         self.check_evidence(&evidence, &fields, scope);
         conditions.extend(evidence.into_iter().map(Condition::Evidence));
+        let scope = Scope { guarded: around.guarded || conditions.iter().any(guards), ..scope };
         conditions.extend(self.group("all", &fields, scope).map(Condition::All));
+        let scope = Scope { guarded: scope.guarded || conditions.iter().any(guards), ..scope };
         conditions.extend(self.group("any", &fields, scope).map(Condition::Any));
         let ignore_amr = fields
             .get("ignore_amr", self.out)
@@ -158,9 +163,25 @@ impl Requirements<'_> {
                 self.out.add(Problem::error("wrong_type", item.span, message));
                 continue;
             }
-            demands.extend(self.demand(item, scope));
+            let demand = self.demand(item, scope);
+            demands.extend(demand.map(|demand| (item.span, demand)));
         }
+        if name == "any" && !scope.guarded {
+            self.open_alternatives(&demands);
+        }
+        let demands: Vec<Demand> = demands.into_iter().map(|(_, demand)| demand).collect();
         Some(demands.into())
+    }
+
+    /// Whoever can't meet the strict alternative takes the open one, so the strict one protects nothing.
+    fn open_alternatives(&mut self, demands: &[(Span, Demand)]) {
+        let Some((strict, _)) = demands.iter().find(|(_, demand)| demand.conditions.iter().any(guards)) else { return };
+        for (span, _) in demands.iter().filter(|(_, demand)| !demand.conditions.iter().any(guards)) {
+            let message = "this alternative does not ask how the user signed in, so the stricter ones protect nothing";
+            let help = "ask for a `level`, evidence or `max_age` here too, or write `caller: client` if only clients are meant";
+            let problem = Problem::lint("open_alternative", *span, message).help(help);
+            self.out.add(problem.related(*strict, "a stricter alternative"));
+        }
     }
 
     fn issuers(&mut self, node: &Node) -> Option<Vec<IssuerId>> {
@@ -315,6 +336,22 @@ impl Requirements<'_> {
             let problem = Problem::error("never_holds", span, message).help(help);
             self.out.add(problem.related(client, "only a client is let in here"));
         }
+    }
+}
+
+/// Whether a condition asks how the user signed in, or that the caller is no user.
+fn guards(condition: &Condition) -> bool {
+    let guarded = |demand: &Demand| demand.conditions.iter().any(guards);
+    match condition {
+        Condition::Level(_) | Condition::Evidence(_) | Condition::MaxAge(_) => true,
+        Condition::Caller(caller) => *caller == WantedCaller::Client,
+        Condition::All(parts) => parts.iter().any(guarded),
+        Condition::Any(parts) => parts.iter().all(guarded),
+        Condition::Issuers(_)
+        | Condition::Audience(_)
+        | Condition::Clients(_)
+        | Condition::Scopes { .. }
+        | Condition::Bind { .. } => false,
     }
 }
 

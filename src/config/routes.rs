@@ -4,7 +4,7 @@ use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
-use crate::config::yaml::Node;
+use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, take};
 use crate::policy::{Demand, Floor, Requirement, Route, TokenSource};
 
@@ -32,6 +32,8 @@ const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"]
 pub struct Spans {
     /// Its name.
     pub name: Span,
+    /// The path that it matches.
+    pub path: Span,
     /// What it asks.
     pub require: Span,
     /// Its upstream, where it names one.
@@ -64,6 +66,7 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
     };
     let spans = Spans {
         name: name_span,
+        path: path_span(&fields),
         require: require_node?.span,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
     };
@@ -87,8 +90,17 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
         Requirement::Demands(demand) => Some(demand),
     };
     let (name, name_span) = name?;
-    let spans = Spans { name: name_span, require: require_node.span, upstream: None };
+    let spans = Spans { name: name_span, path: path_span(&fields), require: require_node.span, upstream: None };
     Some((Floor { name, matches: matches?, demand }, spans))
+}
+
+/// Where the path of its `match` stands.
+fn path_span(fields: &Fields<'_>) -> Span {
+    let pairs = match fields.get_nullable("match").map(|node| &node.kind) {
+        Some(Kind::Map(pairs)) => pairs.as_slice(),
+        Some(Kind::Null | Kind::Scalar { .. } | Kind::List(_)) | None => &[],
+    };
+    pairs.iter().find(|(key, _)| *key.text == *"path").map_or(fields.span, |(_, node)| node.span)
 }
 
 fn name(fields: &Fields<'_>, what: &str, out: &mut Report) -> Option<(Box<str>, Span)> {

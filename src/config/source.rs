@@ -37,6 +37,28 @@ pub struct Position {
     pub column: usize,
 }
 
+/// A file that a key names. Whoever may open files looks whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Where its path is written.
+    pub span: Span,
+    /// Its path.
+    pub path: PathBuf,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What a file that a key names is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `jwks_file`: read.
+    KeySet,
+    /// `ca`: read.
+    Authority,
+    /// `audit.path`: appended to, and made if it is not there.
+    AuditLog,
+}
+
 /// The files that one reading looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Sources(Vec<SourceFile>);

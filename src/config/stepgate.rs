@@ -1,16 +1,17 @@
 //! `stepgate.yaml` to [`Settings`].
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::addresses;
+use crate::config::log_filter;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
 use crate::config::settings::{
-    Audit, AuditTarget, Identity, Keys, Limits, Listener, LogFormat, Settings, Telemetry, Upstream, WhenBlocked,
+    Audit, AuditTarget, Identity, Keys, Limits, LogFormat, Settings, Telemetry, WhenBlocked,
 };
-use crate::config::source::{SourceFile, Sources};
-use crate::config::url::Url;
+use crate::config::source::{NamedFile, Purpose, SourceFile, Sources, Span};
+use crate::config::url::{self, Url};
 use crate::config::yaml::{self, Kind, Node};
 
 const FILE: KeyList = KeyList {
@@ -31,14 +32,6 @@ const FILE: KeyList = KeyList {
     ],
     later: &["integrations", "seal", "state", "events"],
 };
-const LISTENER: KeyList = KeyList {
-    what: "a listener",
-    known: &["address"],
-    later: &["tls", "client_auth", "proxy_protocol", "trusted_peers"],
-};
-const UPSTREAM: KeyList =
-    KeyList { what: "an upstream", known: &["url", "urls", "timeout"], later: &["tls", "health"] };
-const ADMIN: KeyList = KeyList { what: "`admin`", known: &["address"], later: &["credential"] };
 const IDENTITY: KeyList = KeyList { what: "`identity`", known: &["headers", "strip_token"], later: &["assertion"] };
 const KEYS: KeyList = KeyList { what: "`keys`", known: &["max_stale", "allow_http", "cache_dir", "proxy"], later: &[] };
 const AUDIT: KeyList = KeyList { what: "`audit`", known: &["to", "path", "when_blocked"], later: &[] };
@@ -69,6 +62,8 @@ pub struct LoadedSettings {
     pub lints: Vec<Problem>,
     /// The file, to show lints in.
     pub sources: Sources,
+    /// The files that they name, for whoever may look whether they are there.
+    pub files: Vec<NamedFile>,
 }
 
 /// Reads `stepgate.yaml`.
@@ -83,30 +78,47 @@ pub fn load_settings(file: SourceFile) -> Result<LoadedSettings, Box<Rejected>> 
         Some(root) => read(&root, &folder, &mut out),
         None => {
             if !out.has_errors() {
-                let span = crate::config::Span { file: id, start: 0, end: 0 };
+                let span = Span { file: id, start: 0, end: 0 };
                 out.add(Problem::error("missing_key", span, "the file is empty").help("it begins with `version: 1`"));
             }
             None
         }
     };
     match settings {
-        Some(settings) if !out.has_errors() => Ok(LoadedSettings { settings, lints: out.into_problems(), sources }),
+        Some((settings, audit)) if !out.has_errors() => {
+            let files = audit.into_iter().collect();
+            Ok(LoadedSettings { settings, lints: out.into_problems(), sources, files })
+        }
         Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
     }
 }
 
-fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<Settings> {
+/// Where a key stands that only settings have, if this is a settings file that was taken for a policy.
+pub(crate) fn settings_key(root: &Node) -> Option<Span> {
+    let Kind::Map(pairs) = &root.kind else { return None };
+    pairs.iter().find(|(key, _)| matches!(&*key.text, "listeners" | "upstreams")).map(|(key, _)| key.span)
+}
+
+/// Whether a text is that of a settings file.
+#[must_use]
+pub fn is_settings(file: &SourceFile) -> bool {
+    let (mut sources, text) = (Sources::default(), &file.text);
+    let id = sources.add(SourceFile { name: String::new(), folder: PathBuf::new(), text: String::new() });
+    yaml::parse(id, text, &mut Report::default()).is_some_and(|root| settings_key(&root).is_some())
+}
+
+fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Option<NamedFile>)> {
     let fields = Fields::of(root, FILE, out)?;
     version(&fields, out);
     let public_url = fields.get_nullable("public_url").map(|node| public_url(node, out));
-    let listeners = fields.required("listeners", out).and_then(|node| listeners(node, out));
-    let upstreams = fields.required("upstreams", out).and_then(|node| upstreams(node, out));
+    let listeners = fields.required("listeners", out).and_then(|node| addresses::listeners(node, out));
+    let upstreams = fields.required("upstreams", out).and_then(|node| addresses::upstreams(node, out));
     let policies = match fields.get("policies", out) {
         Some(node) => reader::text(node, "a folder", out),
         None => Some("policies"),
     };
     let admin = match fields.get_nullable("admin") {
-        Some(node) => admin(node, out).map(Some),
+        Some(node) => addresses::admin(node, out).map(Some),
         None => Some(None),
     };
     let identity = identity(&fields, out);
@@ -121,22 +133,28 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<Settings> {
         let message = format!("`{admin}` is a listener's address already");
         out.add(Problem::error("duplicate_address", fields.key_span("admin").unwrap_or(root.span), message));
     }
-    Some(Settings {
+    if let (Some(listeners), Some(upstreams)) = (&listeners, &upstreams) {
+        addresses::never_ourselves(listeners, upstreams, out);
+    }
+    let (audit, audit_path) = audit?;
+    let settings = Settings {
         public_url: match public_url {
             Some(url) => Some(url?),
             None => None,
         },
         listeners: listeners?,
-        upstreams: upstreams?,
+        upstreams: upstreams?.into_iter().map(|(upstream, _)| upstream).collect(),
         policies: folder.join(policies?),
         admin: admin?,
         identity: identity?,
         keys: keys?,
-        audit: audit?,
+        audit,
         workers: workers?,
         telemetry: telemetry?,
         limits: limits?,
-    })
+    };
+    let file = |(span, path)| NamedFile { span, path, purpose: Purpose::AuditLog };
+    Some((settings, audit_path.map(file)))
 }
 
 /// The outer `None`: it is written wrong.
@@ -162,122 +180,17 @@ fn public_url(node: &Node, out: &mut Report) -> Option<String> {
     match Url::parse(plain) {
         Ok(url) if url.path.is_empty() => Some(plain.to_owned()),
         Ok(_) => {
-            let message = format!("`{text}` has more than a scheme and a host");
-            out.add(Problem::error("bad_url", node.span, message).help("leave out path and query"));
+            let message = format!("`{}` has more than a scheme and a host", url::shown(text));
+            let problem = Problem::error("bad_url", node.span, message).help("leave out path and query");
+            out.add(problem.secret(text.contains('@')));
             None
         }
         Err(mistake) => {
-            out.add(Problem::error("bad_url", node.span, format!("`{text}` is no URL: {mistake}")));
+            let message = format!("`{}` is no URL: {mistake}", url::shown(text));
+            out.add(Problem::error("bad_url", node.span, message).secret(text.contains('@')));
             None
         }
     }
-}
-
-fn address(node: &Node, out: &mut Report) -> Option<SocketAddr> {
-    let text = reader::text(node, "an address", out)?;
-    let address = text.parse().ok();
-    if address.is_none() {
-        let help = "write an IP address and a port, such as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`";
-        out.add(Problem::error("bad_address", node.span, format!("`{text}` is no address to listen on")).help(help));
-    }
-    address
-}
-
-fn listeners(node: &Node, out: &mut Report) -> Option<Vec<Listener>> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    for item in reader::list(node, "a list of listeners", out)? {
-        let Some(fields) = Fields::of(item, LISTENER, out) else { continue };
-        let Some(node) = fields.required("address", out) else { continue };
-        let Some(address) = address(node, out) else { continue };
-        if address.port() != 0 && listeners.iter().any(|listener| listener.address == address) {
-            out.add(Problem::error(
-                "duplicate_address",
-                node.span,
-                format!("two listeners have the address `{address}`"),
-            ));
-        }
-        listeners.push(Listener { address });
-    }
-    Some(listeners)
-}
-
-fn upstreams(node: &Node, out: &mut Report) -> Option<Vec<Upstream>> {
-    let pairs = reader::mapping(node, "`upstreams`", out)?;
-    if pairs.is_empty() {
-        let help = "name one: `app: { url: \"http://127.0.0.1:8080\" }`";
-        out.add(Problem::error("empty_list", node.span, "no upstream to forward to").help(help));
-    }
-    let upstream = |(key, node): &(yaml::Key, Node), out: &mut Report| {
-        let fields = Fields::of(node, UPSTREAM, out)?;
-        let timeout = match fields.get("timeout", out) {
-            Some(node) => Some(positive(node, out)?),
-            None => None,
-        };
-        let (host, port) = upstream_address(url_node(&fields, out)?, out)?;
-        Some(Upstream { name: key.text.to_string(), host, port, timeout })
-    };
-    Some(pairs.iter().filter_map(|pair| upstream(pair, out)).collect())
-}
-
-fn url_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
-    match (fields.has("url"), fields.has("urls")) {
-        (true, false) => fields.get("url", out),
-        (false, true) => {
-            let items = reader::list(fields.get("urls", out)?, "a list of URLs", out)?;
-            if let Some(second) = items.get(1) {
-                let message = "several URLs of one upstream are not supported by this version yet";
-                out.add(Problem::error("not_supported_yet", second.span, message).help("name one"));
-                return None;
-            }
-            items.first()
-        }
-        (both, _) => {
-            let message = if both { "an upstream has `url` or `urls`, not both" } else { "an upstream needs `url`" };
-            out.add(Problem::error("missing_key", fields.span, message));
-            None
-        }
-    }
-}
-
-fn upstream_address(node: &Node, out: &mut Report) -> Option<(String, u16)> {
-    let text = reader::text(node, "an upstream's URL", out)?;
-    if let Some(scheme) = ["https:", "h2c:", "unix:"].into_iter().find(|scheme| text.starts_with(scheme)) {
-        let message = format!("upstreams over `{scheme}` are not supported by this version yet");
-        out.add(Problem::error("not_supported_yet", node.span, message).help("use `http://host:port`"));
-        return None;
-    }
-    let bad = |mistake: &str| {
-        let help = "write a scheme, a host and a port, such as `http://127.0.0.1:8080`";
-        Problem::error("bad_url", node.span, format!("`{text}` is no upstream: {mistake}")).help(help)
-    };
-    match Url::parse(text) {
-        Ok(url) if url.path.is_empty() || url.path == "/" => Some((url.host.to_owned(), url.port.unwrap_or(80))),
-        Ok(_) => {
-            out.add(bad("it has a path, and requests keep their own"));
-            None
-        }
-        Err(_) if !text.starts_with("http://") => {
-            out.add(bad("it does not start with `http://`"));
-            None
-        }
-        Err(mistake) => {
-            out.add(bad(mistake));
-            None
-        }
-    }
-}
-
-fn admin(node: &Node, out: &mut Report) -> Option<SocketAddr> {
-    let fields = Fields::of(node, ADMIN, out)?;
-    let address_node = fields.required("address", out)?;
-    let found = address(address_node, out)?;
-    if !found.ip().is_loopback() {
-        let message = format!("the admin listener on `{found}` can be reached from other machines");
-        let help =
-            "it shows routes, issuers and metrics to whoever asks: use `127.0.0.1` unless the network is yours alone";
-        out.add(Problem::lint("admin_exposed", address_node.span, message).help(help));
-    }
-    Some(found)
 }
 
 /// The mapping under a key; `None` when the key is left out.
@@ -302,15 +215,6 @@ fn value<T>(
     }
 }
 
-fn positive(node: &Node, out: &mut Report) -> Option<Duration> {
-    let duration = reader::duration(node, out)?;
-    if duration.is_zero() {
-        out.add(Problem::error("out_of_range", node.span, "nothing can be done in no time"));
-        return None;
-    }
-    Some(duration)
-}
-
 fn identity(fields: &Fields<'_>, out: &mut Report) -> Option<Identity> {
     let fields = section(fields, "identity", IDENTITY, out)?;
     let headers = value(fields.as_ref(), "headers", true, reader::switch, out);
@@ -332,10 +236,10 @@ fn keys(fields: &Fields<'_>, out: &mut Report) -> Option<Keys> {
     Some(Keys { max_stale: max_stale?, allow_http: allow_http? })
 }
 
-fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<Audit> {
+fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<(Audit, Option<(Span, PathBuf)>)> {
     let node = fields.get("audit", out);
     if node.and_then(reader::word) == Some("off") {
-        return Some(Audit { to: AuditTarget::Off, when_blocked: WhenBlocked::Refuse });
+        return Some((Audit { to: AuditTarget::Off, when_blocked: WhenBlocked::Refuse }, None));
     }
     if let Some(Node { kind: Kind::Scalar { .. } | Kind::List(_), .. }) = node {
         out.add(reader::expected(node?, "`off` or a mapping such as `{ to: stdout }`"));
@@ -358,7 +262,8 @@ fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<Audit> 
         (false, None) => AuditTarget::Stdout,
         (true, None) => {
             let span = fields.as_ref()?.key_span("to")?;
-            out.add(Problem::error("missing_key", span, "`to: file` needs `path`"));
+            let help = "name the file: `audit: { to: file, path: audit.jsonl }`";
+            out.add(Problem::error("missing_key", span, "`to: file` needs `path`").help(help));
             return None;
         }
         (false, Some(node)) => {
@@ -367,7 +272,11 @@ fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<Audit> 
             return None;
         }
     };
-    Some(Audit { to, when_blocked: when_blocked? })
+    let named = match &to {
+        AuditTarget::File(file) => path.map(|node| (node.span, file.clone())),
+        AuditTarget::Off | AuditTarget::Stdout => None,
+    };
+    Some((Audit { to, when_blocked: when_blocked? }, named))
 }
 
 fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {
@@ -377,7 +286,17 @@ fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {
     {
         out.add(reader::unsupported(span, "otlp"));
     }
-    let text = |node: &Node, out: &mut Report| reader::text(node, "a level or a filter", out).map(str::to_owned);
+    let text = |node: &Node, out: &mut Report| {
+        let text = reader::text(node, "a level or a filter", out)?;
+        match log_filter::check(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(mistake) => {
+                let message = format!("`{text}` is no log filter: {mistake}");
+                out.add(Problem::error("bad_log_filter", node.span, message).help(log_filter::HELP));
+                None
+            }
+        }
+    };
     let log = value(fields.as_ref(), "log", "info".to_owned(), text, out);
     let words = [("json", LogFormat::Json), ("text", LogFormat::Text)];
     let format = value(fields.as_ref(), "format", LogFormat::Json, |node, out| reader::choice(node, &words, out), out);
@@ -409,10 +328,10 @@ fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
     };
     let connections = value(fields, "connections", base.connections, number, out);
     let drain = value(fields, "drain", base.drain, reader::duration, out);
-    let head_read = value(fields, "head_read", base.head_read, positive, out);
-    let idle = value(fields, "idle", base.idle, positive, out);
-    let connect = value(fields, "connect", base.connect, positive, out);
-    let response_head = value(fields, "response_head", base.response_head, positive, out);
+    let head_read = value(fields, "head_read", base.head_read, reader::positive, out);
+    let idle = value(fields, "idle", base.idle, reader::positive, out);
+    let connect = value(fields, "connect", base.connect, reader::positive, out);
+    let response_head = value(fields, "response_head", base.response_head, reader::positive, out);
     if let (Some(token), Some(head)) = (token, head)
         && let Some(span) = fields.and_then(|fields| fields.key_span("token"))
         && token > head

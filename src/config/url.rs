@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::config::problem::{Problem, Report};
 use crate::config::reader;
+use crate::config::secrets;
 use crate::config::source::Span;
 use crate::config::yaml::Node;
 
@@ -79,7 +80,15 @@ pub struct PlainHttp {
 /// Reads the URL of an issuer or key set. Those that need `allow_http` are noted in `plain`.
 pub fn read(node: &Node, what: &str, plain: &mut Vec<PlainHttp>, out: &mut Report) -> Option<Box<str>> {
     let text = reader::text(node, what, out)?;
-    let bad = |mistake: &str| Problem::error("bad_url", node.span, format!("`{text}` is not {what}: {mistake}"));
+    let bad = |mistake: &str| {
+        let message = format!("`{}` is not {what}: {mistake}", shown(text));
+        let problem = Problem::error("bad_url", node.span, message).secret(text.contains('@'));
+        let whole = format!("https://{text}");
+        if text.starts_with("http") || text.contains("://") || text.contains('@') || Url::parse(&whole).is_err() {
+            return problem;
+        }
+        problem.help(format!("write `{whole}`, with its scheme"))
+    };
     match Url::parse(text) {
         Err(mistake) => {
             out.add(bad(mistake));
@@ -91,6 +100,16 @@ pub fn read(node: &Node, what: &str, plain: &mut Vec<PlainHttp>, out: &mut Repor
             }
             Some(text.into())
         }
+    }
+}
+
+/// A URL, as messages show it: without the user and password that it may name, whether or not it has a scheme.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let plain = secrets::without_users(text);
+    match plain.rsplit_once('@') {
+        Some((_, rest)) if !plain.contains("://") => format!("[redacted]@{rest}"),
+        Some(_) | None => plain,
     }
 }
 

@@ -72,8 +72,13 @@ pub fn parse(file: FileId, text: &str, out: &mut Report) -> Option<Node> {
             }
             Err(error) => {
                 let at = builder.places.marker(error.marker());
-                let span = builder.places.at(at, at);
-                builder.fail("yaml_syntax", span, format!("not valid YAML: {}", error.info()));
+                match builder.places.tab_near(error.marker()) {
+                    Some(tab) => builder.tab(tab),
+                    None => {
+                        let span = builder.places.at(at, at);
+                        builder.fail("yaml_syntax", span, format!("not valid YAML: {}", error.info()));
+                    }
+                }
                 return None;
             }
         }
@@ -115,6 +120,20 @@ impl<'t> Places<'t> {
             return place.min(self.text.len());
         }
         self.bytes.get(place).copied().unwrap_or(self.text.len())
+    }
+
+    /// A tab in the indentation of the line that the parser stumbled over, or of the one before.
+    fn tab_near(&self, marker: &Marker) -> Option<Span> {
+        let number = marker.line();
+        [number, number.saturating_sub(1)].into_iter().filter(|number| *number > 0).find_map(|number| {
+            let line = self.text.split('\n').nth(number.saturating_sub(1))?;
+            let indented = line.len().saturating_sub(line.trim_start_matches([' ', '\t']).len());
+            let tab = line.get(..indented)?.find('\t')?;
+            let before: usize =
+                self.text.split('\n').take(number.saturating_sub(1)).map(|line| line.len().saturating_add(1)).sum();
+            let place = before.saturating_add(tab);
+            Some(self.at(place, place.saturating_add(1)))
+        })
     }
 
     fn span(&self, start: Marker, end: Marker) -> Span {
@@ -161,6 +180,12 @@ impl Builder<'_, '_> {
     fn fail(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
         self.broken = true;
         self.out.add(Problem::error(code, span, message));
+    }
+
+    fn tab(&mut self, span: Span) {
+        self.broken = true;
+        let message = "a tab in the indentation, which YAML does not allow";
+        self.out.add(Problem::error("yaml_tab", span, message).help("use spaces"));
     }
 
     /// Takes one event; `None` when reading on makes no sense.

@@ -107,6 +107,11 @@ pub enum PatternError {
     /// `*` alone or inside a segment.
     #[error("`*` is not a pattern here: use `{{name}}` for one segment or `**` for the rest")]
     Star,
+    /// A character that regular expressions are made of and that no path has unescaped.
+    #[error(
+        "`{0}` makes no pattern here: patterns are no regular expressions; use `{{name}}` for one segment or `**` for the rest"
+    )]
+    RegularExpression(char),
     /// `{}` or `{a b}` or braces within a segment.
     #[error("a parameter is a whole segment, `{{name}}`, its name of letters, digits, `_` and `-`")]
     Parameter,
@@ -124,6 +129,9 @@ impl PathPattern {
     /// # Errors
     /// For anything that is not a pattern, or that no request could match.
     pub fn parse(written: &str) -> Result<Self, PatternError> {
+        if let Some(mark) = written.chars().find(|mark| matches!(mark, '[' | ']' | '^' | '|' | '\\')) {
+            return Err(PatternError::RegularExpression(mark));
+        }
         let inner = written.strip_prefix('/').ok_or(PatternError::NotAbsolute)?;
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let (inner, rest) = match inner.strip_suffix("**") {

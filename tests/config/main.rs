@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use stepgate::cli::render::human;
+use stepgate::cli::render::{human, json};
 use stepgate::config::{Rejected, SourceFile, load_policy, load_settings};
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -38,12 +38,40 @@ fn every_invalid_file_is_refused_with_the_words_beside_it() {
     compare("invalid", |path| load_policy(vec![source(path)]).map(|_| ()).map_err(|rejected| *rejected));
 }
 
+#[test]
+fn no_secret_is_ever_said() {
+    let refused = |path: &str, load: &dyn Fn(SourceFile) -> Rejected| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(path);
+        let rejected = load(source(&path));
+        let json = json(&rejected.problems, &rejected.sources).iter().map(ToString::to_string).collect::<String>();
+        let said = [human(&rejected.problems, &rejected.sources, false), json, rejected.lines().join("\n")];
+        for said in said {
+            assert!(!said.contains("hunter2") && !said.contains("ter2"), "{said}");
+        }
+    };
+    refused("settings/invalid/secrets.yaml", &|file| *load_settings(file).unwrap_err());
+    refused("invalid/secrets.yaml", &|file| *load_policy(vec![file]).unwrap_err());
+    refused("invalid/secret_in_broken_yaml.yaml", &|file| *load_policy(vec![file]).unwrap_err());
+}
+
+#[test]
+fn every_linted_file_is_taken_with_the_words_beside_it() {
+    compare("linted", |path| {
+        let loaded =
+            load_policy(vec![source(path)]).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        if loaded.lints.is_empty() {
+            return Ok(());
+        }
+        Err(Rejected { problems: loaded.lints, sources: loaded.sources })
+    });
+}
+
 fn compare(folder: &str, load: impl Fn(&Path) -> Result<(), Rejected>) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut different = Vec::new();
     for path in files(folder) {
         let said = match load(&path) {
-            Ok(()) => panic!("{} was taken", path.display()),
+            Ok(()) => panic!("{} was taken without a word", path.display()),
             Err(rejected) => human(&rejected.problems, &rejected.sources, false),
         };
         let beside = path.with_extension("txt");
@@ -126,7 +154,7 @@ fn test_names_the_cases_that_came_out_otherwise() {
     let (code, out, _) = stepgate(&["test", "tests/config/cli/promises", "--filter", "healthz"]);
     assert_eq!((code, out.as_str()), (Some(0), "1 passed, 0 failed\n"));
     let (code, _, err) = stepgate(&["test", "tests/config/cli/promises", "--filter", "nothing"]);
-    assert_eq!((code, err.as_str()), (Some(2), "error: no case holds `nothing`\n"));
+    assert_eq!((code, err.as_str()), (Some(2), "stepgate: no case holds `nothing`\n"));
     let (code, _, err) = stepgate(&["test", "tests/config/cli/broken"]);
     assert_eq!(code, Some(2), "{err}");
 }
@@ -150,4 +178,134 @@ fn every_settings_file_is_taken_or_refused_with_the_words_beside_it() {
     }
     let refused = |path: &Path| load_settings(source(path)).map(|_| ()).map_err(|rejected| *rejected);
     compare("settings/invalid", refused);
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn within(folder: &tempfile::TempDir, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepgate"));
+    let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+const SETTINGS: &str = "version: 1\nlisteners: [{ address: \"127.0.0.1:8080\" }]\nupstreams: { app: { url: \"http://127.0.0.1:8081\" } }\n";
+const POLICY: &str = "version: 1\nroutes: [{ name: a, match: { path: / }, require: public }]\n";
+const BROKEN: &str = "version: 1\nroutes: [{ name: a, match: { path: / }, require: nonsense }]\n";
+
+#[test]
+fn settings_with_errors_do_not_hide_the_policies_beside_them() {
+    let broken = "version: 1\nlisteners: []\nupstreams: {}\n";
+    let there = folder(&[("stepgate.yaml", broken), ("policies/a.yaml", BROKEN)]);
+    let (code, out, _) = within(&there, &["check", "-c", "stepgate.yaml"]);
+    assert!(out.contains("found `nonsense`") && out.contains("no listener"), "{out}");
+    assert!(out.contains("note: the policies in `policies` were checked without the settings"), "{out}");
+    assert_eq!(code, Some(1));
+    let alone = folder(&[("stepgate.yaml", broken)]);
+    let (code, out, _) = within(&alone, &["check", "-c", "stepgate.yaml"]);
+    assert!(out.contains("note: no policy was checked") && out.contains("0 policies checked: 2 errors"), "{out}");
+    assert_eq!(code, Some(1));
+    let (_, out, err) = within(&alone, &["check", "-c", "stepgate.yaml", "--format", "json"]);
+    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok() && err.contains("no policy was checked"), "{out}");
+}
+
+#[test]
+fn one_file_of_a_policy_can_be_named_and_a_settings_file_is_told_from_one() {
+    let files = folder(&[("stepgate.yaml", SETTINGS), ("p/a.yaml", POLICY), ("p/b.yaml", "version: 1\nrotes: []\n")]);
+    let (code, out, _) = within(&files, &["check", "p/a.yaml"]);
+    assert!(out.contains("unknown key `rotes`") && out.contains("1 policy checked: 1 error,"), "{out}");
+    assert_eq!(code, Some(1));
+    for what in [".", "stepgate.yaml"] {
+        let settings = folder(&[("stepgate.yaml", SETTINGS)]);
+        let (code, out, _) = within(&settings, &["check", what]);
+        assert!(out.contains("this is a settings file; check it with --config"), "{out}");
+        assert!(out.contains("1 policy checked: 1 error, 0 lints") && code == Some(1), "{out}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_with_whoever_named_it() {
+    let files = folder(&[("stepgate.yaml", &format!("{SETTINGS}policies: rules\n")), ("notes.txt", "")]);
+    for (arguments, says) in [
+        (&["check"] as &[&str], "stepgate: there is no `policies`, which is where policies are looked for"),
+        (&["test"], "stepgate: there is no `policies`, which is where policies are looked for"),
+        (&["check", "rules"], "stepgate: there is no `rules`, which the argument DIR names"),
+        (&["check", "-c", "stepgate.yaml"], "rules`, which `policies` in `stepgate.yaml` names"),
+        (&["check", "-c", "nowhere.yaml"], "(`--config`)"),
+        (&["check", "notes.txt"], "no file that ends in `.yaml`"),
+        (&["profiles", "nowhere"], "stepgate: unknown profile"),
+        (&["demo", "--log", "loud"], "stepgate: `--log loud` is no log filter"),
+    ] {
+        let (code, out, err) = within(&files, arguments);
+        assert!(out.is_empty() && err.contains(says), "{arguments:?}: {out}{err}");
+        assert_eq!(code, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn files_that_are_named_and_cannot_be_opened_are_errors_at_their_place() {
+    let issuer = |name: &str, keys: &str| {
+        format!(
+            "  {name}: {{ issuer: \"https://{name}.example\", access: {{ audiences: [a] }}, keys: {{ {keys} }} }}\n"
+        )
+    };
+    let issuers =
+        [issuer("a", "jwks_file: keys.json"), issuer("b", "ca: ca.pem"), issuer("c", "jwks_file: there.json")];
+    let policy = format!("{POLICY}issuers:\n{}", issuers.concat());
+    let settings = format!("{SETTINGS}audit: {{ to: file, path: logs/audit.jsonl }}\n");
+    let files = folder(&[("stepgate.yaml", &settings), ("policies/a.yaml", &policy), ("policies/there.json", "{}")]);
+    let (code, out, _) = within(&files, &["check", "-c", "stepgate.yaml"]);
+    for says in ["failed to open the key set `./policies/keys.json`", "file `./policies/ca.pem`", "folder `./logs`"] {
+        assert!(out.contains(says) || out.contains(&says.replace("./", "")), "{says}: {out}");
+    }
+    assert!(out.contains("--> policies/a.yaml:") || out.contains("--> ./policies/a.yaml:"), "{out}");
+    assert!(out.contains("--> stepgate.yaml:4:") && out.contains("3 errors"), "{out}");
+    assert_eq!(code, Some(1));
+    fs::create_dir(files.path().join("logs")).unwrap();
+    let (_, out, _) = within(&files, &["check", "-c", "stepgate.yaml"]);
+    assert!(out.contains("2 errors") && !files.path().join("logs/audit.jsonl").exists(), "nothing is made: {out}");
+}
+
+#[test]
+fn where_nothing_could_be_judged_nothing_is_said_to_have_passed() {
+    let files = folder(&[("p/a.yaml", BROKEN), ("p/a.test.yaml", "version: 1\n")]);
+    let (code, out, _) = within(&files, &["test", "p"]);
+    assert!(out.ends_with("no case was judged: 1 file or policy has errors\n") && !out.contains("passed"), "{out}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_case_says_its_times_with_a_unit_and_its_method_in_upper_case() {
+    let policy = "version: 1\nissuers:\n  idp: { issuer: \"https://idp.example\", access: { audiences: [api] } }\n\
+        routes: [{ name: a, match: { path: / }, require: authenticated }]\n";
+    let tests = |time: &str, method: &str| {
+        format!(
+            "version: 1\nnow: \"2026-01-01T12:00:00Z\"\ntokens: {{ t: {{ issuer: idp, claims: {{ auth_time: {time} }} }} }}\n\
+            cases: [{{ request: {method} http://a/, token: t, expect: allow }}]\n"
+        )
+    };
+    for (time, method, says) in [
+        ("-60", "GET", "write `-60s`, or a number without sign"),
+        ("+60", "GET", "write `+60s`"),
+        ("-60s", "get", "did you mean `GET`?"),
+    ] {
+        let files = folder(&[("p/a.yaml", policy), ("p/a.test.yaml", &tests(time, method))]);
+        let (code, out, _) = within(&files, &["test", "p"]);
+        assert!(out.contains(says) && out.ends_with("no case was judged: 1 file or policy has errors\n"), "{out}");
+        assert_eq!(code, Some(1));
+    }
+    for time in ["-60s", "1767268740", "\"-60\""] {
+        let files = folder(&[("p/a.yaml", policy), ("p/a.test.yaml", &tests(time, "GET"))]);
+        let (_, out, _) = within(&files, &["test", "p/a.test.yaml"]);
+        assert_eq!(out, "1 passed, 0 failed\n", "{time}");
+    }
 }
