@@ -291,6 +291,26 @@ fn an_upstream_that_breaks_off_or_answers_nonsense_is_502() {
 }
 
 #[test]
+fn t17_a_response_with_a_length_beside_a_coding_is_502_and_its_connection_is_let_go() {
+    for fields in
+        ["content-length: 3\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: chunked\r\ncontent-length: 3\r\n"]
+    {
+        let upstream = Upstream::answering(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n"));
+        let gate = gate(&upstream);
+        for _ in 0..2 {
+            let response = gate.get("/public", None);
+            assert_eq!(
+                (response.status, response.json()["reason"].as_str()),
+                (502, Some("upstream_unreachable")),
+                "{fields}"
+            );
+        }
+        let connections: Vec<usize> = upstream.seen().iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections, [0, 1], "what such a connection brings next can't be trusted");
+    }
+}
+
+#[test]
 fn an_upstream_that_does_not_answer_is_504_and_let_go() {
     let upstream = Upstream::scripted(|_, stream| {
         // Says nothing until the gate hangs up.
