@@ -115,13 +115,13 @@ impl<V: Verify> Walk<'_, '_, V> {
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
-        if self.length.zip(gate.limits.body).is_some_and(|(length, limit)| length > limit) {
-            return Err(Refusal::because(Reason::BodyTooLarge));
-        }
+        let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
+            body_fits?;
             return Ok(decide(policy, route, &target, None, self.now)?);
         }
-        let found = extract::credentials(route, self.head, gate.limits.token, gate.public_url.as_deref())?;
+        let (limit, public_url) = (gate.limits.token, gate.public_url.as_deref());
+        let found = extract::credentials(route, self.head, limit, public_url, body_fits)?;
         let peer = self.connection.peer.ip().to_canonical();
         let tokens = evidence::verify(&gate.verifier, policy, found, peer, self.now).await?;
         self.tokens = tokens;
@@ -146,6 +146,17 @@ impl<V: Verify> Walk<'_, '_, V> {
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// Whether the length that is announced for a body is within the limit.
+fn check_length(length: Option<u64>, limit: Option<u64>) -> Result<(), Refusal> {
+    match length.zip(limit) {
+        Some((length, limit)) if length > limit => {
+            let detail = format!("the body has {length} bytes, `limits.body` is {limit}");
+            Err(Refusal::new(Denial::because(Reason::BodyTooLarge), detail))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -120,6 +120,10 @@ fn t24_two_tokens_in_one_place_are_400() {
     ] {
         let response = gate.refused(ask("GET /accounts/7", fields), Reason::TokenDuplicate, 400, &upstream);
         assert_eq!(response.field("www-authenticate"), Some("Bearer realm=\"api.example\", error=\"invalid_request\""));
+        let cookie = format!("{fields}Cookie: session=user\r\n");
+        for fields in [fields, &cookie] {
+            gate.refused(ask("GET /app/x", fields), Reason::TokenDuplicate, 400, &upstream);
+        }
     }
 }
 
