@@ -3,6 +3,7 @@
 //! `accept → read head → canonical path → route and floors → take tokens → verify → decide → forward | refuse`. What is in
 //! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -130,14 +131,17 @@ impl<V: Verify> Walk<'_, '_, V> {
 
     fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
         let by = outcome.as_ref().ok().and_then(Permit::by);
+        // What has no canonical form is told as it was asked.
+        let host = self.host.as_deref().map_or_else(|| target::raw_host(self.head), Cow::Borrowed);
+        let path = self.path.as_ref().map_or_else(|| target::raw_path(self.head), CanonicalPath::as_str);
         self.connection.worker.gate.recorder.decided(&Decision {
             id: self.id.to_str().unwrap_or_default(),
             trace: trace_id(&self.head.headers),
             at: self.now,
             peer: self.connection.peer.ip().to_canonical(),
             method: self.head.method.as_str(),
-            host: self.host.as_deref().unwrap_or_default(),
-            path: self.path.as_ref().map_or("", CanonicalPath::as_str),
+            host: &host,
+            path,
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
