@@ -203,6 +203,11 @@ impl<V: Verify> Passage<'_, V> {
         let answer_by = &self.connection.answer_by;
         answer_by.set(limit);
         let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit);
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Unless told, hyper takes some methods to have no body and drops it in silence.
+            head.headers.remove(header::CONTENT_LENGTH);
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
