@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
 use crate::proxy::body::{Answered, RequestBody, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::evidence::Verified;
@@ -198,6 +198,12 @@ impl<V: Verify> Passage<'_, V> {
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
         headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity.as_ref());
+        // A token beside the one that was verified, in a spelling that the application may know too.
+        for source in &self.route.take {
+            if let Place::Header(name) = &source.place {
+                headers::remove_disguised(&mut head.headers, name);
+            }
+        }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.connection.answer_by;
