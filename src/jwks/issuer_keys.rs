@@ -14,6 +14,7 @@ use crate::jwks::refresher::Fetched;
 use crate::jwks::store::IssuerKeysConfig;
 use crate::telemetry::{IssuerHealth, KeyState};
 use crate::token::key_source::KeyPlace;
+use crate::token::keys::MAX_TRIED;
 use crate::token::{KeyId, KeySet, Timestamp};
 
 /// One issuer's keys: the current set for every token, and a way to ask for a newer one.
@@ -250,6 +251,15 @@ impl IssuerKeys {
         if changed {
             for key in set.dropped() {
                 tracing::warn!(issuer = %self.config.name, "{key}");
+            }
+            for (algorithm, count) in set.crowded() {
+                tracing::warn!(
+                    issuer = %self.config.name,
+                    algorithm = algorithm.name(),
+                    keys = count,
+                    "more keys fit this algorithm than the {MAX_TRIED} that are tried on one token; a token that names no \
+                     `kid` and is signed with one of the others is refused"
+                );
             }
             tracing::info!(issuer = %self.config.name, keys = set.len(), "new key set");
             self.current.store(Some(Arc::new(set)));
