@@ -329,8 +329,10 @@ fn whole_seconds(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs().saturating_add(round_up).max(1))
 }
 
+/// So much later, or where the clock does not reach so far, as good as never.
 fn later(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by).unwrap_or(at)
+    const AS_GOOD_AS_NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    at.checked_add(by).or_else(|| at.checked_add(AS_GOOD_AS_NEVER)).unwrap_or(at)
 }
 
 /// No lock here is held across an await or a panic, so a poisoned one is still whole.
