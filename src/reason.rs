@@ -130,14 +130,6 @@ impl Reason {
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
-
-    /// Whether the reason speaks of the token or the request itself, before any requirement is looked at.
-    ///
-    /// `mode: observe` lets only the others through.
-    #[must_use]
-    pub fn is_before_judgement(self) -> bool {
-        self < Self::CallerWrong
-    }
 }
 
 impl fmt::Display for Reason {

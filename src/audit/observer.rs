@@ -62,7 +62,8 @@ impl Recorder for Observer {
             (Ok(()), Err(denial)) => {
                 let issuer = decision.assurance.map(|assurance| assurance.issuer).or(denial.issuer);
                 let issuer = issuer.and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
-                tracing::info!(reason = denial.reason.code(), route, issuer, id, detail, "denied");
+                let (reason, Decision { method, host, path, .. }) = (denial.reason.code(), *decision);
+                tracing::info!(reason, method, host, path, route, issuer, id, detail, "denied");
             }
             (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
         }

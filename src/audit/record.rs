@@ -22,9 +22,9 @@ pub struct Line<'a> {
     pub via: &'a str,
     /// Its method.
     pub method: &'a str,
-    /// Its host.
+    /// Its host; as it was sent, where it has no canonical form.
     pub host: &'a str,
-    /// Its path; what stands after a `?` is left out.
+    /// Its path; as it was sent, where it has no canonical form. What stands after a `?` is left out.
     pub path: &'a str,
     /// The policy that decided.
     pub policy: &'a Policy,

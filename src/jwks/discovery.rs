@@ -3,7 +3,7 @@
 use reqwest::{Client, Url};
 
 use crate::jwks::fetch::{FetchError, document};
-use crate::jwks::origin::fetchable;
+use crate::jwks::origin::{fetchable, told};
 use crate::token::Json;
 
 /// What is kept of a discovery document.
@@ -16,18 +16,21 @@ pub(super) struct Discovered {
 /// Fetches the discovery document: where OpenID Connect has it, else where RFC 8414 has it.
 pub(super) async fn discover(client: &Client, issuer: &str, allow_http: bool) -> Result<Discovered, String> {
     let [first, second] = places(issuer, allow_http).map_err(|why| format!("the issuer cannot be asked: {why}"))?;
-    let fetched = match document(client, first).await {
+    let failed = |at: &str, why: &str| format!("discovery failed: {at}: {why}");
+    let at = told(&first);
+    let (fetched, at) = match document(client, first).await {
+        Ok(fetched) => (fetched, at),
         // Not found there (some servers say so with other words than 404): the other place may have it.
-        Err(FetchError::Status(first_status)) => {
-            document(client, second).await.map_err(|second_error| match second_error {
-                FetchError::Status(_) => FetchError::Status(first_status),
-                FetchError::Failed(_) => second_error,
-            })
+        Err(error @ FetchError::Status(_)) => {
+            let second_at = told(&second);
+            let fetched = document(client, second).await.map_err(|second_error| {
+                failed(&at, &format!("{}; {second_at}: {}", error.text(), second_error.text()))
+            });
+            (fetched?, second_at)
         }
-        other => other,
+        Err(error @ FetchError::Failed(_)) => return Err(failed(&at, &error.text())),
     };
-    let fetched = fetched.map_err(|error| format!("discovery failed: {}", error.text()))?;
-    read(&fetched.body, issuer, allow_http).map_err(|why| format!("discovery failed: {why}"))
+    read(&fetched.body, issuer, allow_http).map_err(|why| failed(&at, &why))
 }
 
 fn places(issuer: &str, allow_http: bool) -> Result<[Url; 2], String> {

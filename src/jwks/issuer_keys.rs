@@ -14,6 +14,7 @@ use crate::jwks::refresher::Fetched;
 use crate::jwks::store::IssuerKeysConfig;
 use crate::telemetry::{IssuerHealth, KeyState};
 use crate::token::key_source::KeyPlace;
+use crate::token::keys::MAX_TRIED;
 use crate::token::{KeyId, KeySet, Timestamp};
 
 /// One issuer's keys: the current set for every token, and a way to ask for a newer one.
@@ -251,6 +252,15 @@ impl IssuerKeys {
             for key in set.dropped() {
                 tracing::warn!(issuer = %self.config.name, "{key}");
             }
+            for (algorithm, count) in set.crowded() {
+                tracing::warn!(
+                    issuer = %self.config.name,
+                    algorithm = algorithm.name(),
+                    keys = count,
+                    "more keys fit this algorithm than the {MAX_TRIED} that are tried on one token; a token that names no \
+                     `kid` and is signed with one of the others is refused"
+                );
+            }
             tracing::info!(issuer = %self.config.name, keys = set.len(), "new key set");
             self.current.store(Some(Arc::new(set)));
         } else if record.failures > 0 {
@@ -319,8 +329,10 @@ fn whole_seconds(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs().saturating_add(round_up).max(1))
 }
 
+/// So much later, or where the clock does not reach so far, as good as never.
 fn later(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by).unwrap_or(at)
+    const AS_GOOD_AS_NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    at.checked_add(by).or_else(|| at.checked_add(AS_GOOD_AS_NEVER)).unwrap_or(at)
 }
 
 /// No lock here is held across an await or a panic, so a poisoned one is still whole.

@@ -28,6 +28,17 @@ pub(super) fn fetchable(text: &str, allow_http: bool) -> Result<Url, String> {
     }
 }
 
+/// The URL as logs may tell it: no user name, password, query or fragment, and cut short.
+pub(super) fn told(url: &Url) -> String {
+    const MOST: usize = 200;
+    let mut bare = url.clone();
+    bare.set_query(None);
+    bare.set_fragment(None);
+    // Both fail for URLs that can have neither.
+    let _had_none = (bare.set_username(""), bare.set_password(None));
+    bare.as_str().chars().take(MOST).collect()
+}
+
 fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -37,6 +48,13 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_log_tells_of_a_url_is_no_secret() {
+        let told = |text: &str| told(&Url::parse(text).unwrap());
+        assert_eq!(told("https://u:p@idp.example:8443/keys?code=1#x"), "https://idp.example:8443/keys");
+        assert_eq!(told(&format!("https://idp.example/{}", "x".repeat(5000))).len(), 200);
+    }
 
     #[test]
     fn plain_http_is_for_loopback_alone() {

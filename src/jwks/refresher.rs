@@ -10,7 +10,7 @@ use crate::jwks::client::client;
 use crate::jwks::discovery::{Discovered, discover};
 use crate::jwks::fetch::document;
 use crate::jwks::issuer_keys::IssuerKeys;
-use crate::jwks::origin::fetchable;
+use crate::jwks::origin::{fetchable, told};
 use crate::jwks::pace::{KeySettings, Pace};
 use crate::token::KeySet;
 use crate::token::key_source::KeyPlace;
@@ -87,8 +87,9 @@ impl Source {
 
     async fn by_url(&mut self, url: reqwest::Url, acr: Option<Box<[Box<str>]>>) -> Result<Fetched, String> {
         let client = self.client().await?;
-        let document = document(&client, url).await.map_err(|error| format!("keys: {}", error.text()))?;
-        let set = KeySet::parse(&document.body).map_err(|error| format!("keys: {error}"))?;
+        let at = told(&url);
+        let document = document(&client, url).await.map_err(|error| format!("keys: {at}: {}", error.text()))?;
+        let set = KeySet::parse(&document.body).map_err(|error| format!("keys: {at}: {error}"))?;
         Ok(Fetched { set, lifetime: self.settings.pace.bounded(document.lifetime), acr_values_supported: acr })
     }
 

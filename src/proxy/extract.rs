@@ -22,44 +22,62 @@ pub(super) struct Found<'r> {
 /// The tokens that a request carries where its route looks; never none. The same token in two places is one.
 ///
 /// # Errors
-/// `token_missing`, `token_duplicate`, `token_too_large`, `origin_refused` or `token_malformed`: of several the first.
+/// `token_missing`, `token_duplicate`, `token_too_large`, `body_too_large`, `origin_refused` or `token_malformed`: of
+/// several the first.
 pub(super) fn credentials<'r>(
     route: &'r Route,
     head: &Parts,
     limit: usize,
     public_url: Option<&str>,
+    body_fits: Result<(), Refusal>,
 ) -> Result<Vec<Found<'r>>, Refusal> {
     let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
-    let mut refused: Option<Refusal> = None;
+    let mut first = First(body_fits.err());
+    // Wherever the route looks: the application may look here, and which of two it takes can't be told.
+    let mut stands_somewhere = first.note(only(&head.headers, &header::AUTHORIZATION)).is_none();
     for source in &route.take {
-        let outcome = match &source.place {
+        let token = match &source.place {
             Place::Authorization => authorization(&head.headers),
             Place::Header(name) => field(&head.headers, name),
-            Place::Cookie(name, origins) => cookie(&head.headers, name).and_then(|token| {
-                if token.is_some() {
-                    origin::check(head, origins, public_url)?
-                }
-                Ok(token)
-            }),
+            Place::Cookie(name, _) => cookie(&head.headers, name),
         };
-        match outcome.and_then(|token| token.map(|token| checked(token, limit)).transpose()) {
-            Ok(Some(credential)) => {
-                let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
-                found.push(Found { credential, source, with_proof });
+        let token = match first.note(token) {
+            Some(Some(token)) => token,
+            Some(None) => continue,
+            None => {
+                stands_somewhere = true;
+                continue;
             }
-            Ok(None) => {}
-            Err(refusal) => {
-                let first = refused.as_ref().is_none_or(|other| refusal.denial.reason < other.denial.reason);
-                if first {
-                    refused = Some(refusal);
-                }
-            }
+        };
+        stands_somewhere = true;
+        if let Place::Cookie(_, origins) = &source.place {
+            let _allowed = first.note(origin::check(head, origins, public_url));
+        }
+        if let Some(credential) = first.note(checked(token, limit)) {
+            let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
+            found.push(Found { credential, source, with_proof });
         }
     }
-    match refused {
-        Some(refusal) => Err(refusal),
-        None if found.is_empty() => Err(Refusal::because(Reason::TokenMissing)),
-        None => Ok(found),
+    if !stands_somewhere {
+        return Err(Refusal::because(Reason::TokenMissing));
+    }
+    first.0.map_or(Ok(found), Err)
+}
+
+/// Of the refusals noted so far, that whose reason comes first.
+struct First(Option<Refusal>);
+
+impl First {
+    fn note<T>(&mut self, outcome: Result<T, Refusal>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                if self.0.as_ref().is_none_or(|first| refusal.denial.reason < first.denial.reason) {
+                    self.0 = Some(refusal);
+                }
+                None
+            }
+        }
     }
 }
 
@@ -192,7 +210,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let head = request.body(()).unwrap().into_parts().0;
-        match credentials(&all_places(), &head, 8, None) {
+        match credentials(&all_places(), &head, 8, None, Ok(())) {
             Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
             Err(refusal) => Err(refusal.denial.reason),
         }
@@ -260,6 +278,10 @@ mod tests {
         let fields = [("authorization", "Bearer a b"), ("x-id", "123456789"), ("cookie", "t=a; t=b")];
         assert_eq!(taken("GET", "/", &fields), Err(Reason::TokenDuplicate));
         assert_eq!(taken("GET", "/", &fields[..2]), Err(Reason::TokenTooLarge));
+        let foreign = |cookie| taken("POST", "/", &[("cookie", cookie), ("origin", "https://evil.example")]);
+        assert_eq!(foreign("t=a"), Err(Reason::OriginRefused));
+        assert_eq!(foreign("t=123456789"), Err(Reason::TokenTooLarge));
+        assert_eq!(foreign("t=a b"), Err(Reason::OriginRefused));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `accept → read head → canonical path → route and floors → take tokens → verify → decide → forward | refuse`. What is in
 //! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
 use crate::proxy::body::{Answered, RequestBody, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::evidence::Verified;
@@ -115,13 +116,13 @@ impl<V: Verify> Walk<'_, '_, V> {
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
-        if self.length.zip(gate.limits.body).is_some_and(|(length, limit)| length > limit) {
-            return Err(Refusal::because(Reason::BodyTooLarge));
-        }
+        let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
+            body_fits?;
             return Ok(decide(policy, route, &target, None, self.now)?);
         }
-        let found = extract::credentials(route, self.head, gate.limits.token, gate.public_url.as_deref())?;
+        let (limit, public_url) = (gate.limits.token, gate.public_url.as_deref());
+        let found = extract::credentials(route, self.head, limit, public_url, body_fits)?;
         let peer = self.connection.peer.ip().to_canonical();
         let tokens = evidence::verify(&gate.verifier, policy, found, peer, self.now).await?;
         self.tokens = tokens;
@@ -130,14 +131,17 @@ impl<V: Verify> Walk<'_, '_, V> {
 
     fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
         let by = outcome.as_ref().ok().and_then(Permit::by);
+        // What has no canonical form is told as it was asked.
+        let host = self.host.as_deref().map_or_else(|| target::raw_host(self.head), Cow::Borrowed);
+        let path = self.path.as_ref().map_or_else(|| target::raw_path(self.head), CanonicalPath::as_str);
         self.connection.worker.gate.recorder.decided(&Decision {
             id: self.id.to_str().unwrap_or_default(),
             trace: trace_id(&self.head.headers),
             at: self.now,
             peer: self.connection.peer.ip().to_canonical(),
             method: self.head.method.as_str(),
-            host: self.host.as_deref().unwrap_or_default(),
-            path: self.path.as_ref().map_or("", CanonicalPath::as_str),
+            host: &host,
+            path,
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
@@ -146,6 +150,17 @@ impl<V: Verify> Walk<'_, '_, V> {
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// Whether the length that is announced for a body is within the limit.
+fn check_length(length: Option<u64>, limit: Option<u64>) -> Result<(), Refusal> {
+    match length.zip(limit) {
+        Some((length, limit)) if length > limit => {
+            let detail = format!("the body has {length} bytes, `limits.body` is {limit}");
+            Err(Refusal::new(Denial::because(Reason::BodyTooLarge), detail))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -183,11 +198,22 @@ impl<V: Verify> Passage<'_, V> {
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
         headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity.as_ref());
+        // A token beside the one that was verified, in a spelling that the application may know too.
+        for source in &self.route.take {
+            if let Place::Header(name) = &source.place {
+                headers::remove_disguised(&mut head.headers, name);
+            }
+        }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.connection.answer_by;
         answer_by.set(limit);
         let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit);
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Unless told, hyper takes some methods to have no body and drops it in silence.
+            head.headers.remove(header::CONTENT_LENGTH);
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {

@@ -88,15 +88,30 @@ pub(super) fn clean_trailers(fields: &mut HeaderMap) {
     }
 }
 
-/// Whether only we may say it: what upstreams could take for ours in any spelling, what would have them serve another
-/// method or path than was judged (peers.md T12), and what tells of the connection.
-fn is_ours(name: &str) -> bool {
-    match name.as_bytes().first() {
-        Some(b'x' | b'X') => {}
-        // A first character that an upstream folds away from in front of our prefix is no spelling that any is known to have.
-        _ => return folded_is(name, "forwarded"),
+/// Removes whatever an upstream could take for the field `name`, and that field itself not.
+pub(super) fn remove_disguised(fields: &mut HeaderMap, name: &str) {
+    let wanted: String = name.bytes().map(fold).map(char::from).collect();
+    let disguised =
+        |found: &&HeaderName| folded_is(found.as_str(), &wanted) && !found.as_str().eq_ignore_ascii_case(name);
+    let found: Vec<HeaderName> = fields.keys().filter(disguised).cloned().collect();
+    for name in found {
+        fields.remove(name);
     }
-    OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix)) || OURS.iter().any(|ours| folded_is(name, ours))
+}
+
+/// Whether only we may say it: what upstreams could take for ours in any spelling, what would have them serve another
+/// method or path than was judged (peers.md T12), what tells of the connection, and what could be taken for a field that
+/// was looked at under its own name alone.
+fn is_ours(name: &str) -> bool {
+    // A first character that an upstream folds away from in front of these is no spelling that any is known to have.
+    OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))
+        || OURS.iter().any(|ours| folded_is(name, ours))
+        || is_disguised(name)
+}
+
+fn is_disguised(name: &str) -> bool {
+    name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
+        && LOOKED_AT.iter().any(|known| folded_is(name, known))
 }
 
 /// As CGI, WSGI, PHP and their kin see names: case is nothing, and whatever is no letter or digit is one and the same.
@@ -112,20 +127,69 @@ fn folded_is(name: &str, wanted: &str) -> bool {
     name.len() == wanted.len() && folded_starts(name, wanted)
 }
 
-const OUR_PREFIXES: [&str; 2] = ["x-stepgate", "x-forwarded-"];
+const OUR_PREFIXES: [&str; 6] =
+    ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-client-cert", "x-amzn-mtls-"];
 
-const OURS: [&str; 11] = [
+const OURS: [&str; 42] = [
+    // Another method.
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
     "x-original-method",
+    // Another target.
     "x-original-url",
     "x-original-uri",
+    "x-original-path",
     "x-original-host",
     "x-rewrite-url",
     "x-rewrite-uri",
+    "x-rewrite-path",
+    "x-override-url",
+    "x-override-uri",
+    "x-override-path",
+    "x-http-path-override",
+    "x-http-host-override",
+    "x-host",
     "x-envoy-original-path",
+    "x-envoy-original-host",
+    // Where the client is.
+    "forwarded",
+    "x-forwarded",
+    "x-original-forwarded-for",
     "x-real-ip",
+    "x-client-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-originating-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-azure-clientip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "fly-client-ip",
+    // The client's certificate (RFC 9440 and what came before it).
+    "client-cert",
+    "client-cert-chain",
+    "x-ssl-cert",
+    "x-arr-clientcert",
+    "ssl-client",
+    // CGI makes `HTTP_PROXY` of it, which some take for their own proxy.
+    "proxy",
+];
+
+/// Fields that mean something under their own name, and may not come a second time in another spelling of it.
+const LOOKED_AT: [&str; 8] = [
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "x-request-id",
+    "proxy-authorization",
+    "proxy-connection",
+    "keep-alive",
 ];
 
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -138,8 +202,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers.
-const NEVER_TRAILERS: [HeaderName; 5] =
-    [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER];
+const NEVER_TRAILERS: [HeaderName; 6] =
+    [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER, X_REQUEST_ID];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -189,9 +253,60 @@ mod tests {
             "X-Rewrite-URL",
             "Forwarded",
             "X-Method-Override",
+            "X-Override-URL",
+            "X-HTTP-Path-Override",
+            "X_HTTP_Path_Override",
         ] {
             assert!(!prepared(&[(name, "forged")]).values().any(|value| value == "forged"), "{name}");
         }
+    }
+
+    #[test]
+    fn t13_facts_of_the_connection_that_only_an_edge_may_tell_go() {
+        for name in [
+            "X-Client-IP",
+            "True-Client-IP",
+            "true_client_ip",
+            "X-Cluster-Client-IP",
+            "CF-Connecting-IP",
+            "Client-Cert",
+            "client_cert",
+            "Client-Cert-Chain",
+            "X-Forwarded-Client-Cert",
+            "X-SSL-Client-Verify",
+            "X_SSL_Client_S_DN",
+            "SSL_CLIENT_CERT",
+            "Proxy",
+        ] {
+            assert!(!prepared(&[(name, "forged")]).values().any(|value| value == "forged"), "{name}");
+        }
+        for name in ["client", "client-certs", "x-ssl", "cf-ray", "x-client", "proxy-hint"] {
+            assert!(prepared(&[(name, "kept")]).values().any(|value| value == "kept"), "{name}");
+        }
+    }
+
+    #[test]
+    fn t17_another_spelling_of_a_field_that_was_looked_at_goes_and_the_field_stays() {
+        for name in [
+            "content_length",
+            "Content.Length",
+            "Transfer_Encoding",
+            "transfer~encoding",
+            "X_Request_ID",
+            "content_type",
+        ] {
+            assert!(!prepared(&[(name, "forged")]).values().any(|value| value == "forged"), "{name}");
+        }
+        for name in ["content-length", "content-type", "authorization", "cookie", "my_length"] {
+            assert!(prepared(&[(name, "1")]).values().any(|value| value == "1"), "{name}");
+        }
+        let mut fields = prepared(&[("x-id-token", "kept"), ("x_id_token", "forged"), ("x_id", "kept")]);
+        remove_disguised(&mut fields, "X-Id-Token");
+        assert_eq!(fields.get("x-id-token").unwrap(), "kept");
+        assert!(fields.contains_key("x_id") && !fields.contains_key("x_id_token"));
+        let mut fields = prepared(&[("x-id-token", "forged"), ("x_id_token", "kept")]);
+        remove_disguised(&mut fields, "X_Id_Token");
+        assert!(fields.contains_key("x_id_token") && !fields.contains_key("x-id-token"), "a policy may name it so");
     }
 
     #[test]
@@ -230,7 +345,15 @@ mod tests {
     #[test]
     fn trailers_can_say_nothing_that_a_head_may_not() {
         let mut trailers = HeaderMap::new();
-        for name in ["x-stepgate-level", "x_stepgate_level", "authorization", "host", "x-checksum"] {
+        for name in [
+            "x-stepgate-level",
+            "x_stepgate_level",
+            "authorization",
+            "host",
+            "x-request-id",
+            "content_length",
+            "x-checksum",
+        ] {
             trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
         clean_trailers(&mut trailers);

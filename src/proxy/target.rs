@@ -1,5 +1,7 @@
 //! A request's head in, what it asks for in canonical form out; or the finding that it can't be told for certain.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{Method, Uri, Version};
@@ -30,6 +32,28 @@ pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
         }
         Some(_) | None => Ok(canonical.into_owned()),
     }
+}
+
+/// The host as it was sent, for the record of a request that names none in a canonical form: cut short, and without what
+/// could be a password.
+pub(super) fn raw_host(head: &Parts) -> Cow<'_, str> {
+    let field = head.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let host = field.or_else(|| head.uri.host().map(Cow::Borrowed)).unwrap_or_default();
+    let start = host.rfind('@').map_or(0, |at| at.saturating_add(1));
+    match host {
+        Cow::Borrowed(host) => Cow::Borrowed(short(host.get(start..).unwrap_or_default())),
+        Cow::Owned(host) => Cow::Owned(short(host.get(start..).unwrap_or_default()).to_owned()),
+    }
+}
+
+/// The path as it was sent, never the query, for the record of a request whose path has no canonical form: cut short.
+pub(super) fn raw_path(head: &Parts) -> &str {
+    short(head.uri.path())
+}
+
+fn short(text: &str) -> &str {
+    const MOST: usize = 512;
+    text.get(..text.floor_char_boundary(MOST)).unwrap_or(text)
 }
 
 /// Checks the rest of a head and reads its path.

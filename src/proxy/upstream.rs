@@ -1,6 +1,6 @@
 //! A permitted request in, the upstream's response out.
 
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -112,6 +112,11 @@ fn cleaned(mut response: Response<Incoming>) -> Result<Response<Incoming>, Failu
         && (fields.get_all(TRANSFER_ENCODING).iter().count() > 1 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         return Err(Failure::unreachable("the response has a transfer coding other than `chunked`"));
+    }
+    // RFC 9112 section 6.3: it might be an attempt at response splitting and is handled as an error. The connection is
+    // dropped with the lease.
+    if fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH) {
+        return Err(Failure::unreachable("the response has both a `Content-Length` and a `Transfer-Encoding`"));
     }
     if fields.contains_key(CONNECTION) || fields.keys().any(headers::is_hop_by_hop) {
         headers::remove_hop_by_hop(fields);

@@ -101,10 +101,15 @@ impl Watch {
         if self.fragment.get() { Seen::Fragment } else { Seen::Plain }
     }
 
-    /// The request that was begun is answered; from now on the connection idles.
+    /// The request that was begun is answered; from now on the connection idles, unless the next head has begun.
     pub(super) fn answered(&self) {
         self.busy.set(false);
-        self.read_by.set(self.idle);
+        match self.expect.get() {
+            Expect::Head(head) if head.has_begun() => self.read_by.start(self.head_read),
+            Expect::Head(_) | Expect::Framing | Expect::Sized(_) | Expect::Chunked(_) | Expect::Rest => {
+                self.read_by.set(self.idle);
+            }
+        }
     }
 
     /// Whether the whole body is here already, and small, so that it can be skipped and the connection kept.

@@ -20,9 +20,9 @@ pub struct Decision<'a> {
     pub peer: IpAddr,
     /// The method, as sent. Empty when the head could not be read.
     pub method: &'a str,
-    /// The canonical host. Empty when there is none.
+    /// The canonical host; the one that was sent, cut short, where there is none. Empty when the request names none.
     pub host: &'a str,
-    /// The canonical path, never the query. Empty when there is none.
+    /// The canonical path, never the query; the one that was sent, cut short, where there is none.
     pub path: &'a str,
     /// The policy by which it was judged.
     pub policy: &'a Policy,

@@ -5,7 +5,7 @@ use crate::Reason;
 use crate::token::claim_path::ClaimPath;
 use crate::token::expectation::{Expectation, KindRule, TokenKind};
 use crate::token::json::Json;
-use crate::token::rejection::{Rejection, quoted};
+use crate::token::rejection::{Rejection, all_quoted, quoted};
 use crate::token::time::Timestamp;
 use crate::token::verified::VerifiedToken;
 
@@ -43,7 +43,7 @@ pub(in crate::token) fn believe(
 
     times.check(now)?;
     if !fits.audience_is_ours() {
-        return Err(Rejection::new(Reason::AudienceWrong, "the token names none of the audiences of this policy"));
+        return Err(Rejection::new(Reason::AudienceWrong, fits.why_not_ours()));
     }
     let Some((kind, rule, audiences)) = fits.kind() else {
         return Err(Rejection::new(Reason::TokenKindWrong, fits.why_no_kind(&claims, typ)));
@@ -143,6 +143,32 @@ impl<'t> Fits<'t> {
             (Some(fit), None) => Some((fit.kind, fit.rule, &fit.audiences)),
             (None | Some(_), _) => None,
         }
+    }
+
+    fn why_not_ours(&self) -> String {
+        let mut named: Vec<&str> = Vec::new();
+        for audience in self.kinds.iter().flat_map(|fit| &fit.audiences) {
+            if !named.contains(audience) {
+                named.push(audience);
+            }
+        }
+        let expected: Vec<String> = self
+            .kinds
+            .iter()
+            .map(|fit| {
+                let ours = all_quoted(fit.rule.audiences.iter().map(|audience| &**audience));
+                format!("{ours} in an {} token", fit.kind.name())
+            })
+            .collect();
+        let named = match named.as_slice() {
+            [] if expected.is_empty() => {
+                return "the policy has neither `access` nor `id` for this issuer, so none of its tokens are taken"
+                    .into();
+            }
+            [] => "the token names no audience".to_owned(),
+            named => format!("the token is for {}", all_quoted(named.iter().copied())),
+        };
+        format!("{named}; the policy expects {}", expected.join(", "))
     }
 
     fn why_no_kind(&self, claims: &Json, typ: Option<&str>) -> String {

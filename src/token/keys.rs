@@ -64,7 +64,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// Most keys that a set may have.
 pub const MAX_KEYS: usize = 100;
 /// Most keys that are tried on one token.
-const MAX_TRIED: usize = 4;
+pub const MAX_TRIED: usize = 16;
 
 impl KeySet {
     /// Reads a JWKS document. Every key is judged on its own: one that cannot be used is dropped and reported by
@@ -146,8 +146,17 @@ impl KeySet {
         &self.dropped
     }
 
+    /// The algorithms that more keys fit than are tried on one token ([`MAX_TRIED`]), with how many: for the operator's
+    /// log. Tokens under the keys left out are `signature_invalid`, unless their `kid` narrows the choice.
+    #[must_use]
+    pub fn crowded(&self) -> Vec<(Algorithm, usize)> {
+        let fitting = |algorithm| self.keys.iter().filter(|key| key.fits(algorithm)).count();
+        let counted = Algorithm::ALL.into_iter().map(|algorithm| (algorithm, fitting(algorithm)));
+        counted.filter(|(_, count)| *count > MAX_TRIED).collect()
+    }
+
     /// The keys to try on a token: those with its `kid` (compared byte for byte), or all if it has none, of which its
-    /// algorithm may use; four at most.
+    /// algorithm may use; [`MAX_TRIED`] at most.
     pub(in crate::token) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, NoKey> {
         let chosen: Vec<&Key> = match kid {
             None => self.keys.iter().filter(|key| key.fits(algorithm)).take(MAX_TRIED).collect(),

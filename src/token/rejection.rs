@@ -7,8 +7,8 @@ use crate::Reason;
 
 /// Why a token was not believed: the stable reason, and a sentence for the operator's log.
 ///
-/// The sentence never holds claim values; of what the sender chose it holds names only (a claim, an algorithm, a `typ`),
-/// cut short and escaped. It is not for the client.
+/// Of what the sender chose the sentence holds names only (a claim, an algorithm, a `typ`, an issuer, an audience), cut
+/// short and escaped; never another claim's value. It is not for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
     /// The reason.
@@ -32,7 +32,7 @@ impl fmt::Display for Rejection {
 }
 
 /// A name chosen by the sender, in back-ticks, fit for a log: escaped and cut after 64 characters.
-pub(in crate::token) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let mut out = String::from("`");
     out.extend(name.chars().take(QUOTED_CHARS).flat_map(char::escape_debug));
     if name.chars().nth(QUOTED_CHARS).is_some() {
@@ -43,6 +43,18 @@ pub(in crate::token) fn quoted(name: &str) -> String {
 }
 
 const QUOTED_CHARS: usize = 64;
+
+/// Several such names, the first few of them; empty if there are none.
+pub(in crate::token) fn all_quoted<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    const NAMED: usize = 4;
+    let mut names = names.map(quoted);
+    let mut out = names.by_ref().take(NAMED).collect::<Vec<_>>().join(", ");
+    match names.count() {
+        0 => {}
+        more => out.push_str(&format!(" and {more} more")),
+    }
+    out
+}
 
 #[cfg(test)]
 mod tests {

@@ -217,6 +217,24 @@ async fn without_keys_nothing_is_said_of_a_token_but_what_needs_none() {
 }
 
 #[tokio::test]
+async fn an_unknown_issuer_is_named_and_one_that_lacks_a_slash_is_pointed_out() {
+    let bench = bench(&[es()], CACHE);
+    let told = async |iss: &str| {
+        let token = es().token(&claims_with("iss", Some(json!(iss))));
+        bench.rejection(&token, 1).await.rejection.detail.into_owned()
+    };
+    let other = told("https://other.example\n").await;
+    assert!(other.contains("`https://other.example\\n`") && !other.contains("slash"), "{other}");
+    let near = told(&format!("{ISSUER}/")).await;
+    assert!(
+        near.contains(&format!("`{ISSUER}/`")) && near.contains("`bank`") && near.contains("final slash"),
+        "{near}"
+    );
+    assert!(!told(&format!("{ISSUER}//")).await.contains("final slash"));
+    assert!(told(&"x".repeat(5000)).await.len() < 400);
+}
+
+#[tokio::test]
 async fn a_rejected_token_is_not_remembered() {
     let bench = bench(&[es()], CACHE);
     assert_eq!(

@@ -11,6 +11,7 @@ use crate::jwks::{Asked, IssuerKeys, KeyStore};
 use crate::policy::Policy;
 use crate::telemetry::CacheUse;
 use crate::token::claims::{LEEWAY_SECONDS, is_expired};
+use crate::token::rejection::quoted;
 use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
 use crate::verification::cache::{Digest, Entry, TokenCache};
 
@@ -65,7 +66,7 @@ impl Verifier {
         let token = Unverified::parse(credential).map_err(nobody)?;
         let iss = token.issuer().map_err(nobody)?;
         let Some(issuer) = policy.issuer_of(iss) else {
-            return Err(nobody(Rejection::new(Reason::IssuerUnknown, "no issuer of the policy has the token's `iss`")));
+            return Err(nobody(Rejection::new(Reason::IssuerUnknown, why_unknown(iss, policy))));
         };
         let rejected = |rejection| Rejected { rejection, issuer: Some(issuer.id), retry_after: None };
         token.allowed_by(&issuer.expectation).map_err(rejected)?;
@@ -164,6 +165,23 @@ fn again(
     now: Timestamp,
 ) -> Result<(VerifiedToken, KeyId), Rejection> {
     verify(Unverified::parse(credential)?, keys, &issuer.expectation, now)
+}
+
+/// What is told of an `iss` that no issuer of the policy has.
+fn why_unknown(iss: &str, policy: &Policy) -> String {
+    let slash_apart = |one: &str, other: &str| one.strip_suffix('/') == Some(other);
+    let near = policy.issuers().iter().find(|issuer| {
+        let ours = &*issuer.expectation.issuer;
+        slash_apart(iss, ours) || slash_apart(ours, iss)
+    });
+    let iss = quoted(iss);
+    match near {
+        None => format!("no issuer of the policy has the token's `iss`, {iss}"),
+        Some(Issuer { name, expectation, .. }) => {
+            let ours = quoted(&expectation.issuer);
+            format!("the token's `iss` is {iss}, that of `{name}` is {ours}: they differ by the final slash alone")
+        }
+    }
 }
 
 fn nobody(rejection: Rejection) -> Rejected {

@@ -82,6 +82,25 @@ fn no_key_and_no_cookie_is_written_down() {
 }
 
 #[test]
+fn the_log_of_a_refusal_says_what_was_asked_and_nothing_of_the_query() {
+    let world = World::before(Upstream::start(), |setup| setup.policy(POLICY).settings("telemetry: { format: json }"));
+    world.refuses(&Request::post("/any/a%2Fb?code=private", "x").host("API.example:8443"), 400, "path_ambiguous");
+    world.refuses(&Request::get("/any/9?code=private"), 401, "token_missing");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let written = world.gate.everything_written();
+    let denied: Vec<&str> = written.lines().filter(|line| line.contains("\"denied\"")).collect();
+    for (line, words) in
+        denied.iter().zip([["\"POST\"", "\"api.example\"", "\"/any/a%2Fb\""], ["\"GET\"", "\"host\"", "\"/any/9\""]])
+    {
+        for word in words {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+    assert_eq!(denied.len(), 2, "{written}");
+    assert!(!written.contains("private"));
+}
+
+#[test]
 fn the_audit_line_says_what_was_judged_and_nothing_of_the_query() {
     let world = World::start();
     let token = Token::access().weak().sign(&world.bank);

@@ -63,6 +63,18 @@ fn an_idle_connection_is_closed_at_its_own_limit() {
 }
 
 #[test]
+fn a_head_begun_in_the_wake_of_a_request_has_its_own_limit_and_may_not_idle() {
+    let upstream = Upstream::plain();
+    let gate = impatient(&upstream);
+    let mut client = gate.client();
+    let started = Instant::now();
+    client.send(format!("{}GET /public HT", get("/public", None)));
+    assert_eq!(client.response().status, 200);
+    assert!(client.is_closed());
+    assert_between(started, 600, 1400);
+}
+
+#[test]
 fn a_body_that_stalls_is_cut_off_and_a_slow_one_is_not() {
     let upstream = Upstream::plain();
     let gate = impatient(&upstream);

@@ -30,6 +30,46 @@ fn t12_t13_forged_identity_and_overrides_never_arrive_on_public_routes_either() 
 }
 
 #[test]
+fn t12_t13_what_an_upstream_could_take_for_another_field_or_for_a_fact_of_the_connection_never_arrives() {
+    let upstream = Upstream::plain();
+    let gate = gate(&upstream);
+    let fields = "X-Override-URL: /forged\r\nX-HTTP-Path-Override: /forged\r\nTrue-Client-IP: forged\r\nClient-Cert: :forged:\r\n\
+        X-SSL-Client-S-DN: forged\r\nContent_Length: 7777\r\nTransfer.Encoding: forged\r\nX_Request_Id: forged\r\n\
+        X_Id_Token: forged\r\nX-Id-Token: low.id.s1\r\nX-Innocent: kept\r\n";
+    let request = format!("GET /pair HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer high.s1\r\n{fields}\r\n");
+    assert_eq!(gate.ask(request).status, 200);
+    let seen = upstream.only();
+    for word in ["forged", "7777"] {
+        assert!(!seen.head.contains(word), "{word} arrived: {}", seen.head);
+    }
+    assert_eq!((seen.field("x-innocent"), seen.field("x-id-token")), (Some("kept"), Some("low.id.s1")));
+}
+
+#[test]
+fn t17_a_body_arrives_whatever_the_method_and_its_framing() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let upstream = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        let gate = gate(&upstream);
+        let mut client = gate.client();
+        for (framing, body) in [
+            ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+            ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+            ("Content-Length: 5", "hello"),
+        ] {
+            client.send(format!("{method} /public HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}"));
+            let response = if method == "HEAD" { client.head() } else { client.response() };
+            assert_eq!(response.status, 200, "{method} {framing}");
+            let sent = if body.contains("hello") { &b"hello"[..] } else { b"" };
+            let seen = upstream.seen().pop().unwrap();
+            assert_eq!(seen.body, sent, "{method} {framing}");
+            let (name, value) = framing.split_once(": ").unwrap();
+            assert_eq!(seen.field(name), Some(value), "{method} {framing}");
+        }
+        assert_eq!(upstream.seen().len(), 3);
+    }
+}
+
+#[test]
 fn t14_connection_cannot_take_away_what_we_say() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);

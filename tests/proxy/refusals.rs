@@ -120,6 +120,10 @@ fn t24_two_tokens_in_one_place_are_400() {
     ] {
         let response = gate.refused(ask("GET /accounts/7", fields), Reason::TokenDuplicate, 400, &upstream);
         assert_eq!(response.field("www-authenticate"), Some("Bearer realm=\"api.example\", error=\"invalid_request\""));
+        let cookie = format!("{fields}Cookie: session=user\r\n");
+        for fields in [fields, &cookie] {
+            gate.refused(ask("GET /app/x", fields), Reason::TokenDuplicate, 400, &upstream);
+        }
     }
 }
 
@@ -232,6 +236,52 @@ fn a_body_over_the_limit_is_413_announced_or_not() {
 }
 
 #[test]
+fn an_announced_body_over_the_limit_takes_its_place_in_the_order_of_the_reasons() {
+    let upstream = Upstream::plain();
+    let limits = Limits { body: Some(10), ..Limits::default() };
+    let gate = Setup { limits, ..Setup::default() }.start(upstream.address);
+    let long = "a".repeat((16 << 10) + 1);
+    let cookie = "Cookie: session=user\r\nOrigin: http://evil.example\r\n";
+    for (line, fields, reason, status) in [
+        ("POST /accounts", String::new(), Reason::TokenMissing, 401),
+        ("POST /accounts", "Authorization: Bearer a\r\n".repeat(2), Reason::TokenDuplicate, 400),
+        ("POST /accounts", format!("Authorization: Bearer {long}\r\n"), Reason::TokenTooLarge, 400),
+        ("POST /app/x", cookie.to_owned(), Reason::BodyTooLarge, 413),
+        ("POST /accounts", "Authorization: Bearer a b\r\n".to_owned(), Reason::BodyTooLarge, 413),
+        ("POST /accounts", "Authorization: Bearer bad.expired\r\n".to_owned(), Reason::BodyTooLarge, 413),
+        ("POST /accounts", "Authorization: Bearer low\r\n".to_owned(), Reason::BodyTooLarge, 413),
+    ] {
+        gate.refused(ask(line, &format!("{fields}Content-Length: 11\r\n")), reason, status, &upstream);
+    }
+}
+
+#[test]
+fn what_was_asked_is_on_record_even_where_it_has_no_canonical_form() {
+    let upstream = Upstream::plain();
+    let gate = gate(&upstream);
+    let long = format!("/{}", "ä%2f".repeat(300));
+    for (request, reason, host, path) in [
+        (ask("GET /public/..%2fadmin?t=secret", ""), Reason::PathAmbiguous, "api.example", "/public/..%2fadmin"),
+        ("GET /a?t=secret HTTP/1.1\r\nHost: a b\r\n\r\n".into(), Reason::RequestMalformed, "a b", "/a"),
+        ("GET /a HTTP/1.1\r\nHost: u:secret@a\r\n\r\n".into(), Reason::RequestMalformed, "a", "/a"),
+        ("GET /a HTTP/1.1\r\n\r\n".into(), Reason::RequestMalformed, "", "/a"),
+        ("GET http://u:secret@b/a HTTP/1.1\r\nHost: b\r\n\r\n".into(), Reason::RequestMalformed, "b", "/a"),
+        (ask("TRACE /x?t=secret", ""), Reason::RequestMalformed, "api.example", "/x"),
+        (ask("GET /public?a#b", ""), Reason::PathAmbiguous, "api.example", "/public"),
+        (ask(&format!("GET {long}"), ""), Reason::PathAmbiguous, "api.example", &long),
+    ] {
+        gate.refused(&request, reason, 400, &upstream);
+        let noted = gate.decided().pop().unwrap();
+        assert_eq!(noted.host, host, "{request}");
+        if path.len() < 500 {
+            assert_eq!(noted.path, path, "{request}");
+        } else {
+            assert!(noted.path.len() <= 512 && noted.path.len() > 500 && long.starts_with(&noted.path), "{request}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_forwarded_without_a_record() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
@@ -287,6 +337,26 @@ fn an_upstream_that_breaks_off_or_answers_nonsense_is_502() {
             (502, Some("upstream_unreachable")),
             "{answer}"
         );
+    }
+}
+
+#[test]
+fn t17_a_response_with_a_length_beside_a_coding_is_502_and_its_connection_is_let_go() {
+    for fields in
+        ["content-length: 3\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: chunked\r\ncontent-length: 3\r\n"]
+    {
+        let upstream = Upstream::answering(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n"));
+        let gate = gate(&upstream);
+        for _ in 0..2 {
+            let response = gate.get("/public", None);
+            assert_eq!(
+                (response.status, response.json()["reason"].as_str()),
+                (502, Some("upstream_unreachable")),
+                "{fields}"
+            );
+        }
+        let connections: Vec<usize> = upstream.seen().iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections, [0, 1], "what such a connection brings next can't be trusted");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,18 @@ pub struct Seen {
     pub trailers: String,
     /// On which connection, counted from 0.
     pub connection: usize,
+    notes: Weak<Mutex<Vec<Seen>>>,
+    place: usize,
 }
 
 impl Seen {
+    /// Notes what was read so far; to be called before it is answered, or a test could look too early.
+    fn note(&self) {
+        if let Some(notes) = self.notes.upgrade() {
+            notes.lock().unwrap()[self.place] = self.clone();
+        }
+    }
+
     pub fn line(&self) -> &str {
         self.head.lines().next().unwrap()
     }
@@ -96,10 +105,10 @@ impl Upstream {
     }
 }
 
-fn converse(stream: TcpStream, connection: usize, script: &Script, notes: &Mutex<Vec<Seen>>) {
+fn converse(stream: TcpStream, connection: usize, script: &Script, notes: &Arc<Mutex<Vec<Seen>>>) {
     let mut stream = BufReader::new(stream);
     loop {
-        let mut seen = Seen { connection, ..Seen::default() };
+        let mut seen = Seen { connection, notes: Arc::downgrade(notes), ..Seen::default() };
         while !seen.head.ends_with("\r\n\r\n") {
             let mut line = Vec::new();
             if stream.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
@@ -107,13 +116,13 @@ fn converse(stream: TcpStream, connection: usize, script: &Script, notes: &Mutex
             }
             seen.head.push_str(&String::from_utf8_lossy(&line));
         }
-        let place = {
+        {
             let mut notes = notes.lock().unwrap();
+            seen.place = notes.len();
             notes.push(seen.clone());
-            notes.len() - 1
-        };
+        }
         let goes_on = script(&mut seen, &mut stream);
-        notes.lock().unwrap()[place] = seen;
+        seen.note();
         if !goes_on {
             return;
         }
@@ -137,6 +146,7 @@ pub fn read_body(seen: &mut Seen, stream: &mut impl BufRead) {
             seen.body = body;
         }
     }
+    seen.note();
 }
 
 /// One chunk; `None` at the last one or when the other side is gone.

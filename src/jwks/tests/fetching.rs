@@ -92,6 +92,32 @@ async fn another_issuer_s_discovery_document_is_refused() {
 }
 
 #[tokio::test]
+async fn a_failure_names_the_url_that_was_asked_without_its_query() {
+    let idp = Idp::start().await;
+    let by_url = |path: &str| config("bank", &idp.url, KeyPlace::JwksUrl(format!("{}{path}", idp.url).into()));
+    idp.set("/jwks", 500, "", "");
+    idp.set("/jwks?code=secret", 500, "", "");
+    let error = |config| async {
+        let store = store(settings(), &[config]);
+        eventually("the fetch fails", || store.status()[0].failed > 0).await;
+        store.status()[0].error.clone().unwrap()
+    };
+    let at = |path: &str| format!("{}{path}", idp.url);
+    let told = error(by_url("/jwks?code=secret")).await;
+    assert!(told.contains(&format!("{}:", at("/jwks"))) && !told.contains("secret"), "{told}");
+    idp.set("/jwks", 200, "", "<html>");
+    let told = error(by_url("/jwks")).await;
+    assert!(told.contains(&at("/jwks")) && told.contains("not a key set"), "{told}");
+    let told = error(idp.by_discovery("bank")).await;
+    for place in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
+        assert!(told.contains(&at(place)), "{told}");
+    }
+    idp.set("/.well-known/openid-configuration", 200, "", "{}");
+    let told = error(idp.by_discovery("bank")).await;
+    assert!(told.contains(&at("/.well-known/openid-configuration")) && told.contains("no `issuer`"), "{told}");
+}
+
+#[tokio::test]
 async fn plain_http_to_another_host_is_never_asked() {
     let config = config("bank", "http://idp.example", KeyPlace::Discovery);
     let store = store(settings(), &[config]);

@@ -61,6 +61,19 @@ async fn a_broken_or_empty_set_leaves_the_last_good_one_in_use() {
 }
 
 #[tokio::test]
+async fn a_set_may_be_kept_for_as_long_as_any_setting_says() {
+    let idp = Idp::start().await;
+    idp.set("/jwks", 200, "cache-control: max-age=0\r\n", jwks(&[&key("a")]));
+    let settings = crate::jwks::KeySettings { max_stale: Duration::MAX, ..settings() };
+    let (store, keys) = ready(settings, idp.by_url("bank")).await;
+    idp.set("/jwks", 503, "", "");
+    eventually("past its lifetime", || store.status()[0].state == KeyState::Stale).await;
+    let failed = store.status()[0].failed;
+    eventually("failed fetches", || store.status()[0].failed > failed + 2).await;
+    assert!(keys.current().is_some());
+}
+
+#[tokio::test]
 async fn a_set_that_is_too_old_is_let_go() {
     let idp = Idp::start().await;
     idp.set("/jwks", 200, "cache-control: max-age=0\r\n", jwks(&[&key("a")]));

@@ -130,13 +130,18 @@ fn keys_are_chosen_by_exact_kid_and_fitting_algorithm() {
 }
 
 #[test]
-fn one_kid_may_name_several_keys_of_which_four_are_tried() {
+fn all_keys_that_fit_are_tried_up_to_sixteen() {
     let same = |algorithm| with(Signer::shared(algorithm).jwk(), "kid", json!("k"));
     let set = parse(&[same(Algorithm::Es256), same(Algorithm::Rs256)]).unwrap();
     assert_eq!(set.select(Some("k"), Algorithm::Rs256).unwrap().len(), 1);
-    let many: Vec<_> = (0..6).map(|_| with(Signer::new(Algorithm::Es256, "k").jwk(), "kid", json!("k"))).collect();
-    assert_eq!(parse(&many).unwrap().select(Some("k"), Algorithm::Es256).unwrap().len(), 4);
-    assert_eq!(parse(&many).unwrap().select(None, Algorithm::Es256).unwrap().len(), 4);
+    let many: Vec<_> = (0..18).map(|_| with(Signer::new(Algorithm::Es256, "k").jwk(), "kid", json!("k"))).collect();
+    for (has, tries) in [(5, 5), (16, 16), (17, 16), (18, 16)] {
+        let set = parse(&many[..has]).unwrap();
+        assert_eq!(set.select(Some("k"), Algorithm::Es256).unwrap().len(), tries, "{has}");
+        assert_eq!(set.select(None, Algorithm::Es256).unwrap().len(), tries, "{has}");
+        let crowded = if has > tries { vec![(Algorithm::Es256, has)] } else { vec![] };
+        assert_eq!(set.crowded(), crowded, "what is left out is told");
+    }
 }
 
 #[test]

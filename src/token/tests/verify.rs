@@ -227,6 +227,25 @@ fn t27_the_audience_is_never_skipped() {
 }
 
 #[test]
+fn a_wrong_audience_is_named_beside_those_that_are_expected() {
+    let told = |aud: Option<Value>, expectation: &Expectation| {
+        judge(&signer().token(&claims_with("aud", aud)), expectation, NOW).unwrap_err().detail.into_owned()
+    };
+    let both = expectation();
+    let ours: Vec<&str> = [&both.access, &both.id].iter().map(|rule| &*rule.as_ref().unwrap().audiences[0]).collect();
+    let wrong = told(Some(json!(["https://other.example\n", "x"])), &both);
+    for word in ["`https://other.example\\n`", "`x`", &format!("`{}`", ours[0]), &format!("`{}`", ours[1])] {
+        assert!(wrong.contains(word), "{word}: {wrong}");
+    }
+    assert!(told(None, &both).contains("names no audience"));
+    let many: Vec<String> = (0..500).map(|n| format!("{n:0>100}")).collect();
+    let many = told(Some(json!(many)), &both);
+    assert!(many.len() < 2000 && many.contains("and 4"), "{many}");
+    let neither = Expectation { access: None, id: None, ..expectation() };
+    assert!(told(None, &neither).contains("neither `access` nor `id`"));
+}
+
+#[test]
 fn the_audience_can_stand_in_another_claim() {
     let mut elsewhere = expectation();
     let rule = elsewhere.access.as_mut().unwrap();
@@ -371,7 +390,8 @@ fn what_a_person_claims_is_judged_by_the_same_rules() {
 #[test]
 fn an_explanation_never_holds_a_claim_s_value() {
     let secret = "s3cr3t-value";
-    for name in ["iss", "sub", "aud", "exp", "nbf", "iat", "azp", "cnf", "events"] {
+    // But for whom the token is, which is no secret to whoever runs the gate.
+    for name in ["iss", "sub", "exp", "nbf", "iat", "azp", "cnf", "events"] {
         for value in [json!(secret), json!([secret]), json!({ secret: secret })] {
             let Err(why) = judge(&signer().token(&claims_with(name, Some(value))), &expectation(), NOW) else {
                 continue;
