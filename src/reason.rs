@@ -42,7 +42,7 @@ reasons! {
     TokenDuplicate = "token_duplicate",
     /// the token is longer than the limit allows
     TokenTooLarge = "token_too_large",
-    /// the form is longer than the limit allows
+    /// the body, or the form that carries the token, is longer than the limit allows
     BodyTooLarge = "body_too_large",
     /// the form is not application/x-www-form-urlencoded in UTF-8
     BodyUnsupported = "body_unsupported",

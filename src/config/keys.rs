@@ -54,5 +54,9 @@ pub fn read(
         (None, None, None) if named == 0 => KeyPlace::Discovery,
         (None, None, None) => return None,
     };
+    if let (KeyPlace::JwksFile(_), Some(_)) = (&place, &ca) {
+        let message = "`ca` says whom to believe when keys are fetched, and a `jwks_file` is not fetched";
+        out.add(Problem::error("unused_ca", node.span, message).help("leave `ca` out"));
+    }
     Some(KeySource { place, ca })
 }
