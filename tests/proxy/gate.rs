@@ -19,7 +19,7 @@ use stepgate::policy::{
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
-use stepgate::token::{Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
+use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
 use tokio::sync::watch;
 
@@ -301,7 +301,8 @@ fn demands(conditions: impl IntoIterator<Item = Condition>) -> Requirement {
 fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
     let value = ValueMapping {
         trusted: true,
-        from: Box::default(),
+        // Tokens are made by name here, but the policy must see that the issuer can speak of acr and amr at all.
+        from: [ClaimPath::parse("acr").unwrap()].into(),
         accept: Accept::default(),
         absent: None,
         rename: BTreeMap::new(),
