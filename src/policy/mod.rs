@@ -5,6 +5,7 @@
 
 pub mod decision;
 pub mod evaluate;
+pub mod host;
 pub mod path;
 pub mod pattern;
 pub mod requirement;
@@ -15,8 +16,9 @@ use std::collections::HashMap;
 
 pub use decision::{Denial, Permit, StepUp};
 pub use evaluate::{Tokens, decide};
+pub use host::{HostPattern, canonical_host};
 pub use path::{Ambiguity, CanonicalPath};
-pub use pattern::{HostPattern, Match, Methods, PathPattern, Target, canonical_host};
+pub use pattern::{Match, Methods, PathPattern, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
 pub use route::{Floor, Kinds, Origins, Place, Route, TokenSource};
 pub use router::{Router, Tie};

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::policy::pattern::{HostPattern, Methods, PathPattern, Segment, Target};
+use crate::policy::host::HostPattern;
+use crate::policy::pattern::{Methods, PathPattern, Segment, Target};
 use crate::policy::route::Route;
 
 /// The routes of a policy, indexed.

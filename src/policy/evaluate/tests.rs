@@ -10,8 +10,9 @@ use crate::assurance::{
     Challenge, ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method,
     MethodClass, MethodTable, Pair, Proof, Reading,
 };
+use crate::policy::host::HostPattern;
 use crate::policy::path::CanonicalPath;
-use crate::policy::pattern::{HostPattern, Methods, PathPattern};
+use crate::policy::pattern::{Methods, PathPattern};
 use crate::policy::{Floor, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
