@@ -101,7 +101,9 @@ impl Policy {
             let floors = |target: &Target<'_>| -> Vec<bool> {
                 self.floors.iter().map(|floor| floor.matches.matches(target)).collect()
             };
-            if self.router.find(&bare) != place || floors(&bare) != floors(target) {
+            let meant =
+                place.and_then(|place| self.routes.get(place)).is_some_and(|r| r.matches.path.names_parameters());
+            if !meant && self.router.find(&bare) != place || floors(&bare) != floors(target) {
                 let detail = "without its `;` parameters the path has another route or other floors".into();
                 return Err(Denial { detail, ..Denial::because(Reason::PathAmbiguous) });
             }

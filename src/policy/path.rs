@@ -44,8 +44,8 @@ pub enum Ambiguity {
     /// `..;x` or the like.
     #[error("the path has a dot segment with `;` parameters")]
     DotParameters,
-    /// `//`.
-    #[error("the path has an empty segment")]
+    /// `//`, or a segment of nothing but parameters, which some servers take for one.
+    #[error("the path has an empty segment, or one of parameters alone")]
     EmptySegment,
 }
 
@@ -94,13 +94,8 @@ impl CanonicalPath {
         for segment in self.segments() {
             let end = [segment.find(';'), segment.find("%3B")].into_iter().flatten().min().unwrap_or(segment.len());
             let (name, _) = segment.split_at_checked(end).unwrap_or((segment, ""));
-            if !name.is_empty() {
-                text.push('/');
-                text.push_str(name);
-            }
-        }
-        if text.is_empty() {
             text.push('/');
+            text.push_str(name);
         }
         Some(Self(text.into_boxed_str()))
     }
@@ -133,6 +128,7 @@ fn normalise(raw: &str) -> Result<String, Ambiguity> {
                 out.pop().ok_or(Ambiguity::AboveRoot)?;
                 final_slash = last;
             }
+            only if only.starts_with(';') || only.starts_with("%3B") => return Err(Ambiguity::EmptySegment),
             dots if has_parameters_on_dots(dots) => return Err(Ambiguity::DotParameters),
             _ => out.push(segment),
         }
@@ -308,8 +304,14 @@ mod tests {
         assert_eq!(canonical("/...;x").as_deref(), Ok("/...;x"));
         let stripped = |raw: &str| CanonicalPath::parse(raw).unwrap().without_parameters().map(|path| path.to_string());
         assert_eq!(stripped("/a;v=1/b%3bx/c").as_deref(), Some("/a/b/c"));
-        assert_eq!(stripped("/;x/a;").as_deref(), Some("/a"));
-        assert_eq!(stripped("/;x").as_deref(), Some("/"));
+        assert_eq!(stripped("/x/a;").as_deref(), Some("/x/a"));
+        for raw in ["/;x/a", "/a/;", "/a/%3bx/b"] {
+            assert_eq!(
+                canonical(raw),
+                Err(Ambiguity::EmptySegment),
+                "a segment that some servers take for none: {raw}"
+            );
+        }
         assert_eq!(stripped("/a/b"), None);
     }
 

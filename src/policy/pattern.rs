@@ -83,6 +83,13 @@ impl PathPattern {
         &self.segments
     }
 
+    /// Whether the operator wrote `;` parameters into it, so that the application is known to tell paths apart by them.
+    #[must_use]
+    pub fn names_parameters(&self) -> bool {
+        let named = |text: &str| text.contains(';') || text.contains("%3B");
+        self.segments.iter().any(|segment| matches!(segment, Segment::Literal(text) if named(text)))
+    }
+
     /// Whether it ends in `**`.
     #[must_use]
     pub fn has_rest(&self) -> bool {

@@ -90,6 +90,16 @@ impl Demand {
         }
     }
 
+    /// Adds what it ignores whatever else holds: its own `ignore_amr`, and that of all that must hold with it.
+    pub fn always_ignored(&self, values: &mut Vec<Box<str>>) {
+        values.extend(self.ignore_amr.iter().cloned());
+        for condition in &self.conditions {
+            if let Condition::All(parts) = condition {
+                parts.iter().for_each(|part| part.always_ignored(values));
+            }
+        }
+    }
+
     /// Every rung that it names, each once.
     #[must_use]
     pub fn rungs(&self) -> Vec<Rung> {

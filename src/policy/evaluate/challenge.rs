@@ -1,18 +1,18 @@
 //! From what a request lacks to its denial: the reason, and the challenge that would be enough (RFC 9470 section 3).
 
-use crate::assurance::expression::Ignored;
-use crate::assurance::{Caller, Challenge, Evidence, Expression, Fact, Rung, View};
+use crate::assurance::{Assurance, Challenge, Evidence, Fact, Rung};
 use crate::policy::decision::{Denial, StepUp};
 use crate::policy::evaluate::Case;
-use crate::policy::evaluate::shortfall::Shortfall;
+use crate::policy::evaluate::shortfall::{Shortfall, by_sign_in};
+use crate::policy::requirement::Condition;
 use crate::reason::Reason;
 
 impl Case<'_> {
-    pub(super) fn denial(&self, short: Shortfall) -> Denial {
+    pub(super) fn denial(&self, short: Shortfall<'_>) -> Denial {
         let reason = short.reason();
         Denial {
             reason,
-            detail: short.first().map(|(_, detail)| detail.clone()).unwrap_or_default(),
+            detail: short.first().map(|(reason, condition)| self.why(condition, reason)).unwrap_or_default(),
             step_up: self.step_up(reason, &short),
             scope: short.scope,
             levels: self.levels(),
@@ -21,58 +21,82 @@ impl Case<'_> {
     }
 
     /// What a new sign-in would have to be, where a sign-in could mend it.
-    fn step_up(&self, reason: Reason, short: &Shortfall) -> Option<StepUp> {
-        let by_sign_in = (Reason::AcrMalformed..=Reason::AuthTooOld).contains(&reason);
-        (by_sign_in && !self.is_hopeless(short))
+    fn step_up(&self, reason: Reason, short: &Shortfall<'_>) -> Option<StepUp> {
+        (by_sign_in(reason) && !self.is_hopeless(short))
             .then(|| StepUp { acr_values: self.acr_values(short), max_age: short.max_age })
     }
 
     /// The values any one of which is enough: those of the level asked for that the route's own `acr` takes too, else those
     /// of the route's own `acr`. Where the route's own `amr` or factors alone fall short, none can be named.
-    fn acr_values(&self, short: &Shortfall) -> Option<Challenge> {
+    fn acr_values(&self, short: &Shortfall<'_>) -> Option<Challenge> {
         let strongest = |rungs: &[Rung]| {
             let ladder = rungs.iter().map(|rung| rung.ladder()).min()?;
             rungs.iter().filter(|rung| rung.ladder() == ladder).max_by_key(|rung| rung.rank()).copied()
         };
         // A sign-in that is only too old must not come back weaker than it was.
         let rung = strongest(&short.missed).or_else(|| strongest(&short.reached).filter(|_| !short.own_failed));
-        let fits = |value: &str| short.own_acr.iter().all(|own| self.would_hold(own, value));
-        let of_level = rung.and_then(|rung| self.issuer.challenge(rung)).and_then(|challenge| challenge.only(fits));
+        let of_level = match rung.and_then(|rung| self.issuer.challenge(rung)) {
+            // What an operator lists need not come back as `acr`, so only a refusal speaks against it.
+            Some(listed @ Challenge::Listed(_)) => listed.only(|acr| self.after(acr) != After::Refused),
+            Some(Challenge::Derived(values)) => self.best(&values).map(Challenge::Derived),
+            None => None,
+        };
+        if of_level.is_some() {
+            return of_level;
+        }
         // Values that are met already would only send the client round in a circle.
         let only_age = short.missed.is_empty() && !short.own_failed;
-        of_level.or_else(|| {
-            if !short.acr_failed && !only_age {
-                return None;
-            }
-            let named: Vec<Box<str>> =
-                short.own_acr.iter().flat_map(Expression::acr_values).filter(|value| fits(value)).collect();
-            // Those that reach the level as well, if there are any.
-            let enough: Vec<Box<str>> = named.iter().filter(|value| self.would_reach(short, value)).cloned().collect();
-            let named = if enough.is_empty() { named } else { enough };
-            (!named.is_empty()).then(|| Challenge::Listed(unique(&named)))
-        })
+        (short.acr_failed || only_age).then(|| self.own_acr_values()).flatten()
     }
 
-    /// The evidence of a sign-in like this one with another `acr`.
-    fn with_acr(&self, acr: &str) -> Evidence {
-        Evidence { acr: Fact::Known([acr.into()].into()), ..self.witness.evidence.clone() }
+    /// The values that the route and its floors name themselves: those that are enough, else those that none of them refuses.
+    fn own_acr_values(&self) -> Option<Challenge> {
+        let mut named: Vec<Box<str>> = Vec::new();
+        for (demand, _) in self.demands() {
+            demand.walk(&mut |condition| {
+                if let Condition::Evidence(expression) = condition {
+                    named.extend(expression.acr_values());
+                }
+            });
+        }
+        self.best(&unique(&named)).map(Challenge::Listed)
     }
 
-    /// Whether a sign-in like this one with another `acr` would reach every level asked for.
-    fn would_reach(&self, short: &Shortfall, acr: &str) -> bool {
-        let (evidence, values) = (self.with_acr(acr), self.ignored());
-        let ignored = Ignored { values: &values, outer: None };
-        let view = View { evidence: &evidence, claims: &self.witness.claims, ignored: Some(&ignored) };
-        let reached =
-            |rung: &Rung| self.issuer.level(rung.ladder(), Caller::User, &view).is_some_and(|is| is.reaches(*rung));
-        short.missed.iter().chain(&short.reached).all(reached)
+    /// Of some values those that are enough; if none is, those that the route's own `acr` does not refuse.
+    fn best(&self, values: &[Box<str>]) -> Option<Box<[Box<str>]>> {
+        let judged: Vec<(&Box<str>, After)> = values.iter().map(|acr| (acr, self.after(acr))).collect();
+        let best = judged.iter().map(|(_, after)| *after).max().filter(|best| *best != After::Refused)?;
+        Some(judged.into_iter().filter(|(_, after)| *after == best).map(|(acr, _)| acr.clone()).collect())
     }
 
-    /// Whether an expression would hold of a sign-in like this one with another `acr`.
-    fn would_hold(&self, expression: &Expression, acr: &str) -> bool {
-        let evidence = self.with_acr(acr);
-        expression.evaluate(&View { evidence: &evidence, claims: &self.witness.claims, ignored: None }).holds()
+    /// What would become of a sign-in like this one, made now, with this `acr`.
+    fn after(&self, acr: &str) -> After {
+        let evidence = Evidence {
+            acr: Fact::Known([acr.into()].into()),
+            auth_time: Fact::Known(self.now),
+            ..self.witness.evidence.clone()
+        };
+        let witness = Assurance { evidence, ..self.witness.clone() };
+        let short = Case { witness: &witness, ..*self }.shortfall();
+        if short.acr_failed {
+            After::Refused
+        } else if short.reasons.iter().any(|(reason, _)| by_sign_in(*reason)) {
+            After::TooLittle
+        } else {
+            After::Enough
+        }
     }
+}
+
+/// What would become of another sign-in, from the worst to the best.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum After {
+    /// The route's own `acr` would not take it.
+    Refused,
+    /// Some level or evidence would still lack.
+    TooLittle,
+    /// No other sign-in would be asked for.
+    Enough,
 }
 
 /// Each value once, in the order in which they first stand.

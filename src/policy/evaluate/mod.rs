@@ -71,7 +71,7 @@ pub fn decide(
 /// A case that failed, and what it lacks.
 struct Tried<'c> {
     case: &'c Case<'c>,
-    short: Shortfall,
+    short: Shortfall<'c>,
 }
 
 /// One way to read a request: everything that conditions look at.
@@ -238,7 +238,9 @@ impl<'c> Case<'c> {
 
     /// All that the route and the floors under this request ignore.
     fn ignored(&self) -> Vec<Box<str>> {
-        self.demands().flat_map(|(demand, _)| demand.ignore_amr.iter().cloned()).collect()
+        let mut values = Vec::new();
+        self.demands().for_each(|(demand, _)| demand.always_ignored(&mut values));
+        values
     }
 
     /// The rungs that the token reached, under all that is ignored here.

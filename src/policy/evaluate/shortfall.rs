@@ -1,21 +1,19 @@
 //! What a refused request lacks: gathered condition by condition, once it is known that some do not hold.
 
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Expression, Rung, Source};
+use crate::assurance::{Rung, Source};
 use crate::policy::evaluate::{Case, Place};
 use crate::policy::requirement::{Condition, Demand};
 use crate::reason::Reason;
 
 /// What a failed demand asks for and why it failed. Gathered only for a refusal.
 #[derive(Default)]
-pub(super) struct Shortfall {
-    /// Every reason found, each with what it is about in words.
-    pub(super) reasons: Vec<(Reason, String)>,
+pub(super) struct Shortfall<'c> {
+    /// Every reason found, each with the condition that it speaks of.
+    pub(super) reasons: Vec<(Reason, &'c Condition)>,
     /// The rungs asked for that were not reached, then those that were.
     pub(super) missed: Vec<Rung>,
     pub(super) reached: Vec<Rung>,
-    /// What the route itself asks of `acr`, held or not: a new sign-in has to meet it too.
-    pub(super) own_acr: Vec<Expression>,
     /// Some of the route's own evidence does not hold; and whether that was some about `acr`.
     pub(super) own_failed: bool,
     pub(super) acr_failed: bool,
@@ -23,21 +21,20 @@ pub(super) struct Shortfall {
     pub(super) scope: Vec<Box<str>>,
 }
 
-impl Shortfall {
+impl<'c> Shortfall<'c> {
     pub(super) fn reason(&self) -> Reason {
-        self.first().map_or(Reason::ClaimMismatch, |(reason, _)| *reason)
+        self.first().map_or(Reason::ClaimMismatch, |(reason, _)| reason)
     }
 
     /// The reason that comes first, of equals the one found first.
-    pub(super) fn first(&self) -> Option<&(Reason, String)> {
-        self.reasons.iter().min_by_key(|(reason, _)| *reason)
+    pub(super) fn first(&self) -> Option<(Reason, &'c Condition)> {
+        self.reasons.iter().min_by_key(|(reason, _)| *reason).copied()
     }
 
     fn add(&mut self, other: Self) {
         self.reasons.extend(other.reasons);
         self.missed.extend(other.missed);
         self.reached.extend(other.reached);
-        self.own_acr.extend(other.own_acr);
         self.own_failed |= other.own_failed;
         self.acr_failed |= other.acr_failed;
         self.scope.extend(other.scope);
@@ -45,8 +42,13 @@ impl Shortfall {
     }
 }
 
-impl Case<'_> {
-    pub(super) fn shortfall(&self) -> Shortfall {
+/// Whether another sign-in can mend what was refused for this reason.
+pub(super) fn by_sign_in(reason: Reason) -> bool {
+    (Reason::AcrMalformed..=Reason::AuthTooOld).contains(&reason)
+}
+
+impl<'c> Case<'c> {
+    pub(super) fn shortfall(&self) -> Shortfall<'c> {
         let mut short = Shortfall::default();
         for (demand, place) in self.demands() {
             short.add(self.demand_shortfall(demand, place));
@@ -54,7 +56,7 @@ impl Case<'_> {
         short
     }
 
-    fn demand_shortfall(&self, demand: &Demand, place: Place<'_>) -> Shortfall {
+    fn demand_shortfall(&self, demand: &'c Demand, place: Place<'_>) -> Shortfall<'c> {
         let ignored = Ignored { values: &demand.ignore_amr, outer: place.ignored };
         let place = Place { ignored: Some(&ignored), ..place };
         let mut short = Shortfall::default();
@@ -62,13 +64,7 @@ impl Case<'_> {
             if let Condition::All(parts) = condition {
                 parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place)));
             } else if let Condition::Any(parts) = condition {
-                let tried = || parts.iter().map(|part| self.demand_shortfall(part, place));
-                // An alternative that holds must hold of the next sign-in too. Of those that failed the one that came furthest
-                // speaks, of equals one that a sign-in can mend, else the first.
-                let held = parts.iter().find(|part| self.demand_holds(part, place));
-                let chosen = held.map(|part| self.demand_shortfall(part, place));
-                let furthest = |best: Shortfall, next| if self.rank(&next) > self.rank(&best) { next } else { best };
-                short.add(chosen.or_else(|| tried().reduce(furthest)).unwrap_or_default());
+                short.add(self.alternatives(parts, place));
             } else {
                 self.note(condition, place, &mut short);
             }
@@ -76,10 +72,28 @@ impl Case<'_> {
         short
     }
 
+    /// What speaks for alternatives: one that holds, else the one that came furthest (of equals one that this issuer can
+    /// meet, else the first). If that one can never be met, the way to mend it is that of the furthest that can.
+    fn alternatives(&self, parts: &'c [Demand], place: Place<'_>) -> Shortfall<'c> {
+        if let Some(held) = parts.iter().find(|part| self.demand_holds(part, place)) {
+            return self.demand_shortfall(held, place);
+        }
+        let tried = || parts.iter().map(|part| self.demand_shortfall(part, place));
+        let furthest = |best: Shortfall<'c>, next| if self.rank(&next) > self.rank(&best) { next } else { best };
+        let speaks = tried().reduce(furthest).unwrap_or_default();
+        if !self.is_hopeless(&speaks) {
+            return speaks;
+        }
+        match tried().filter(|short| !self.is_hopeless(short) && by_sign_in(short.reason())).reduce(furthest) {
+            Some(mendable) => Shortfall { reasons: speaks.reasons, ..mendable },
+            None => speaks,
+        }
+    }
+
     /// Notes what a single condition asks for, and why it fails if it does.
-    fn note(&self, condition: &Condition, place: Place<'_>, short: &mut Shortfall) {
+    fn note(&self, condition: &'c Condition, place: Place<'_>, short: &mut Shortfall<'c>) {
         let failed = self.check(condition, place);
-        short.reasons.extend(failed.map(|reason| (reason, self.why(condition, reason))));
+        short.reasons.extend(failed.map(|reason| (reason, condition)));
         match condition {
             Condition::Level(rung) if failed.is_some() => short.missed.push(*rung),
             Condition::Level(rung) => short.reached.push(*rung),
@@ -88,7 +102,6 @@ impl Case<'_> {
                 let about_acr = expression.consults().contains(&Source::Acr);
                 short.own_failed |= failed.is_some();
                 short.acr_failed |= failed.is_some() && about_acr;
-                short.own_acr.extend(about_acr.then(|| expression.clone()));
             }
             Condition::Scopes { all, any } if failed.is_some() => {
                 short.scope.extend(all.iter().chain(any).cloned());
@@ -105,12 +118,12 @@ impl Case<'_> {
     }
 
     /// How far an alternative came: by its reason, of equals one that this issuer can ever meet.
-    pub(super) fn rank(&self, short: &Shortfall) -> (Reason, bool) {
+    pub(super) fn rank(&self, short: &Shortfall<'_>) -> (Reason, bool) {
         (short.reason(), !self.is_hopeless(short))
     }
 
     /// Whether a rung is missed that no token of this issuer can reach.
-    pub(super) fn is_hopeless(&self, short: &Shortfall) -> bool {
+    pub(super) fn is_hopeless(&self, short: &Shortfall<'_>) -> bool {
         short.missed.iter().any(|rung| !self.issuer.can_prove(*rung))
     }
 }
