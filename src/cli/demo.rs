@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_the_check_of_filters_lets_through_the_logs_take() {
-        for filter in ["off", "info", "info,stepgate=debug", "stepgate::jwks=trace, warn"] {
+        for filter in ["off", "info", "info,stepgate=debug", "stepgate::jwks=trace,warn", "warn,hyper=off"] {
             assert_eq!(log_filter::check(filter), Ok(()));
             assert!(tracing_subscriber::EnvFilter::try_new(filter).is_ok(), "{filter}");
         }

@@ -80,23 +80,39 @@ fn users(text: &str) -> Vec<(usize, usize)> {
 fn values(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut place = 0usize;
-    // How deep the key stood whose value may go on.
-    let mut inside: Option<usize> = None;
+    let mut inside: Option<Inside> = None;
     for line in text.split_inclusive('\n') {
         let start = place;
         place = place.saturating_add(line.len());
         let depth = line.len().saturating_sub(line.trim_start_matches([' ', '\t']).len());
-        if inside.is_some_and(|key| depth > key || line.trim().is_empty()) {
-            found.push((start.saturating_add(depth), place));
-            continue;
+        match inside {
+            // A mapping below is no value: what is secret in it has a key of its own.
+            Some(Inside { key, text }) if depth > key || line.trim().is_empty() => {
+                if text || !line.contains(':') {
+                    found.push((start.saturating_add(depth), place));
+                    continue;
+                }
+            }
+            Some(_) | None => inside = None,
         }
-        inside = None;
         if let Some(value) = secret_value(line) {
-            found.push((start.saturating_add(value), place));
-            inside = Some(depth);
+            let rest = line.get(value..).unwrap_or_default().trim();
+            if !rest.starts_with('{') {
+                found.push((start.saturating_add(value), place));
+                inside = Some(Inside { key: depth, text: !rest.is_empty() });
+            }
         }
     }
     found
+}
+
+/// A secret key whose value may go on in the lines below.
+#[derive(Clone, Copy)]
+struct Inside {
+    /// How deep the key stood.
+    key: usize,
+    /// Its value began on its own line, so that what follows is text.
+    text: bool,
 }
 
 /// The byte in a line from which on the value of a secret key stands.

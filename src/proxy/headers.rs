@@ -127,10 +127,12 @@ fn folded_is(name: &str, wanted: &str) -> bool {
     name.len() == wanted.len() && folded_starts(name, wanted)
 }
 
-const OUR_PREFIXES: [&str; 6] =
-    ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-client-cert", "x-amzn-mtls-"];
+const OUR_PREFIXES: [&str; 5] = ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-"];
 
-const OURS: [&str; 42] = [
+const OURS: [&str; 44] = [
+    // A certificate that a terminator checked.
+    "x-client-cert",
+    "x-client-cert-chain",
     // Another method.
     "x-http-method-override",
     "x-http-method",

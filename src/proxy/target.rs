@@ -39,11 +39,13 @@ pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
 pub(super) fn raw_host(head: &Parts) -> Cow<'_, str> {
     let field = head.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
     let host = field.or_else(|| head.uri.host().map(Cow::Borrowed)).unwrap_or_default();
-    let start = host.rfind('@').map_or(0, |at| at.saturating_add(1));
-    match host {
-        Cow::Borrowed(host) => Cow::Borrowed(short(host.get(start..).unwrap_or_default())),
-        Cow::Owned(host) => Cow::Owned(short(host.get(start..).unwrap_or_default()).to_owned()),
-    }
+    // What is no host may be a URL that someone pasted, with a user, a password and a query in it.
+    let host_alone = |text: &str| {
+        let text = text.rsplit('@').next().unwrap_or_default();
+        let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+        short(text.get(..end).unwrap_or_default()).to_owned()
+    };
+    Cow::Owned(host_alone(&host))
 }
 
 /// The path as it was sent, never the query, for the record of a request whose path has no canonical form: cut short.

@@ -40,10 +40,11 @@ pub(super) async fn forward(
     answer_by: &Deadline,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let end = request.body().end();
+    let bodiless = *request.method() == Method::HEAD;
     let outcome = answer_by.bound(exchange(pool, request)).await;
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
-        (Ok((response, lease)), _) => Ok((cleaned(response)?, lease)),
+        (Ok((response, lease)), _) => Ok((cleaned(response, bodiless)?, lease)),
         (Err(_), End::TooLarge) => Err(Failure {
             reason: Reason::BodyTooLarge,
             detail: "the body is longer than `limits.body`".into(),
@@ -103,10 +104,11 @@ fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
 }
 
 /// Takes away what is between the upstream and us alone.
-fn cleaned(mut response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<Incoming>, Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::unreachable("the upstream switched protocols unasked"));
     }
+    let status = response.status();
     let fields = response.headers_mut();
     if let Some(coding) = fields.get(TRANSFER_ENCODING)
         && (fields.get_all(TRANSFER_ENCODING).iter().count() > 1 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
@@ -115,6 +117,11 @@ fn cleaned(mut response: Response<Incoming>) -> Result<Response<Incoming>, Failu
     }
     // RFC 9112 section 6.3: it might be an attempt at response splitting and is handled as an error. The connection is
     // dropped with the lease.
+    let bodiless = bodiless || status == StatusCode::NOT_MODIFIED;
+    if bodiless && fields.contains_key(TRANSFER_ENCODING) {
+        // Both tell of a body that is not there.
+        fields.remove(CONTENT_LENGTH);
+    }
     if fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH) {
         return Err(Failure::unreachable("the response has both a `Content-Length` and a `Transfer-Encoding`"));
     }

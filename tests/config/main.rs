@@ -252,7 +252,7 @@ fn what_is_not_there_is_said_with_whoever_named_it() {
 }
 
 #[test]
-fn files_that_are_named_and_cannot_be_opened_are_errors_at_their_place() {
+fn files_that_are_named_and_cannot_be_opened_are_said_at_their_place() {
     let issuer = |name: &str, keys: &str| {
         format!(
             "  {name}: {{ issuer: \"https://{name}.example\", access: {{ audiences: [a] }}, keys: {{ {keys} }} }}\n"
@@ -268,11 +268,11 @@ fn files_that_are_named_and_cannot_be_opened_are_errors_at_their_place() {
         assert!(out.contains(says) || out.contains(&says.replace("./", "")), "{says}: {out}");
     }
     assert!(out.contains("--> policies/a.yaml:") || out.contains("--> ./policies/a.yaml:"), "{out}");
-    assert!(out.contains("--> stepgate.yaml:4:") && out.contains("3 errors"), "{out}");
-    assert_eq!(code, Some(1));
+    assert!(out.contains("--> stepgate.yaml:4:") && out.contains("0 errors, 3 lints"), "{out}");
+    assert_eq!(code, Some(0), "on the machine that runs the gate they may be there");
     fs::create_dir(files.path().join("logs")).unwrap();
     let (_, out, _) = within(&files, &["check", "-c", "stepgate.yaml"]);
-    assert!(out.contains("2 errors") && !files.path().join("logs/audit.jsonl").exists(), "nothing is made: {out}");
+    assert!(out.contains("2 lints") && !files.path().join("logs/audit.jsonl").exists(), "nothing is made: {out}");
 }
 
 #[test]
