@@ -1,4 +1,4 @@
-//! From an issuer's own claims to evidence: source, `absent`, `rename`, `ignore_amr`, in this order (PRODUCT 3.1).
+//! From an issuer's own claims to evidence: source, `absent`, `rename`, `ignore_amr`, in this order (docs/policy.md).
 
 use std::collections::BTreeMap;
 

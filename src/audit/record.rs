@@ -1,4 +1,4 @@
-//! The audit line (PRODUCT 9): one JSON object a decision, with what `replay` needs and never a token.
+//! The audit line: one JSON object a decision, with what `replay` needs and never a token.
 
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};

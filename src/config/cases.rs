@@ -1,4 +1,4 @@
-//! `*.test.yaml`: what a policy promises, case by case (PRODUCT 3.2).
+//! `*.test.yaml`: what a policy promises, case by case (docs/policy.md).
 
 use crate::assurance::{Issuer, IssuerId};
 use crate::config::expression;

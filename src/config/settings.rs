@@ -1,4 +1,4 @@
-//! `stepgate.yaml`, read and checked: how the process runs (PRODUCT 3.3). Changing it needs a restart.
+//! `stepgate.yaml`, read and checked: how the process runs (deploy/stepgate.yaml shows all of it). Changing it needs a restart.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -116,7 +116,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// Limits and timeouts (PRODUCT 10).
+/// Limits and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest token, in bytes.

@@ -93,7 +93,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Reason::RouteNone`] when none matches; [`Reason::PathAmbiguous`] when an application that takes `;…` for
-    /// parameters of a segment would serve a path that another route or floor guards (peers.md T5).
+    /// parameters of a segment would serve a path that another route or floor guards (checklist T5).
     pub fn route_at<'p>(&'p self, target: &Target<'_>) -> Result<(usize, &'p Route), Denial> {
         let place = self.router.find(target);
         if let Some(bare) = target.path.without_parameters() {

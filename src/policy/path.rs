@@ -1,6 +1,6 @@
 //! The canonical path: the one form that is matched, judged and forwarded.
 //!
-//! Two readings of one path are how gates are walked around (peers.md T1 to T5, T9, T11), so a path either has one
+//! Two readings of one path are how gates are walked around (checklist T1 to T5, T9, T11), so a path either has one
 //! reading or is refused: what is equivalent by RFC 3986 section 6.2.2 is brought to one form, and what an application
 //! might read otherwise than we do is `path_ambiguous`. The query is not part of it and never judged.
 

@@ -1,6 +1,6 @@
 //! Where heads and bodies begin and end in the bytes that a client sends.
 //!
-//! hyper parses requests, and two things it hides from us: it cuts `#…` off a request target in silence (peers.md T4), and
+//! hyper parses requests, and two things it hides from us: it cuts `#…` off a request target in silence (checklist T4), and
 //! it has one time limit for idling and for sending a head. So the bytes are followed on their way to it, one head at a
 //! time, just far enough to tell where a head ends. Where our reading and hyper's could differ, [`Expect::Rest`] says
 //! that the bytes are no longer understood, and nothing further is served on that connection: a disagreement can end a

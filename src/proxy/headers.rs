@@ -1,6 +1,6 @@
 //! Header fields on their way up: what is between the client and us goes, what only we may say goes, then ours are set.
 //!
-//! The order is the point: `Connection` is obeyed first, so that it can't take away what we set (peers.md T14), and every
+//! The order is the point: `Connection` is obeyed first, so that it can't take away what we set (checklist T14), and every
 //! spelling of our names goes before they are set (T13), on public routes too.
 
 use std::net::{IpAddr, SocketAddr};
@@ -100,7 +100,7 @@ pub(super) fn remove_disguised(fields: &mut HeaderMap, name: &str) {
 }
 
 /// Whether only we may say it: what upstreams could take for ours in any spelling, what would have them serve another
-/// method or path than was judged (peers.md T12), what tells of the connection, and what could be taken for a field that
+/// method or path than was judged (checklist T12), what tells of the connection, and what could be taken for a field that
 /// was looked at under its own name alone.
 fn is_ours(name: &str) -> bool {
     // A first character that an upstream folds away from in front of these is no spelling that any is known to have.

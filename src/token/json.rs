@@ -67,7 +67,7 @@ impl Json {
         }
     }
 
-    /// Whether a claim with this value counts as absent: `null` or an empty list (PRODUCT 3.1).
+    /// Whether a claim with this value counts as absent: `null` or an empty list (docs/policy.md).
     #[must_use]
     pub fn is_absent(&self) -> bool {
         match self {

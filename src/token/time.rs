@@ -44,7 +44,7 @@ impl Timestamp {
     /// Reads a `NumericDate`: a JSON number from 0 to the end of the year 9999, with or without a fraction.
     ///
     /// `None` for anything else: a string, a negative number, `1e300`. A date that cannot be read is malformed, never
-    /// absent (peers.md T18).
+    /// absent (checklist T18).
     #[must_use]
     pub fn from_claim(claim: &Json) -> Option<Self> {
         let Json::Number(number) = claim else { return None };

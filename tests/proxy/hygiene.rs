@@ -1,4 +1,4 @@
-//! What a client can and cannot tell the upstream through the gate's mouth (peers.md T12 to T17).
+//! What a client can and cannot tell the upstream through the gate's mouth (checklist T12 to T17).
 
 use super::gate::gate;
 use super::upstream::{Upstream, eventually};
