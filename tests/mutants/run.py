@@ -15,8 +15,8 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "target" / "mutants"
-FOLDERS = ["src", "tests", "policies"]
-FILES = ["Cargo.toml", "Cargo.lock", "clippy.toml", "rust-toolchain.toml"]
+FOLDERS = ["src", "tests", "policies", "docs"]
+FILES = ["Cargo.toml", "Cargo.lock", "README.md", "clippy.toml", "rust-toolchain.toml"]
 
 
 def copy_tree() -> None:
