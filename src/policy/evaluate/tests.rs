@@ -509,6 +509,14 @@ fn the_challenge_names_what_is_enough_for_the_floor_too() {
     let own = Requirement::Demands(demand(vec![level("single-factor")]));
     let denial = judge(issuer(), own, vec![floor("multi-factor")], Some(Tokens::One(&weak))).unwrap_err();
     assert_eq!(denial.step_up.unwrap().acr_values, Some(Challenge::Derived(texts(&["2"]))));
+
+    let rung = |name: &str| Ladders::default().rung(name).unwrap();
+    let mut listed = issuer();
+    let ask = |name: &str, value: &str| ListedChallenge { rung: rung(name), acr_values: texts(&[value]) };
+    listed.challenges = [ask("single-factor", "urn:one"), ask("multi-factor", "urn:two")].into();
+    let own = Requirement::Demands(demand(vec![level("single-factor")]));
+    let denial = judge(listed, own, vec![floor("multi-factor")], Some(Tokens::One(&weak))).unwrap_err();
+    assert_eq!(denial.step_up.unwrap().acr_values, Some(Challenge::Listed(texts(&["urn:two"]))));
 }
 
 #[test]
