@@ -6,13 +6,13 @@ mod wording;
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Source, View};
+use crate::policy::Policy;
 use crate::policy::decision::{Denial, Permit};
 use crate::policy::evaluate::shortfall::Shortfall;
 use crate::policy::path::unescape;
 use crate::policy::pattern::{Match, Target};
 use crate::policy::requirement::{Condition, Demand, Requirement, WantedCaller};
 use crate::policy::route::Route;
-use crate::policy::{Floor, Policy};
 use crate::reason::Reason;
 use crate::token::{Json, Timestamp};
 
@@ -60,7 +60,8 @@ pub fn decide(
     // Level, evidence and age must be met by one token alone, so each is tried for all of it.
     let cases = [Some(case(main)), second.map(case)];
     if let Some(case) = cases.iter().flatten().find(|case| case.holds()) {
-        return Ok(Permit { levels: case.levels(), by: Some(case.witness.kind), ignored: case.ignored() });
+        let ignored = case.ignored();
+        return Ok(Permit { levels: case.levels_under(&ignored), by: Some(case.witness.kind), ignored });
     }
     let tried = cases.iter().flatten().map(|case| Tried { case, short: case.shortfall() });
     let rank = |tried: &Tried<'_>| tried.case.rank(&tried.short);
@@ -98,9 +99,7 @@ impl<'c> Case<'c> {
     /// The route's own demand and those of the floors that this request stands on.
     fn demands(&self) -> impl Iterator<Item = (&'c Demand, Place<'c>)> {
         let own = self.route.require.demand().map(|demand| (demand, &self.route.matches));
-        let target = *self.target;
-        let floors = self.route.floors.iter().filter_map(|place| self.policy.floors().get(*place));
-        let floors = floors.filter(move |floor: &&Floor| floor.matches.matches(&target));
+        let floors = self.policy.floors_under(self.route, self.target);
         let below = floors.filter_map(|floor| floor.demand.as_ref().map(|demand| (demand, &floor.matches)));
         own.into_iter().chain(below).map(|(demand, pattern)| (demand, Place { pattern, ignored: None }))
     }
@@ -245,8 +244,11 @@ impl<'c> Case<'c> {
 
     /// The rungs that the token reached, under all that is ignored here.
     fn levels(&self) -> Vec<Rung> {
-        let values = self.ignored();
-        let ignored = Ignored { values: &values, outer: None };
+        self.levels_under(&self.ignored())
+    }
+
+    fn levels_under(&self, ignored: &[Box<str>]) -> Vec<Rung> {
+        let ignored = Ignored { values: ignored, outer: None };
         let place = Place { pattern: &self.route.matches, ignored: Some(&ignored) };
         let caller = if self.is_user() { Caller::User } else { Caller::Client };
         self.issuer.levels(self.policy.ladders(), caller, &self.view(place))
