@@ -44,6 +44,8 @@ pub mod proxy;
 #[cfg(feature = "server")]
 pub mod telemetry;
 #[cfg(feature = "server")]
+pub mod tls;
+#[cfg(feature = "server")]
 pub mod verification;
 
 pub use reason::Reason;

@@ -119,7 +119,7 @@ mod tests {
     use crate::token::Timestamp;
 
     fn observer(path: &Path) -> Observer {
-        let settings = Audit { to: AuditTarget::File(path.into()), when_blocked: WhenBlocked::Refuse };
+        let settings = Audit::new(AuditTarget::File(path.into()), WhenBlocked::Refuse);
         let (audit, metrics) = (Arc::new(Auditor::open(&settings).unwrap()), Arc::new(Metrics::default()));
         metrics.install(&some_policy());
         Observer::new(audit, metrics)

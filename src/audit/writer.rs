@@ -258,7 +258,7 @@ mod tests {
     use crate::audit::tests::{some_denial, some_line, some_policy};
 
     fn settings(path: &Path, when_blocked: WhenBlocked) -> Audit {
-        Audit { to: AuditTarget::File(path.into()), when_blocked }
+        Audit::new(AuditTarget::File(path.into()), when_blocked)
     }
 
     fn write(auditor: &Auditor) -> Result<(), Blocked> {

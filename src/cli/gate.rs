@@ -68,7 +68,12 @@ fn serve(
     }
     // Whatever can be refused by the system is asked for before anything is served.
     let proxy = Proxy::bind(settings)?;
-    let admin = settings.admin.map(AdminListener::bind).transpose().map_err(Failure::could_not_run)?;
+    let admin = settings
+        .admin
+        .as_ref()
+        .map(|admin| AdminListener::bind(admin.address))
+        .transpose()
+        .map_err(Failure::could_not_run)?;
     let audit = Arc::new(Auditor::open(&settings.audit).map_err(Failure::could_not_run)?);
     let signals = {
         let _within = control.enter();

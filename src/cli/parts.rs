@@ -163,8 +163,9 @@ impl Proxy {
         recorder: Arc<dyn Recorder>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), Failure> {
-        let Settings { upstreams, identity, public_url, limits, .. } = self.settings;
-        let gate = Gate { live, verifier: ByTokens(tokens), recorder, upstreams, identity, public_url, limits };
+        let Settings { listeners, upstreams, identity, public_url, limits, .. } = self.settings;
+        let gate =
+            Gate { live, verifier: ByTokens(tokens), recorder, listeners, upstreams, identity, public_url, limits };
         let running = serve(self.bound, &Arc::new(gate), shutdown)
             .map_err(|error| Failure::could_not_run(format!("failed to start a worker: {error}")))?;
         running.join().map_err(|lost| Failure::could_not_run(format!("{lost} of the workers ended by a bug")))

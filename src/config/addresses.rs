@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
-use crate::config::settings::{Listener, Upstream};
+use crate::config::settings::{Endpoint, Listener, Upstream};
 use crate::config::source::Span;
 use crate::config::url::{self, Url};
 use crate::config::yaml::{self, Kind, Node};
@@ -62,7 +62,7 @@ pub(crate) fn listeners(node: &Node, out: &mut Report) -> Option<Vec<Listener>> 
                 format!("two listeners have the address `{address}`"),
             ));
         }
-        listeners.push(Listener { address });
+        listeners.push(Listener::plain(address));
     }
     Some(listeners)
 }
@@ -90,7 +90,8 @@ pub(crate) fn upstreams(node: &Node, out: &mut Report) -> Option<Vec<(Upstream, 
         };
         let node = url_node(&fields, out)?;
         let (host, port) = upstream_address(node, out)?;
-        Some((Upstream { name: key.text.to_string(), host, port, timeout }, node.span))
+        let plain = Upstream::plain(key.text.to_string(), host, port);
+        Some((Upstream { timeout, ..plain }, node.span))
     };
     Some(pairs.iter().filter_map(|pair| upstream(pair, out)).collect())
 }
@@ -165,10 +166,11 @@ pub(crate) fn admin(node: &Node, out: &mut Report) -> Option<SocketAddr> {
 /// An upstream that is one of our own listeners would have the gate forward to itself, and refuse or go round in circles.
 pub(crate) fn never_ourselves(listeners: &[Listener], upstreams: &[(Upstream, Span)], out: &mut Report) {
     for (upstream, span) in upstreams {
-        let targets = targets(&upstream.host);
+        let Endpoint::Tcp(host, port) = &upstream.endpoint else { continue };
+        let targets = targets(host);
         let own = listeners.iter().find(|listener| {
             let address = listener.address;
-            address.port() == upstream.port && targets.iter().any(|target| reaches(address.ip(), *target))
+            address.port() == *port && targets.iter().any(|target| reaches(address.ip(), *target))
         });
         if let Some(own) = own {
             let message = format!(

@@ -8,7 +8,7 @@ use crate::config::log_filter;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
 use crate::config::settings::{
-    Audit, AuditTarget, Identity, Keys, Limits, LogFormat, Settings, Telemetry, WhenBlocked,
+    Admin, Audit, AuditTarget, Identity, Keys, Limits, LogFormat, Settings, Telemetry, WhenBlocked,
 };
 use crate::config::source::{NamedFile, Purpose, SourceFile, Sources, Span};
 use crate::config::url::{self, Url};
@@ -118,7 +118,7 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Optio
         None => Some("policies"),
     };
     let admin = match fields.get_nullable("admin") {
-        Some(node) => addresses::admin(node, out).map(Some),
+        Some(node) => addresses::admin(node, out).map(|address| Some(Admin { address, credential: None })),
         None => Some(None),
     };
     let identity = identity(&fields, out);
@@ -127,8 +127,8 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Optio
     let telemetry = telemetry(&fields, out);
     let limits = limits(&fields, out);
     let workers = value(Some(&fields), "workers", None, workers, out);
-    if let (Some(listeners), Some(Some(admin))) = (&listeners, admin)
-        && listeners.iter().any(|listener| listener.address == admin && admin.port() != 0)
+    if let (Some(listeners), Some(Some(Admin { address: admin, .. }))) = (&listeners, &admin)
+        && listeners.iter().any(|listener| listener.address == *admin && admin.port() != 0)
     {
         let message = format!("`{admin}` is a listener's address already");
         out.add(Problem::error("duplicate_address", fields.key_span("admin").unwrap_or(root.span), message));
@@ -233,13 +233,13 @@ fn keys(fields: &Fields<'_>, out: &mut Report) -> Option<Keys> {
     }
     let max_stale = value(fields.as_ref(), "max_stale", Duration::from_secs(86_400), reader::duration, out);
     let allow_http = value(fields.as_ref(), "allow_http", false, reader::switch, out);
-    Some(Keys { max_stale: max_stale?, allow_http: allow_http? })
+    Some(Keys { max_stale: max_stale?, allow_http: allow_http?, cache_dir: None, proxy: None })
 }
 
 fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<(Audit, Option<(Span, PathBuf)>)> {
     let node = fields.get("audit", out);
     if node.and_then(reader::word) == Some("off") {
-        return Some((Audit { to: AuditTarget::Off, when_blocked: WhenBlocked::Refuse }, None));
+        return Some((Audit::new(AuditTarget::Off, WhenBlocked::Refuse), None));
     }
     if let Some(Node { kind: Kind::Scalar { .. } | Kind::List(_), .. }) = node {
         out.add(reader::expected(node?, "`off` or a mapping such as `{ to: stdout }`"));
@@ -276,7 +276,7 @@ fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<(Audit,
         AuditTarget::File(file) => path.map(|node| (node.span, file.clone())),
         AuditTarget::Off | AuditTarget::Stdout => None,
     };
-    Some((Audit { to, when_blocked: when_blocked? }, named))
+    Some((Audit::new(to, when_blocked?), named))
 }
 
 fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {
@@ -345,6 +345,11 @@ fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
         body: body?,
         token_cache: token_cache?,
         connections: connections?,
+        requests: base.requests,
+        headers: base.headers,
+        streams: base.streams,
+        jwks: base.jwks,
+        jwks_keys: base.jwks_keys,
         drain: drain?,
         head_read: head_read?,
         idle: idle?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::settings::{
-    Audit, AuditTarget, Identity, Keys, Limits, Listener, LogFormat, Settings, Telemetry, Upstream, WhenBlocked,
+    Admin, Audit, AuditTarget, Identity, Keys, Limits, Listener, LogFormat, Settings, Telemetry, Upstream, WhenBlocked,
 };
 use crate::demo::ports::Reserved;
 
@@ -35,18 +35,17 @@ pub fn issuer(idp: SocketAddr) -> String {
 pub fn settings(reserved: &Reserved, log: &str) -> Settings {
     Settings {
         public_url: None,
-        listeners: vec![Listener { address: reserved.gate }],
-        upstreams: vec![Upstream {
-            name: "app".into(),
-            host: reserved.echo_address.ip().to_string(),
-            port: reserved.echo_address.port(),
-            timeout: None,
-        }],
+        listeners: vec![Listener::plain(reserved.gate)],
+        upstreams: vec![Upstream::plain(
+            "app".into(),
+            reserved.echo_address.ip().to_string(),
+            reserved.echo_address.port(),
+        )],
         policies: PathBuf::new(),
-        admin: Some(reserved.admin),
+        admin: Some(Admin { address: reserved.admin, credential: None }),
         identity: Identity { headers: true, strip_token: false },
-        keys: Keys { max_stale: Duration::from_secs(24 * 3_600), allow_http: false },
-        audit: Audit { to: AuditTarget::Stdout, when_blocked: WhenBlocked::Refuse },
+        keys: Keys { max_stale: Duration::from_secs(24 * 3_600), allow_http: false, cache_dir: None, proxy: None },
+        audit: Audit::new(AuditTarget::Stdout, WhenBlocked::Refuse),
         workers: None,
         telemetry: Telemetry { log: log.into(), format: LogFormat::Text },
         limits: Limits::default(),

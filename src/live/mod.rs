@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod snapshot;
+pub mod watch;
 
 use std::sync::Arc;
 

@@ -31,6 +31,8 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Connection<V> {
     pub(super) worker: Rc<Worker<V>>,
     pub(super) peer: SocketAddr,
+    /// The place of its listener in [`Gate::listeners`](crate::proxy::Gate::listeners).
+    pub(super) listener: usize,
     pub(super) forwarded: Forwarded,
     pub(super) watch: Rc<Watch>,
     /// By when the upstream must have answered the request under way.
@@ -38,13 +40,14 @@ pub(super) struct Connection<V> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<V: Verify>(stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker<V>>) {
+pub(super) async fn serve<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
     let Ok(local) = stream.local_addr() else { return };
     let limits = &worker.gate.limits;
     let watch = Watch::new(&worker.ticker, limits);
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
         peer,
+        listener,
         forwarded: Forwarded::new(peer.ip().to_canonical(), local),
         watch: Rc::clone(&watch),
         answer_by: worker.ticker.deadline(),

@@ -70,7 +70,7 @@ impl Bound {
 pub fn bind(listeners: &[Listener], workers: usize) -> Result<Bound, BindError> {
     let workers = workers.max(1);
     let mut bound = Bound { workers: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() };
-    for Listener { address } in listeners {
+    for Listener { address, .. } in listeners {
         let fail = |cause| BindError::new(*address, cause);
         if address.port() != 0 {
             // Sockets that share a port would be given out a second time, to a second gate too: so ask once without sharing.
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn on(address: &str) -> Result<Bound, BindError> {
-        bind(&[Listener { address: address.parse().unwrap() }], 2)
+        bind(&[Listener::plain(address.parse().unwrap())], 2)
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::config::settings::{Limits, Upstream};
+use crate::config::settings::{Endpoint, Limits, Upstream};
 use crate::proxy::body::{End, RequestBody};
 
 /// How long a connection may lie unused. Shorter than most applications' own limit, so that we close first.
@@ -100,11 +100,13 @@ impl Pool {
     }
 
     async fn reach(&self) -> std::io::Result<TcpStream> {
-        let host = self.upstream.host.as_str();
-        if let Ok(address) = host.parse() {
-            return TcpStream::connect(SocketAddr::new(address, self.upstream.port)).await;
+        match &self.upstream.endpoint {
+            Endpoint::Tcp(host, port) => match host.parse() {
+                Ok(address) => TcpStream::connect(SocketAddr::new(address, *port)).await,
+                Err(_name) => TcpStream::connect((host.as_str(), *port)).await,
+            },
+            Endpoint::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
         }
-        TcpStream::connect((host, self.upstream.port)).await
     }
 
     /// Closes what has lain unused for too long.

@@ -75,7 +75,7 @@ async fn exchange(pool: &Rc<Pool>, mut request: Request<RequestBody>) -> Result<
         };
     }
     let mut lease = pool.connect().await.map_err(|error| {
-        let address = format!("{}:{}", pool.upstream().host, pool.upstream().port);
+        let address = &pool.upstream().endpoint;
         match error {
             ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
             ConnectError::Failed(error) => Failure::unreachable(format!("no connection to {address}: {error}")),

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::settings::{Identity, Limits, Upstream};
+use crate::config::settings::{Identity, Limits, Listener, Upstream};
 use crate::live::Live;
 use crate::proxy::connection;
 use crate::proxy::listener::Bound;
@@ -32,6 +32,8 @@ pub struct Gate<V> {
     pub verifier: V,
     /// Who is told of every decision.
     pub recorder: Arc<dyn Recorder>,
+    /// Where requests are taken, in the order in which they were bound.
+    pub listeners: Vec<Listener>,
     /// Where requests are forwarded, in the order to which [`crate::live::Snapshot::upstream_of_route`] refers.
     pub upstreams: Vec<Upstream>,
     /// What upstreams are told of the caller.
@@ -121,8 +123,11 @@ async fn work<V: Verify>(
         turned_away: Cell::new(0),
         gate,
     });
-    let accepting: Vec<_> =
-        sockets.into_iter().map(|socket| tokio::task::spawn_local(accept(socket, Rc::clone(&worker)))).collect();
+    let accepting: Vec<_> = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(listener, socket)| tokio::task::spawn_local(accept(socket, listener, Rc::clone(&worker))))
+        .collect();
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
     let _gone = shutdown.wait_for(|stop| *stop).await;
     accepting.into_iter().for_each(|task| task.abort());
@@ -151,14 +156,14 @@ async fn tick<V>(worker: Rc<Worker<V>>) {
     }
 }
 
-async fn accept<V: Verify>(socket: TcpListener, worker: Rc<Worker<V>>) {
+async fn accept<V: Verify>(socket: TcpListener, listener: usize, worker: Rc<Worker<V>>) {
     let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
     let mut trouble = Duration::ZERO;
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => {
                 trouble = Duration::ZERO;
-                take(stream, peer, &worker);
+                take(stream, peer, listener, &worker);
             }
             // The client's doing: it left before it was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
@@ -172,13 +177,13 @@ async fn accept<V: Verify>(socket: TcpListener, worker: Rc<Worker<V>>) {
     }
 }
 
-fn take<V: Verify>(stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker<V>>) {
+fn take<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
     let _no_delay = stream.set_nodelay(true);
     match Seat::take(worker) {
         Some(seat) => {
             let worker = Rc::clone(worker);
             drop(tokio::task::spawn_local(async move {
-                connection::serve(stream, peer, &worker).await;
+                connection::serve(stream, peer, listener, &worker).await;
                 drop(seat);
             }));
         }

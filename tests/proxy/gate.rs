@@ -176,8 +176,8 @@ impl Default for Setup {
 
 impl Setup {
     pub fn start(self, upstream: SocketAddr) -> Running1 {
-        let listener = Listener { address: ([127, 0, 0, 1], 0).into() };
-        let bound = bind(&[listener], self.workers).unwrap();
+        let listener = Listener::plain(([127, 0, 0, 1], 0).into());
+        let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
         let notes = Arc::new(Notes::default());
         let live = Arc::new(Live::new(snapshot()));
@@ -185,11 +185,10 @@ impl Setup {
             live: live.clone(),
             verifier: Known,
             recorder: notes.clone(),
+            listeners: vec![listener],
             upstreams: vec![stepgate::config::settings::Upstream {
-                name: "app".into(),
-                host: upstream.ip().to_string(),
-                port: upstream.port(),
                 timeout: self.timeout,
+                ..stepgate::config::settings::Upstream::plain("app".into(), upstream.ip().to_string(), upstream.port())
             }],
             identity: self.identity,
             public_url: self.public_url,
