@@ -89,15 +89,23 @@ fn refused(reason: Reason, detail: &'static str) -> Refusal {
 fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
     let body =
         token.iter().rposition(|byte| *byte != b'=').map_or(&[][..], |last| token.get(..=last).unwrap_or_default());
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     let too_large = || refused(Reason::TokenTooLarge, "the token is longer than `limits.token`");
     if token.len() > limit {
         return Err(too_large());
     }
-    if body.is_empty() || !body.iter().all(legal) {
+    if body.is_empty() || !all_legal(body) {
         return Err(refused(Reason::TokenMalformed, "the token has characters that no token has"));
     }
     std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok()).ok_or_else(too_large)
+}
+
+/// Looks at every byte, without a branch, so that it is done many bytes at a time: this runs for each request.
+fn all_legal(body: &[u8]) -> bool {
+    let is_in = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last.wrapping_sub(first);
+    let legal = |byte: u8| {
+        is_in(byte | 0x20, b'a', b'z') | is_in(byte, b'-', b'9') | (byte == b'+') | (byte == b'_') | (byte == b'~')
+    };
+    body.iter().fold(true, |all, byte| all & legal(*byte))
 }
 
 /// Whether `Authorization` has the scheme `DPoP`.
@@ -213,6 +221,14 @@ mod tests {
         match credentials(&all_places(), &head, 8, None, Ok(())) {
             Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
             Err(refusal) => Err(refusal.denial.reason),
+        }
+    }
+
+    #[test]
+    fn what_a_token_is_written_in_is_told_byte_by_byte() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(all_legal(&[b'a', byte, b'a']), expected, "{byte:#x}");
         }
     }
 

@@ -22,7 +22,7 @@ impl RequestIds {
     pub(super) fn new() -> Self {
         let mut random = [0u8; 8];
         // Without it ids are only less unlike those of another process.
-        let _unlikely = aws_lc_rs::rand::fill(&mut random);
+        let _unlikely = getrandom::fill(&mut random);
         Self { prefix: format!("{:016x}", u64::from_ne_bytes(random)), next: Cell::new(0) }
     }
 

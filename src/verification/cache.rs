@@ -41,9 +41,10 @@ impl TokenCache {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(super) fn new(bytes: u64) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub(super) fn new(bytes: u64) -> Result<Self, getrandom::Error> {
         let mut secret = [0; 32];
-        aws_lc_rs::rand::fill(&mut secret)?;
+        // Not aws-lc's generator, whose first use measures the processor's jitter for tens of milliseconds.
+        getrandom::fill(&mut secret)?;
         let entries = Cache::builder()
             .max_capacity(bytes)
             .weigher(|_: &Digest, entry: &Arc<Entry>| weight(&entry.assurance))

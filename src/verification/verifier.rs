@@ -40,7 +40,7 @@ impl Verifier {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub fn new(keys: Arc<KeyStore>, cache_bytes: u64) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub fn new(keys: Arc<KeyStore>, cache_bytes: u64) -> Result<Self, getrandom::Error> {
         let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { keys, cache: TokenCache::new(cache_bytes)?, hits, misses })
     }
