@@ -1,10 +1,12 @@
 //! Lints: policies that are taken and hardly mean what they say.
 
+use std::collections::HashMap;
+
 use crate::assurance::Rung;
 use crate::config::problem::{Problem, Report};
 use crate::config::routes::Spans;
 use crate::config::source::Span;
-use crate::policy::{Demand, Match, Methods, Policy, Requirement, Route};
+use crate::policy::{Demand, Match, Methods, PathPattern, Policy, Requirement, Route, Segment};
 
 /// Where the parts of a policy stand.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +86,18 @@ fn nearest(floor: &Match, routes: &[Route]) -> String {
 /// A route that names methods, beside a weaker one that takes the other methods of the same paths.
 fn weaker_methods(policy: &Policy, spans: &[Spans], out: &mut Report) {
     let all = || policy.routes().iter().zip(spans);
+    // By the literal segments that its path begins with: a path that covers another begins with no more of them.
+    let mut takes_all: HashMap<&[Segment], Vec<(&Route, &Spans)>> = HashMap::new();
+    for (route, at) in all().filter(|(route, _)| route.matches.methods == Methods::Any) {
+        takes_all.entry(lead(&route.matches.path)).or_default().push((route, at));
+    }
     for (route, at) in all().filter(|(route, _)| strength(route) > 0) {
         let Methods::Named(names) = &route.matches.methods else { continue };
-        for (other, other_at) in all() {
+        let lead = lead(&route.matches.path);
+        let wider = (0..=lead.len()).filter_map(|length| takes_all.get(lead.get(..length)?)).flatten();
+        for (other, other_at) in wider.filter(|(other, _)| other.matches.path.covers(&route.matches.path)) {
             let hosts = other.matches.hosts.iter().any(|one| route.matches.hosts.iter().any(|mine| mine.overlaps(one)));
-            let wider = other.matches.methods == Methods::Any && other.matches.path.covers(&route.matches.path);
-            if hosts && wider && strength(other) < strength(route) {
+            if hosts && strength(other) < strength(route) {
                 let message = format!(
                     "methods other than {} on `{}` fall to the weaker route `{}`",
                     names.join(", "),
@@ -105,6 +113,13 @@ fn weaker_methods(policy: &Policy, spans: &[Spans], out: &mut Report) {
             }
         }
     }
+}
+
+/// The literal segments that a path begins with.
+fn lead(path: &PathPattern) -> &[Segment] {
+    let segments = path.segments();
+    let length = segments.iter().take_while(|segment| matches!(segment, Segment::Literal(_))).count();
+    segments.get(..length).unwrap_or(segments)
 }
 
 fn strength(route: &Route) -> u8 {

@@ -18,7 +18,7 @@ pub use decision::{Denial, Permit, StepUp};
 pub use evaluate::{Tokens, decide};
 pub use host::{HostPattern, canonical_host};
 pub use path::{Ambiguity, CanonicalPath};
-pub use pattern::{Match, Methods, PathPattern, Target};
+pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
 pub use route::{Floor, Kinds, Origins, Place, Route, TokenSource};
 pub use router::{Router, Tie};

@@ -35,15 +35,16 @@ impl Router {
     /// Every pair of routes that some request would match with neither being the more specific.
     pub fn new(routes: &[Route]) -> Result<Self, Vec<Tie>> {
         let mut router = Self::default();
-        let mut by_host: HashMap<&HostPattern, Vec<usize>> = HashMap::new();
         for (place, route) in routes.iter().enumerate() {
             for host in &route.matches.hosts {
                 router.tree(host).insert(&route.matches.path, &route.matches.methods, place);
-                by_host.entry(host).or_default().push(place);
             }
         }
         router.suffixes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        let mut ties: Vec<Tie> = by_host.values().flat_map(|places| ties(routes, places)).collect();
+        let mut ties = Vec::new();
+        for tree in router.exact.values().chain(router.suffixes.iter().map(|(_, tree)| tree)).chain([&router.any]) {
+            tree.meet(tree, &mut |a, b| ties.extend(tie(routes, a, b)));
+        }
         ties.sort_by_key(|tie| (tie.first, tie.second));
         ties.dedup();
         if ties.is_empty() { Ok(router) } else { Err(ties) }
@@ -74,35 +75,6 @@ impl Router {
         let path: Vec<&str> = target.path.segments().collect();
         exact.chain(suffixes).chain([&self.any]).find_map(|tree| tree.find(&path, target.method))
     }
-}
-
-/// The pairs under one host of which neither is more specific. Only routes that share a first segment, or have a
-/// parameter or `**` there, can meet, so the comparison stays within such groups.
-fn ties(routes: &[Route], places: &[usize]) -> Vec<Tie> {
-    let mut groups: HashMap<&Segment, Vec<usize>> = HashMap::new();
-    let mut wild: Vec<usize> = Vec::new();
-    for &place in places {
-        let Some(route) = routes.get(place) else { continue };
-        match literal_prefix(&route.matches.path) {
-            Some(first) => groups.entry(first).or_default().push(place),
-            None => wild.push(place),
-        }
-    }
-    let mut found = Vec::new();
-    for (number, &a) in wild.iter().enumerate() {
-        let others = wild.iter().skip(number.saturating_add(1)).chain(groups.values().flatten());
-        found.extend(others.filter_map(|&b| tie(routes, a, b)));
-    }
-    for group in groups.values() {
-        for (number, &a) in group.iter().enumerate() {
-            found.extend(group.iter().skip(number.saturating_add(1)).filter_map(|&b| tie(routes, a, b)));
-        }
-    }
-    found
-}
-
-fn literal_prefix(path: &PathPattern) -> Option<&Segment> {
-    path.segments().first().filter(|segment| matches!(segment, Segment::Literal(_)))
 }
 
 fn tie(routes: &[Route], a: usize, b: usize) -> Option<Tie> {
@@ -139,9 +111,14 @@ struct Ends {
 impl Ends {
     fn insert(&mut self, methods: &Methods, place: usize) {
         match methods {
-            Methods::Any => self.any = Some(place),
-            Methods::Named(_) => self.named.push((methods.clone(), place)),
+            // A second one is a tie, to be found: so it must not take the place of the first.
+            Methods::Any if self.any.is_none() => self.any = Some(place),
+            Methods::Any | Methods::Named(_) => self.named.push((methods.clone(), place)),
         }
+    }
+
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.named.iter().map(|(_, place)| *place).chain(self.any)
     }
 
     fn find(&self, method: &str) -> Option<usize> {
@@ -156,6 +133,46 @@ impl Tree {
             Segment::Parameter(_) => node.parameter.get_or_insert_default(),
         });
         if path.has_rest() { &mut end.rests } else { &mut end.ends }.insert(methods, place);
+    }
+
+    /// Names every two routes whose paths can meet, one from each tree, some of them twice. The trees are walked side by side,
+    /// so the cost is that of what they share and not of their size: ten thousand routes are not compared pair by pair.
+    fn meet(&self, other: &Self, pair: &mut impl FnMut(usize, usize)) {
+        for a in self.here() {
+            other.here().filter(|b| *b != a).for_each(|b| pair(a, b));
+        }
+        if std::ptr::eq(self, other) {
+            // What lies below one's own `**` is covered by it.
+            self.literals.values().for_each(|child| child.meet(child, pair));
+        } else {
+            self.rests.places().for_each(|a| other.below(&mut |b| pair(a, b)));
+            other.rests.places().for_each(|b| self.below(&mut |a| pair(a, b)));
+            let (few, many) = if self.literals.len() <= other.literals.len() { (self, other) } else { (other, self) };
+            let shared = few.literals.iter().filter_map(|(name, a)| many.literals.get(name).map(|b| (a, b)));
+            shared.for_each(|(a, b)| a.meet(b, pair));
+            if let Some(parameter) = &other.parameter {
+                self.literals.values().for_each(|child| child.meet(parameter, pair));
+            }
+        }
+        if let Some(parameter) = &self.parameter {
+            other.literals.values().for_each(|child| parameter.meet(child, pair));
+            if let Some(others) = &other.parameter {
+                parameter.meet(others, pair);
+            }
+        }
+    }
+
+    /// Routes whose path is that of this node, with `**` or without.
+    fn here(&self) -> impl Iterator<Item = usize> {
+        self.ends.places().chain(self.rests.places())
+    }
+
+    /// Routes whose path is longer.
+    fn below(&self, found: &mut impl FnMut(usize)) {
+        for child in self.literals.values().chain(self.parameter.as_deref()) {
+            child.here().for_each(&mut *found);
+            child.below(found);
+        }
     }
 
     /// A literal is narrower than a parameter, a parameter than `**`; a branch that ends in nothing is left again. No more
@@ -258,9 +275,11 @@ mod tests {
     fn any_route() -> impl Strategy<Value = Route> {
         let host = prop::sample::select(vec!["*", "h", "a.h", "*.h"]);
         let segment = prop::sample::select(vec!["a", "b", "{x}"]);
-        let path = (prop::collection::vec(segment, 0..3), any::<bool>()).prop_map(|(mut segments, rest)| {
-            if segments.first() == Some(&"{x}") && segments.get(1) == Some(&"{x}") {
-                segments[1] = "{y}";
+        let path = (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(mut segments, rest)| {
+            for (segment, name) in segments.iter_mut().zip(["{x}", "{y}", "{z}"]) {
+                if segment.starts_with('{') {
+                    *segment = name;
+                }
             }
             segments.extend(rest.then_some("**"));
             format!("/{}", segments.join("/"))
@@ -290,6 +309,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ties_are_those_that_comparing_every_two_routes_finds(
+            routes in prop::collection::vec(any_route(), 1..12),
+        ) {
+            let mut slowly = Vec::new();
+            for second in 0..routes.len() {
+                for first in 0..second {
+                    if routes[first].matches.hosts == routes[second].matches.hosts {
+                        slowly.extend(tie(&routes, first, second));
+                    }
+                }
+            }
+            slowly.sort_by_key(|tie| (tie.first, tie.second));
+            prop_assert_eq!(Router::new(&routes).err().unwrap_or_default(), slowly);
+        }
+
         #[test]
         fn the_choice_is_the_definition_and_does_not_depend_on_order(
             routes in prop::collection::vec(any_route(), 1..8).prop_shuffle(),
