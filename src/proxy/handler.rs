@@ -197,7 +197,7 @@ impl<V: Verify> Passage<'_, V> {
         }
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
-        headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity.as_ref());
+        headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity);
         // A token beside the one that was verified, in a spelling that the application may know too.
         for source in &self.route.take {
             if let Place::Header(name) = &source.place {

@@ -34,7 +34,7 @@ impl Forwarded {
 }
 
 /// Makes a request's fields what the upstream is to see.
-pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &HeaderValue, identity: Option<&Identity>) {
+pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &HeaderValue, identity: Option<Identity>) {
     remove_hop_by_hop(fields);
     let ours: Vec<HeaderName> = fields.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
     for name in ours {

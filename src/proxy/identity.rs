@@ -1,20 +1,25 @@
 //! What upstreams are told of the caller: `X-Stepgate-*`, set by us alone and only from verified tokens.
 
-use std::fmt::Write as _;
-
+use bytes::{BufMut as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::assurance::Assurance;
 use crate::policy::{Permit, Policy};
 
 /// The fields that are set for one request. What is not known is not set.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity(Vec<(HeaderName, HeaderValue)>);
+
+/// Writes them, one behind the other into one piece of memory.
+struct Writer {
+    text: BytesMut,
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
 
 impl Identity {
     /// `caller` is the token that calls, `witness` the one whose evidence was enough; they are one, or a pair.
     pub(super) fn of(policy: &Policy, permit: &Permit, caller: &Assurance, witness: &Assurance) -> Self {
-        let mut fields = Self(Vec::with_capacity(7));
+        let mut fields = Writer::new();
         let ladders = policy.ladders();
         fields.list(SUBJECT, caller.subject.as_deref());
         fields.list(LEVEL, permit.levels().iter().map(|rung| ladders.name(*rung)));
@@ -25,43 +30,66 @@ impl Identity {
             AMR,
             methods.filter(|method| !method.ignored && !permit.ignores(&method.value)).map(|method| &*method.value),
         );
-        let auth_time = witness.evidence.auth_time.known().map(|at| at.seconds().to_string());
-        fields.list(AUTH_TIME, auth_time.as_deref());
+        if let Some(at) = witness.evidence.auth_time.known() {
+            fields.number(AUTH_TIME, at.seconds());
+        }
         fields.list(ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));
         fields.list(CLIENT, caller.client.as_deref());
-        fields
-    }
-
-    fn list<'v>(&mut self, name: HeaderName, values: impl IntoIterator<Item = &'v str>) {
-        let mut text = String::new();
-        for value in values {
-            if !text.is_empty() {
-                text.push(' ');
-            }
-            encode(value, &mut text);
-        }
-        if let Ok(value) = HeaderValue::try_from(text)
-            && !value.is_empty()
-        {
-            self.0.push((name, value));
-        }
+        Self(fields.fields)
     }
 
     /// Sets them, in place of whatever there is.
-    pub(super) fn set(&self, fields: &mut HeaderMap) {
-        for (name, value) in &self.0 {
-            fields.insert(name.clone(), value.clone());
+    pub(super) fn set(self, fields: &mut HeaderMap) {
+        for (name, value) in self.0 {
+            fields.insert(name, value);
         }
     }
 }
 
+impl Writer {
+    fn new() -> Self {
+        Self { text: BytesMut::with_capacity(USUAL), fields: Vec::with_capacity(7) }
+    }
+
+    fn list<'v>(&mut self, name: HeaderName, values: impl IntoIterator<Item = &'v str>) {
+        for value in values {
+            if !self.text.is_empty() {
+                self.text.put_u8(b' ');
+            }
+            encode(value, &mut self.text);
+        }
+        self.end(name);
+    }
+
+    fn number(&mut self, name: HeaderName, number: i64) {
+        self.text.put_slice(number.to_string().as_bytes());
+        self.end(name);
+    }
+
+    fn end(&mut self, name: HeaderName) {
+        let value = self.text.split().freeze();
+        if let Ok(value) = HeaderValue::from_maybe_shared(value)
+            && !value.is_empty()
+        {
+            self.fields.push((name, value));
+        }
+    }
+}
+
+/// What the values of one request take together, most of the time.
+const USUAL: usize = 256;
+
 /// Percent-encodes what is not visible ASCII, and `%` itself, so that it can be decoded.
-fn encode(value: &str, text: &mut String) {
+fn encode(value: &str, text: &mut BytesMut) {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';
+    if value.as_bytes().iter().all(plain) {
+        return text.put_slice(value.as_bytes());
+    }
     for byte in value.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' {
-            text.push(char::from(byte));
+        if plain(&byte) {
+            text.put_u8(byte);
         } else {
-            let _infallible = write!(text, "%{byte:02X}");
+            text.put_slice(format!("%{byte:02X}").as_bytes());
         }
     }
 }
@@ -80,12 +108,12 @@ mod tests {
 
     #[test]
     fn values_are_encoded_so_that_none_breaks_a_line_or_a_list() {
-        let mut fields = Identity::default();
+        let mut fields = Writer::new();
         fields.list(SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
         fields.list(AMR, ["a b", "100%", "pwd"]);
         fields.list(CLIENT, None);
         assert_eq!(
-            fields.0,
+            fields.fields,
             [
                 (SUBJECT, HeaderValue::from_static("Zo%C3%AB%0D%0AX-Stepgate-Level:%20top")),
                 (AMR, HeaderValue::from_static("a%20b 100%25 pwd")),
