@@ -3,7 +3,7 @@
 use crate::assurance::claims::{ClaimFacts, ClaimTable};
 use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
 use crate::assurance::expression::{Expression, Source, View};
-use crate::assurance::level::{Ladders, Rung};
+use crate::assurance::level::{Ladders, Rung, Rungs};
 use crate::assurance::mapping::Mapping;
 use crate::assurance::methods::MethodTable;
 use crate::token::{Expectation, Json, Timestamp, TokenKind, VerifiedToken};
@@ -202,7 +202,7 @@ impl Issuer {
 
     /// The levels that a token reaches, one of each ladder at the most.
     #[must_use]
-    pub fn levels(&self, ladders: &Ladders, caller: Caller, view: &View<'_>) -> Vec<Rung> {
+    pub fn levels(&self, ladders: &Ladders, caller: Caller, view: &View<'_>) -> Rungs {
         (0..ladders.all().len()).filter_map(|ladder| self.level(ladder, caller, view)).collect()
     }
 

@@ -27,6 +27,9 @@ impl Rung {
     }
 }
 
+/// Rungs, one of each ladder at the most; of as many ladders as policies mostly have they are held without asking for memory.
+pub type Rungs = smallvec::SmallVec<[Rung; 4]>;
+
 /// A ladder: rung names from the weakest to the strongest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder {

@@ -18,6 +18,6 @@ pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};
 pub use evidence::{Evidence, Fact, Method, Reading};
 pub use expression::{Expression, Source, View};
 pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge, Pair, Proof};
-pub use level::{Ladder, Ladders, Rung};
+pub use level::{Ladder, Ladders, Rung, Rungs};
 pub use methods::{Classes, FactorClass, MethodClass, MethodTable};
 pub use truth::Truth;

@@ -1,6 +1,6 @@
 //! The outcome: a [`Permit`] that only the decision can make, or a [`Denial`] with all that a challenge and an operator need.
 
-use crate::assurance::{Challenge, IssuerId, Rung};
+use crate::assurance::{Challenge, IssuerId, Rung, Rungs};
 use crate::reason::Reason;
 use crate::token::TokenKind;
 
@@ -11,7 +11,7 @@ use crate::token::TokenKind;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
-    pub(in crate::policy) levels: Vec<Rung>,
+    pub(in crate::policy) levels: Rungs,
     pub(in crate::policy) by: Option<TokenKind>,
     pub(in crate::policy) ignored: Vec<Box<str>>,
 }

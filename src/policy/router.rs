@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::{Methods, PathPattern, Segment, Target};
 use crate::policy::route::Route;
@@ -72,7 +74,8 @@ impl Router {
         let exact = self.exact.get(target.host).into_iter();
         let is_suffix = |suffix: &str| target.host.len() > suffix.len() && target.host.ends_with(suffix);
         let suffixes = self.suffixes.iter().filter(|(suffix, _)| is_suffix(suffix)).map(|(_, tree)| tree);
-        let path: Vec<&str> = target.path.segments().collect();
+        // Deeper paths than this are rare, and cost one allocation.
+        let path: SmallVec<[&str; 16]> = target.path.segments().collect();
         exact.chain(suffixes).chain([&self.any]).find_map(|tree| tree.find(&path, target.method))
     }
 }

@@ -15,7 +15,7 @@ impl Case<'_> {
             detail: short.first().map(|(reason, condition)| self.why(condition, reason)).unwrap_or_default(),
             step_up: self.step_up(reason, &short),
             scope: short.scope,
-            levels: self.levels(),
+            levels: self.levels().to_vec(),
             issuer: Some(self.issuer.id),
         }
     }

@@ -5,7 +5,7 @@ mod shortfall;
 mod wording;
 
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Source, View};
+use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};
 use crate::policy::Policy;
 use crate::policy::decision::{Denial, Permit};
 use crate::policy::evaluate::shortfall::Shortfall;
@@ -45,7 +45,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     if route.require == Requirement::Public && route.floors.is_empty() {
-        return Ok(Permit { levels: Vec::new(), by: None, ignored: Vec::new() });
+        return Ok(Permit { levels: Rungs::new(), by: None, ignored: Vec::new() });
     }
     let Some(tokens) = tokens else { return Err(Denial::because(Reason::TokenMissing)) };
     let (main, second) = match tokens {
@@ -143,7 +143,7 @@ impl<'c> Case<'c> {
             Condition::Evidence(expression) => {
                 if expression.evaluate(&self.view(place)).holds() {
                     // What a user must have, a client never has.
-                    return fails(expression.consults().is_empty() || self.is_user(), self.wrong_caller());
+                    return fails(self.is_user() || expression.consults().is_empty(), self.wrong_caller());
                 }
                 Some(self.evidence_reason(expression))
             }
@@ -243,11 +243,11 @@ impl<'c> Case<'c> {
     }
 
     /// The rungs that the token reached, under all that is ignored here.
-    fn levels(&self) -> Vec<Rung> {
+    fn levels(&self) -> Rungs {
         self.levels_under(&self.ignored())
     }
 
-    fn levels_under(&self, ignored: &[Box<str>]) -> Vec<Rung> {
+    fn levels_under(&self, ignored: &[Box<str>]) -> Rungs {
         let ignored = Ignored { values: ignored, outer: None };
         let place = Place { pattern: &self.route.matches, ignored: Some(&ignored) };
         let caller = if self.is_user() { Caller::User } else { Caller::Client };
