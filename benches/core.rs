@@ -1,0 +1,135 @@
+//! What the steps of a request cost by themselves, with what they ask of the allocator: `cargo bench --bench core`.
+//!
+//! Times are of this machine and this moment; docs/performance.md says what they are good for.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a bench that cannot be set up shall say so and end"
+)]
+
+#[path = "../tests/it/support/keys.rs"]
+#[expect(dead_code, reason = "shared with the whole-program tests, which use all of it")]
+mod keys;
+#[path = "../tests/it/support/token.rs"]
+#[expect(dead_code, reason = "shared with the whole-program tests, which use all of it")]
+mod token;
+
+use std::fmt::Write as _;
+
+use divan::{AllocProfiler, Bencher, black_box};
+use stepgate::assurance::Assurance;
+use stepgate::config::{SourceFile, load_policy};
+use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
+use stepgate::token::{Credential, KeySet, Timestamp, Unverified, verify};
+
+use keys::{Alg, Key, jwks};
+use token::{Token, now};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+const ISSUER: &str = "
+version: 1
+issuers:
+  bank:
+    issuer: https://bank.example
+    access: { audiences: [\"https://api.example\"] }
+    proves: { single-factor: { factors: 1 }, multi-factor: { any: [ { acr: [\"2\"] }, { factors: 2 } ] } }
+";
+
+/// So many routes, all of them asking for two factors.
+fn text(routes: usize) -> String {
+    let mut text = String::from(ISSUER);
+    text.push_str("routes:\n");
+    for number in 0..routes {
+        let (service, resource) = (number % 100, number / 100);
+        writeln!(text, "  - {{ name: r{number}, match: {{ path: \"/s{service}/r{resource}/{{id}}/**\", methods: [GET] }}, require: {{ level: multi-factor }} }}").unwrap();
+    }
+    text
+}
+
+/// The files of a policy: none longer than what is read of one.
+fn files(routes: usize) -> Vec<SourceFile> {
+    const PER_FILE: usize = 2_500;
+    let text = text(routes);
+    let (head, list) = text.split_once("routes:\n").unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    let file = |(number, lines): (usize, &[&str])| {
+        let head = if number == 0 { head } else { "version: 1\n" };
+        let text = format!("{head}routes:\n{}\n", lines.join("\n"));
+        SourceFile { name: format!("{number}.yaml"), folder: ".".into(), text }
+    };
+    lines.chunks(PER_FILE).enumerate().map(file).collect()
+}
+
+fn policy(routes: usize) -> Policy {
+    load_policy(files(routes)).unwrap().policy
+}
+
+fn assurance(policy: &Policy, methods: usize) -> Assurance {
+    let key = Key::new(Alg::Es256, "k");
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes()).unwrap();
+    let mut amr: Vec<String> = (2..methods).map(|number| format!("x-{number}")).collect();
+    amr.extend(["pwd".to_owned(), "otp".to_owned()]);
+    let credential = Credential::new(&Token::access().claim("amr", amr).sign(&key), 16 << 10).unwrap();
+    let issuer = policy.issuer_of("https://bank.example").unwrap();
+    let now = Timestamp::from_seconds(now());
+    let (verified, _) = verify(Unverified::parse(&credential).unwrap(), &keys, &issuer.expectation, now).unwrap();
+    issuer.assess(&verified, policy.claims())
+}
+
+/// The decision on a token that is known, for tokens with so many `amr` values.
+#[divan::bench(args = [2, 8, 64])]
+fn decision(bencher: Bencher<'_, '_>, methods: usize) {
+    let policy = policy(10);
+    let assurance = assurance(&policy, methods);
+    let path = CanonicalPath::parse("/s7/r0/42/items").unwrap();
+    let target = Target { method: "GET", host: "api.example", path: &path };
+    let now = Timestamp::from_seconds(now());
+    let route = policy.route(&target).unwrap();
+    bencher.bench(|| decide(&policy, route, black_box(&target), Some(Tokens::One(&assurance)), now).is_ok());
+}
+
+/// Which route of so many.
+#[divan::bench(args = [10, 1_000, 10_000])]
+fn route(bencher: Bencher<'_, '_>, routes: usize) {
+    let policy = policy(routes);
+    let path = CanonicalPath::parse("/s7/r0/42/items").unwrap();
+    let target = Target { method: "GET", host: "api.example", path: &path };
+    bencher.bench(|| policy.route_at(black_box(&target)).is_ok());
+}
+
+/// A policy of so many routes, from its text.
+#[divan::bench(args = [10, 1_000, 10_000], sample_count = 5)]
+fn load(bencher: Bencher<'_, '_>, routes: usize) {
+    bencher.with_inputs(|| files(routes)).bench_values(|files| load_policy(files).unwrap());
+}
+
+/// A path as it came: one that is canonical, and one with escapes and dots.
+#[divan::bench(args = ["/accounts/7/items/42", "/a/%7Eb/./c/../%e2%82%ac"])]
+fn canonical_path(path: &str) -> bool {
+    CanonicalPath::parse(black_box(path)).is_ok()
+}
+
+/// A token from its text to its claims, its signature checked.
+#[divan::bench(args = Alg::ALL)]
+fn verification(bencher: Bencher<'_, '_>, alg: Alg) {
+    let policy = policy(10);
+    let key = Key::new(alg, "k");
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes()).unwrap();
+    let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
+    let issuer = policy.issuer_of("https://bank.example").unwrap();
+    let now = Timestamp::from_seconds(now());
+    bencher.bench(|| {
+        let token = Unverified::parse(black_box(&credential)).unwrap();
+        verify(token, &keys, &issuer.expectation, now).is_ok()
+    });
+}
