@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch::channel;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 use crate::cli::parts::{self, Compiled, Tokens};
 use crate::config::{IssuerKeys, Settings, SourceFile};
@@ -76,6 +76,8 @@ impl Reload {
             // While one is compiled, the next replaces those that wait.
             found.send_replace(Some(content.clone()));
         });
+        // Not begun anew by each reload: one that follows another at once must not keep all before it.
+        let mut looks = interval(LOOK);
         let taking = async {
             loop {
                 tokio::select! {
@@ -88,7 +90,7 @@ impl Reload {
                             self.take(content).await;
                         }
                     }
-                    () = sleep(LOOK), if !self.earlier.is_empty() => self.let_go(),
+                    _ = looks.tick(), if !self.earlier.is_empty() => self.let_go(),
                 }
             }
         };
