@@ -207,7 +207,7 @@ fn a_policy_that_does_not_fit_the_settings_is_a_broken_one() {
     let world = world();
     world.gate.replace(
         "policies/0.yaml",
-        &World::issuers_and(&PUBLIC.replace(" }$", "").replace("require: public", "require: public, upstream: ledger")),
+        &World::issuers_and(&PUBLIC.replace("require: public", "require: public, upstream: ledger")),
     );
     world.gate.hang_up();
     let told = world.refusal();
