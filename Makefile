@@ -52,6 +52,7 @@ doc: ## the documentation builds without a warning
 .PHONY: e2e
 e2e: tools ## the whole program against a real OpenID provider
 	$(CARGO) test --locked --profile e2e --features e2e --test e2e
+	$(CARGO) test --locked --profile e2e --features e2e --test it reload_load
 
 .PHONY: policies
 policies: ## the example policies load, lint clean and keep their promises

@@ -13,13 +13,14 @@ use serde::Serialize;
 
 use crate::audit::timestamp::Rfc3339;
 use crate::live::Live;
-use crate::telemetry::{Health, IssuerHealth};
+use crate::telemetry::{Health, IssuerHealth, Reloads};
 
 /// Looks at everything that readiness depends on.
 #[derive(Clone)]
 pub struct Readiness {
     live: Arc<Live>,
     health: Arc<dyn Health>,
+    reloads: Arc<Reloads>,
     audit_blocks: Arc<dyn Fn() -> bool + Send + Sync>,
     draining: Arc<AtomicBool>,
 }
@@ -32,6 +33,29 @@ pub(super) struct Report {
     draining: bool,
     audit: &'static str,
     issuers: Vec<IssuerReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<ReloadReport>,
+}
+
+/// What it says, when asked for more, of the policy in force and of the newest content of its folder.
+#[derive(Debug, Serialize)]
+struct ReloadReport {
+    in_force: InForce,
+    /// Whether the folder's newest content is what is in force.
+    current: bool,
+    refused: Option<RefusedReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct InForce {
+    policy: Box<str>,
+    since: Rfc3339,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedReport {
+    at: Rfc3339,
+    diagnostics: String,
 }
 
 /// What it says of one issuer.
@@ -52,9 +76,10 @@ impl Readiness {
     pub fn new(
         live: Arc<Live>,
         health: Arc<dyn Health>,
+        reloads: Arc<Reloads>,
         audit_blocks: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { live, health, audit_blocks: Arc::new(audit_blocks), draining: Arc::default() }
+        Self { live, health, reloads, audit_blocks: Arc::new(audit_blocks), draining: Arc::default() }
     }
 
     /// From now on unready: the process is about to end.
@@ -62,7 +87,9 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn report(&self) -> Report {
+    /// `verbose`: with what is known of the policy's reloads. A refused one does not make the gate unready: the policy
+    /// before it works.
+    pub(super) fn report(&self, verbose: bool) -> Report {
         let issuers: Vec<IssuerReport> = self.health.issuers().into_iter().map(IssuerReport::from).collect();
         let draining = self.draining.load(Ordering::Relaxed);
         let blocked = (self.audit_blocks)();
@@ -72,7 +99,16 @@ impl Readiness {
             draining,
             audit: if blocked { "blocked" } else { "ok" },
             issuers,
+            reload: verbose.then(|| self.reload()),
         }
+    }
+
+    fn reload(&self) -> ReloadReport {
+        let state = self.reloads.state();
+        let in_force = InForce { policy: self.live.current().policy.hash().into(), since: Rfc3339(state.since) };
+        let refused =
+            state.refused.map(|it| RefusedReport { at: Rfc3339(it.at), diagnostics: it.diagnostics.to_string() });
+        ReloadReport { in_force, current: refused.is_none(), refused }
     }
 
     pub(super) fn issuer(&self, name: &str) -> Option<IssuerReport> {

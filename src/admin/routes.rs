@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,8 +29,9 @@ fn status(ready: bool) -> StatusCode {
     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-async fn ready(State(readiness): State<Readiness>) -> Response {
-    let report = readiness.report();
+async fn ready(State(readiness): State<Readiness>, RawQuery(query): RawQuery) -> Response {
+    let is_verbose = |pair: &str| pair == "verbose" || pair.starts_with("verbose=");
+    let report = readiness.report(query.is_some_and(|query| query.split('&').any(is_verbose)));
     (status(report.ready), Json(report)).into_response()
 }
 
@@ -84,15 +85,19 @@ mod tests {
     use crate::admin::AdminListener;
     use crate::audit::tests::some_policy;
     use crate::live::{Live, Snapshot};
-    use crate::telemetry::KeyState;
     use crate::telemetry::metrics::tests::{OneIssuer, busy};
+    use crate::telemetry::{KeyState, Reloads};
 
     /// Serves in a thread that the test's end takes with it.
     fn serve(state: KeyState, audit_blocks: bool) -> (SocketAddr, Readiness) {
+        serve_with(state, audit_blocks, Arc::new(Reloads::new()))
+    }
+
+    fn serve_with(state: KeyState, audit_blocks: bool, reloads: Arc<Reloads>) -> (SocketAddr, Readiness) {
         let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
         let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0] }));
-        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), move || audit_blocks);
+        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), reloads, move || audit_blocks);
         let router = router(readiness.clone(), busy());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -120,6 +125,26 @@ mod tests {
             let answer = ask(address, "/readyz", "localhost:9901");
             assert!(answer.starts_with("HTTP/1.1 503"), "a gate about to end is not ready: {answer}");
             assert!(ask(address, "/livez", "[::1]:9901").starts_with("HTTP/1.1 200"));
+        }
+    }
+
+    #[test]
+    fn a_refused_policy_is_told_to_whoever_asks_for_more_and_the_gate_stays_ready() {
+        let reloads = Arc::new(Reloads::new());
+        let (address, _) = serve_with(KeyState::Ready, false, Arc::clone(&reloads));
+        let more = ask(address, "/readyz?verbose", "127.0.0.1");
+        assert!(more.contains(r#""in_force":{"policy":"sha256:00","since":"2"#), "{more}");
+        assert!(more.contains(r#""current":true,"refused":null"#), "{more}");
+        reloads.refused("error[unknown_level]: it is broken\n");
+        for path in ["/readyz?verbose", "/readyz?verbose=1", "/readyz?a=b&verbose"] {
+            let more = ask(address, path, "127.0.0.1");
+            assert!(more.starts_with("HTTP/1.1 200"), "{more}");
+            assert!(more.contains(r#""current":false,"refused":{"at":"2"#), "{more}");
+            assert!(more.contains(r#""diagnostics":"error[unknown_level]: it is broken\n"#), "{more}");
+        }
+        for path in ["/readyz", "/readyz?verbosely"] {
+            let short = ask(address, path, "127.0.0.1");
+            assert!(short.starts_with("HTTP/1.1 200") && !short.contains("broken"), "{short}");
         }
     }
 

@@ -6,7 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub struct Auditor {
     lines: Option<Lines>,
     when_blocked: WhenBlocked,
     dropped: AtomicU64,
+    /// Set to have the file opened anew.
+    reopen: Arc<AtomicBool>,
 }
 
 /// Why the audit log cannot be opened.
@@ -57,6 +60,7 @@ impl Auditor {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(settings: &Audit) -> Result<Self, OpenError> {
+        let reopen = Arc::<AtomicBool>::default();
         let lines = match &settings.to {
             AuditTarget::Off => None,
             AuditTarget::Stdout => {
@@ -64,18 +68,18 @@ impl Auditor {
                 Some(start(Stdout(File::from(out)))?)
             }
             AuditTarget::File(path) => {
-                let file = AuditFile::open(path)
+                let file = AuditFile::open(path, Arc::clone(&reopen))
                     .map_err(|error| OpenError::File { path: path.clone(), error: explained(path, error) })?;
                 Some(start(file)?)
             }
         };
-        Ok(Self { lines, when_blocked: settings.when_blocked, dropped: AtomicU64::new(0) })
+        Ok(Self { lines, when_blocked: settings.when_blocked, dropped: AtomicU64::new(0), reopen })
     }
 
     #[cfg(test)]
     fn to_sink(sink: impl Sink + 'static, bounds: Bounds, when_blocked: WhenBlocked) -> Self {
         let lines = Some(Lines::start("audit", bounds, sink).unwrap());
-        Self { lines, when_blocked, dropped: AtomicU64::new(0) }
+        Self { lines, when_blocked, dropped: AtomicU64::new(0), reopen: Arc::default() }
     }
 
     /// Queues a line: a [`Line`](crate::audit::Line) or a [`FailureLine`](crate::audit::FailureLine).
@@ -130,6 +134,12 @@ impl Auditor {
         self.lines.as_ref().is_some_and(Lines::is_failing)
     }
 
+    /// Has the next line go to whatever file the path then names, as log rotation asks for with SIGHUP. (Without being
+    /// asked, that is looked at once a second.)
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
+    }
+
     /// Writes what waits, at most so long, and takes no more. What could not be written is counted as dropped and logged.
     pub fn close(&self, within: Duration) {
         let lost = self.lines.as_ref().map_or(0, |lines| lines.close(within));
@@ -173,13 +183,14 @@ struct AuditFile {
     file: File,
     is: Option<(u64, u64)>,
     looked: Instant,
+    reopen: Arc<AtomicBool>,
 }
 
 /// How often the path is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl AuditFile {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, reopen: Arc<AtomicBool>) -> io::Result<Self> {
         // O_NONBLOCK matters for named pipes alone: without a reader they are an error now, not a hang.
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
@@ -189,7 +200,7 @@ impl AuditFile {
             // The line that a crash cut short must not spoil the next.
             file.write_all(b"\n")?;
         }
-        Ok(Self { path: path.into(), file, is: identity(&metadata), looked: Instant::now() })
+        Ok(Self { path: path.into(), file, is: identity(&metadata), looked: Instant::now(), reopen })
     }
 }
 
@@ -222,14 +233,15 @@ fn explained(path: &Path, error: io::Error) -> io::Error {
 
 impl Sink for AuditFile {
     fn between_batches(&mut self) {
-        if self.is.is_none() || self.looked.elapsed() < LOOK_AGAIN {
+        let asked = self.reopen.swap(false, Ordering::Relaxed);
+        if self.is.is_none() || !asked && self.looked.elapsed() < LOOK_AGAIN {
             return;
         }
         self.looked = Instant::now();
         if fs::metadata(&self.path).ok().and_then(|metadata| identity(&metadata)) == self.is {
             return;
         }
-        match Self::open(&self.path) {
+        match Self::open(&self.path, Arc::clone(&self.reopen)) {
             Ok(opened) => {
                 *self = opened;
                 tracing::info!(path = %self.path.display(), "the audit log was moved away; a new one is begun");
@@ -373,6 +385,24 @@ mod tests {
         assert!(eventually(|| auditor.written() == 1));
         fs::rename(&path, &moved).unwrap();
         thread::sleep(LOOK_AGAIN);
+        write(&auditor).unwrap();
+        auditor.close(Duration::from_secs(5));
+        for file in [&path, &moved] {
+            assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 1, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_gets_no_line_once_a_new_one_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
+        let auditor = Auditor::open(&settings(&path, WhenBlocked::Refuse)).unwrap();
+        for rotation in 1..=3 {
+            write(&auditor).unwrap();
+            assert!(eventually(|| auditor.written() == rotation));
+            fs::rename(&path, &moved).unwrap();
+            auditor.reopen();
+        }
         write(&auditor).unwrap();
         auditor.close(Duration::from_secs(5));
         for file in [&path, &moved] {

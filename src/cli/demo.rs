@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let control = gate::control_runtime()?;
     answer(&control, reserved.idp, idp::router(mint))?;
     answer(&control, reserved.echo, echo::router())?;
-    gate::run(&settings, compiled, &control, |addresses| {
+    gate::run(&settings, compiled, None, &control, |addresses| {
         let gate = addresses.gate.first().copied().unwrap_or(reserved.gate);
         say(&Story::new(gate, reserved.idp_address, addresses.admin.unwrap_or(reserved.admin)).to_string())
     })

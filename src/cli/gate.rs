@@ -10,14 +10,16 @@ use tokio::sync::watch;
 use crate::admin::{self, AdminListener, Readiness};
 use crate::audit::{Auditor, Observer};
 use crate::cli::output::Failure;
-use crate::cli::parts::{Compiled, Proxy, Tokens};
-use crate::cli::signals::{Signals, end_at_once};
-use crate::config::Settings;
+use crate::cli::parts::{Compiled, Proxy, Tokens, say_lints};
+use crate::cli::reload::Reload;
+use crate::cli::signals::{Asked, Signals, end_at_once};
 use crate::config::settings::WhenBlocked;
+use crate::config::{Settings, SourceFile};
+use crate::live::watch::Nudges;
 use crate::live::{Live, Snapshot};
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Sources;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, Reloads};
 
 /// How long logs and the audit log may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -38,18 +40,20 @@ pub(super) fn control_runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::could_not_run(format!("failed to start the control threads: {error}")))
 }
 
-/// Runs a gate until a signal ends it. `ready` is called once everything listens.
+/// Runs a gate until a signal ends it. `ready` is called once everything listens. `files`: what was compiled, where the
+/// settings' policy folder is to be watched for other content.
 ///
 /// # Errors
 /// Everything that keeps it from starting; nothing is served then.
 pub(super) fn run(
     settings: &Settings,
     compiled: Compiled,
+    files: Option<Vec<SourceFile>>,
     control: &Runtime,
     ready: impl FnOnce(&Addresses) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let logs = Logs::init(&settings.telemetry).map_err(Failure::could_not_run)?;
-    let result = serve(settings, compiled, control.handle(), &logs, ready);
+    let result = serve(settings, compiled, files, control.handle(), &logs, ready);
     logs.close(FLUSH);
     result
 }
@@ -57,15 +61,16 @@ pub(super) fn run(
 fn serve(
     settings: &Settings,
     compiled: Compiled,
+    files: Option<Vec<SourceFile>>,
     control: &Handle,
     logs: &Logs,
     ready: impl FnOnce(&Addresses) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let Compiled { policy, keys, lints } = compiled;
     let snapshot = Snapshot::new(policy, settings).map_err(Failure::problems)?;
-    for lint in &lints {
-        tracing::warn!(lint, "the policy is taken, but hardly means what it says");
-    }
+    say_lints(&lints);
+    // Every watcher of files subscribes here, and looks at once on SIGHUP.
+    let nudges = Nudges::new();
     // Whatever can be refused by the system is asked for before anything is served.
     let proxy = Proxy::bind(settings)?;
     let admin = settings
@@ -77,18 +82,20 @@ fn serve(
     let audit = Arc::new(Auditor::open(&settings.audit).map_err(Failure::could_not_run)?);
     let signals = {
         let _within = control.enter();
-        Signals::listen().map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?
+        Signals::listen(files.is_some())
+            .map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?
     };
 
-    let tokens = Arc::new(Tokens::start(settings, &keys, control)?);
+    let tokens = Arc::new(Tokens::start(settings, snapshot.policy.hash(), &keys, control)?);
     let metrics = Arc::new(Metrics::default());
     metrics.install(&snapshot.policy);
-    metrics.observe(sources(&tokens, &audit, logs));
+    let reloads = Arc::new(Reloads::new());
+    metrics.observe(sources(&tokens, &audit, logs, &reloads));
     let live = Arc::new(Live::new(snapshot));
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
     let (stop, stopped) = watch::channel(false);
-    let readiness = readiness(&live, &tokens, &audit, settings.audit.when_blocked);
+    let readiness = readiness(&live, &tokens, &audit, &reloads, settings.audit.when_blocked);
     if let Some(admin) = admin {
         let router = admin::router(readiness.clone(), Arc::clone(&metrics));
         control.spawn(async move {
@@ -98,7 +105,12 @@ fn serve(
             }
         });
     }
-    control.spawn(end_on_signals(signals, stop, readiness, logs.clone()));
+    if let Some(files) = files {
+        let reload = Reload::new(settings, &live, &tokens, &metrics, &reloads);
+        control.spawn(reload.run(files, nudges.subscribe()));
+    }
+    let hear = Hear { stop, readiness, logs: logs.clone(), audit: Arc::clone(&audit), nudges };
+    control.spawn(hear.signals(signals));
 
     let recorder = Arc::new(Observer::new(Arc::clone(&audit), metrics));
     let policy = live.current().policy.hash().to_owned();
@@ -112,29 +124,66 @@ fn serve(
     result
 }
 
-fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs) -> Sources {
+fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs, reloads: &Arc<Reloads>) -> Sources {
     let (audit, logs) = (Arc::clone(audit), logs.clone());
     let health: Arc<dyn Health> = Arc::<Tokens>::clone(tokens);
     Sources {
         health: Some(health),
         audit: Some(Arc::new(move || [audit.written(), audit.dropped(), audit.errors()])),
         logs_dropped: Some(Arc::new(move || logs.dropped())),
+        reloads: Some(Arc::clone(reloads)),
     }
 }
 
-fn readiness(live: &Arc<Live>, tokens: &Arc<Tokens>, audit: &Arc<Auditor>, when: WhenBlocked) -> Readiness {
+fn readiness(
+    live: &Arc<Live>,
+    tokens: &Arc<Tokens>,
+    audit: &Arc<Auditor>,
+    reloads: &Arc<Reloads>,
+    when: WhenBlocked,
+) -> Readiness {
     let health: Arc<dyn Health> = Arc::<Tokens>::clone(tokens);
     let audit = Arc::clone(audit);
-    Readiness::new(Arc::clone(live), health, move || when == WhenBlocked::Refuse && audit.is_failing())
+    let blocks = move || when == WhenBlocked::Refuse && audit.is_failing();
+    Readiness::new(Arc::clone(live), health, Arc::clone(reloads), blocks)
 }
 
-async fn end_on_signals(mut signals: Signals, stop: watch::Sender<bool>, readiness: Readiness, logs: Logs) {
-    let signal = signals.next().await;
-    tracing::info!(signal, "ending: requests under way may finish; a second signal ends at once");
-    readiness.drain();
-    stop.send_replace(true);
-    let signal = signals.next().await;
-    tracing::warn!(signal, "ending at once");
-    logs.close(Duration::from_millis(200));
-    end_at_once()
+/// What signals have an effect on.
+struct Hear {
+    stop: watch::Sender<bool>,
+    readiness: Readiness,
+    logs: Logs,
+    audit: Arc<Auditor>,
+    nudges: Nudges,
+}
+
+impl Hear {
+    async fn signals(self, mut signals: Signals) {
+        let mut ending = false;
+        loop {
+            match signals.next().await {
+                Asked::Reload => self.reload(),
+                Asked::End(signal) if !ending => {
+                    tracing::info!(signal, "ending: requests under way may finish; a second signal ends at once");
+                    ending = true;
+                    self.readiness.drain();
+                    self.stop.send_replace(true);
+                }
+                Asked::End(signal) => {
+                    tracing::warn!(signal, "ending at once");
+                    self.logs.close(Duration::from_millis(200));
+                    end_at_once()
+                }
+            }
+        }
+    }
+
+    fn reload(&self) {
+        self.audit.reopen();
+        self.nudges.nudge();
+        tracing::info!(
+            signal = "SIGHUP",
+            "the policy folder and every other watched file are looked at now, and an audit log in a file is opened anew"
+        );
+    }
 }

@@ -9,6 +9,7 @@ mod named;
 mod output;
 mod parts;
 mod profiles;
+mod reload;
 pub mod render;
 mod run;
 mod signals;

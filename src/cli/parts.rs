@@ -10,9 +10,7 @@ use tokio::sync::watch;
 use crate::assurance::{Assurance, Issuer};
 use crate::cli::output::Failure;
 use crate::cli::render;
-use crate::config::{
-    IssuerKeys, LoadedSettings, Problem, Rejected, Settings, SourceFile, Sources, load_policy, load_settings,
-};
+use crate::config::{IssuerKeys, LoadedSettings, Problem, Settings, SourceFile, Sources, load_policy, load_settings};
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::policy::Policy;
@@ -29,35 +27,45 @@ pub(super) struct Compiled {
     pub(super) lints: Vec<String>,
 }
 
+/// Logs what was found odd about a policy that is taken.
+pub(super) fn say_lints(lints: &[String]) {
+    for lint in lints {
+        tracing::warn!(lint, "the policy is taken, but hardly means what it says");
+    }
+}
+
 /// Reads `stepgate.yaml`.
 ///
 /// # Errors
 /// Every problem in it, rendered.
 pub(super) fn settings(file: SourceFile) -> Result<Settings, Failure> {
-    let LoadedSettings { settings, .. } = load_settings(file).map_err(|rejected| refused(&rejected))?;
+    let LoadedSettings { settings, .. } = load_settings(file).map_err(|rejected| {
+        Failure::Problems(render::human(&rejected.problems, &rejected.sources, io::stderr().is_terminal()))
+    })?;
     Ok(settings)
 }
 
 /// Compiles the files of a policy folder, and holds them against the settings.
 ///
 /// # Errors
-/// Every problem in them, rendered.
+/// Every problem in them, rendered for standard error.
 pub(super) fn policy(files: Vec<SourceFile>, settings: &Settings) -> Result<Compiled, Failure> {
-    let loaded = load_policy(files).map_err(|rejected| refused(&rejected))?;
+    compile(files, settings, io::stderr().is_terminal()).map_err(Failure::Problems)
+}
+
+/// The same at any time. `colour`: with terminal escapes.
+///
+/// # Errors
+/// Every problem, as `check` shows it.
+pub(super) fn compile(files: Vec<SourceFile>, settings: &Settings, colour: bool) -> Result<Compiled, String> {
+    let show = |problems: &[Problem], sources: &Sources| render::human(problems, sources, colour);
+    let loaded = load_policy(files).map_err(|rejected| show(&rejected.problems, &rejected.sources))?;
     let problems = loaded.check_against(settings);
     if !problems.is_empty() {
-        return Err(shown(&problems, &loaded.sources));
+        return Err(show(&problems, &loaded.sources));
     }
     let lints = loaded.lints.iter().map(|lint| lint.line(&loaded.sources)).collect();
     Ok(Compiled { policy: loaded.policy, keys: loaded.keys, lints })
-}
-
-fn refused(rejected: &Rejected) -> Failure {
-    shown(&rejected.problems, &rejected.sources)
-}
-
-fn shown(problems: &[Problem], sources: &Sources) -> Failure {
-    Failure::Problems(render::human(problems, sources, io::stderr().is_terminal()))
 }
 
 /// Keys and verified tokens.
@@ -72,19 +80,38 @@ impl Tokens {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(super) fn start(settings: &Settings, keys: &[IssuerKeys], control: &Handle) -> Result<Self, Failure> {
+    pub(super) fn start(
+        settings: &Settings,
+        policy: &str,
+        keys: &[IssuerKeys],
+        control: &Handle,
+    ) -> Result<Self, Failure> {
         let store = KeyStore::new(KeySettings::new(settings.keys.max_stale, settings.keys.allow_http), control.clone());
-        let configs: Vec<IssuerKeysConfig> = keys.iter().map(wanted).collect();
-        store.apply(&configs);
+        store.take_up(policy, &wanted(keys));
         let keys = Arc::new(store);
         let verifier = Verifier::new(Arc::clone(&keys), settings.limits.token_cache)
             .map_err(|_none| Failure::could_not_run("the system has no randomness to give"))?;
         Ok(Self { keys, verifier })
     }
+
+    /// Begins to fetch the keys of another policy's issuers, beside those of the ones before.
+    pub(super) fn take_up(&self, policy: &str, keys: &[IssuerKeys]) {
+        self.keys.take_up(policy, &wanted(keys));
+    }
+
+    /// Believes only on keys of the newest policy and of these.
+    pub(super) fn let_go(&self, but: &[&str]) {
+        self.keys.let_go(but);
+    }
 }
 
-fn wanted(keys: &IssuerKeys) -> IssuerKeysConfig {
-    IssuerKeysConfig { name: keys.name.clone(), issuer: keys.iss.clone(), source: keys.source.clone() }
+fn wanted(keys: &[IssuerKeys]) -> Vec<IssuerKeysConfig> {
+    let one = |keys: &IssuerKeys| IssuerKeysConfig {
+        name: keys.name.clone(),
+        issuer: keys.iss.clone(),
+        source: keys.source.clone(),
+    };
+    keys.iter().map(one).collect()
 }
 
 impl Health for Tokens {
@@ -113,7 +140,10 @@ impl Verify for ByTokens {
     }
 
     fn acr_values_supported(&self, issuer: &Issuer) -> Option<Arc<Box<[Box<str>]>>> {
-        self.0.keys.get(&issuer.name).and_then(|keys| keys.acr_values_supported())
+        let keys = self.0.keys.get(&issuer.name)?;
+        // After a reload the name may be another issuer's.
+        let is_same = *keys.config().issuer == *issuer.expectation.issuer;
+        keys.acr_values_supported().filter(|_| is_same)
     }
 }
 

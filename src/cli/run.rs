@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::gate;
 use crate::cli::output::Failure;
@@ -12,6 +13,7 @@ use crate::live::folder::{ReadError, read_file, read_folder};
 /// What `run` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+SIGHUP has the policy folder read again at once (it is looked at each second anyway) and the audit log opened anew.
 SIGTERM or SIGINT ends it: requests under way may finish within `limits.drain`; a second signal ends it at once.
 Nothing is served before all files have been read and found good.")]
 pub(super) struct Arguments {
@@ -23,9 +25,13 @@ pub(super) struct Arguments {
 /// Reads everything, says every problem, and only then starts.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = parts::settings(read_settings(&arguments.config)?)?;
-    let compiled = parts::policy(read_policies(&settings)?, &settings)?;
+    let files = read_policies(&settings)?;
+    let compiled = parts::policy(files.clone(), &settings)?;
     let control = gate::control_runtime()?;
-    gate::run(&settings, compiled, &control, |_addresses| Ok(()))
+    let result = gate::run(&settings, compiled, Some(files), &control, |_addresses| Ok(()));
+    // A look at a file system that hangs must not keep the process.
+    control.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 fn read_settings(path: &Path) -> Result<SourceFile, Failure> {

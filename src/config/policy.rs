@@ -319,11 +319,11 @@ fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>,
     (finished.collect(), keys)
 }
 
-/// A hash of all by which an issuer's tokens are verified and mapped. Proofs are left out: levels are reckoned anew for
+/// A hash of all by which an issuer's tokens are verified and mapped, wherever in the policy it stands. Proofs are left out: levels are reckoned anew for
 /// every request. None of this holds JSON, whose debug form would hide its values.
 fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
     let Issuer {
-        id,
+        id: _,
         name,
         expectation,
         mapping,
@@ -335,7 +335,7 @@ fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
         pair,
         fingerprint: _,
     } = issuer;
-    let read = (id, name, expectation, mapping, methods, ignore_amr, reading, pair);
+    let read = (name, expectation, mapping, methods, ignore_amr, reading, pair);
     let text = format!("{read:?} {keys:?} {claims:?}");
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))

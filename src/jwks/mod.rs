@@ -1,7 +1,7 @@
 //! "Keys for this issuer, fresh enough." Issuers of the policy in, their current key sets out.
 //!
-//! Each issuer has its own task, so the trouble of one never delays another. [`KeyStore::apply`] is called at each policy
-//! load, [`IssuerKeys::current`] for each token, [`IssuerKeys::ask`] when a token names a key that the set lacks. Nothing
+//! Each issuer has its own task, so the trouble of one never delays another. [`KeyStore::take_up`] is called at each
+//! policy load, [`IssuerKeys::current`] for each token, [`IssuerKeys::ask`] when a token names a key that the set lacks. Nothing
 //! here judges a token.
 
 mod budget;

@@ -24,72 +24,107 @@ pub struct IssuerKeysConfig {
     pub source: KeySource,
 }
 
-/// The keys of every issuer of the policy.
+/// The keys of every issuer of the policies that requests are judged by: of the one in force, and for a moment after a
+/// reload of the one before.
 #[derive(Debug)]
 pub struct KeyStore {
     settings: KeySettings,
     runtime: Handle,
-    issuers: ArcSwap<HashMap<Box<str>, Arc<IssuerKeys>>>,
-    /// The task of each issuer; also makes `apply` one at a time.
-    tasks: Mutex<HashMap<Box<str>, AbortHandle>>,
+    /// The newest last.
+    policies: ArcSwap<Vec<Arc<OfPolicy>>>,
+    /// The task of each issuer; also makes changes one at a time.
+    tasks: Mutex<Vec<(Arc<IssuerKeys>, AbortHandle)>>,
+}
+
+/// The keys of one policy's issuers.
+#[derive(Debug)]
+struct OfPolicy {
+    hash: Box<str>,
+    issuers: HashMap<Box<str>, Arc<IssuerKeys>>,
 }
 
 impl KeyStore {
     /// A store without issuers; fetches will run on `runtime` (the control runtime, never a worker's).
     #[must_use]
     pub fn new(settings: KeySettings, runtime: Handle) -> Self {
-        Self { settings, runtime, issuers: ArcSwap::default(), tasks: Mutex::default() }
+        Self { settings, runtime, policies: ArcSwap::default(), tasks: Mutex::default() }
     }
 
-    /// Takes over the issuers of a policy, and returns at once. New and changed issuers start to fetch in the background,
-    /// unchanged ones keep their keys and their pace, removed ones stop and are believed no more.
+    /// Takes up the issuers of the policy with this hash, and returns at once. New and changed issuers start to fetch in the
+    /// background; unchanged ones share their keys, and their pace, with the policies taken up before, for which nothing
+    /// changes.
     ///
-    /// Call it right before the policy comes into force.
-    pub fn apply(&self, configs: &[IssuerKeysConfig]) {
+    /// Call it before the policy comes into force, and [`Self::let_go`] when nobody is judged by the one before any more.
+    pub fn take_up(&self, policy: &str, configs: &[IssuerKeysConfig]) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.issuers.load_full();
-        let mut new = HashMap::new();
+        let old = self.policies.load_full();
+        let mut issuers = HashMap::new();
         for config in configs {
-            let keys = match old.get(&config.name) {
-                Some(keys) if keys.config() == config => Arc::clone(keys),
-                Some(_) | None => {
+            let known = old.iter().rev().filter_map(|known| known.issuers.get(&config.name));
+            let keys = match known.into_iter().find(|keys| keys.config() == config) {
+                Some(keys) => Arc::clone(keys),
+                None => {
                     let keys = Arc::new(IssuerKeys::new(config.clone(), self.settings));
                     let task = self.runtime.spawn(refresher::run(Arc::clone(&keys), self.settings));
-                    if let Some(replaced) = tasks.insert(config.name.clone(), task.abort_handle()) {
-                        replaced.abort();
-                    }
+                    tasks.push((Arc::clone(&keys), task.abort_handle()));
                     keys
                 }
             };
-            new.insert(config.name.clone(), keys);
+            issuers.insert(config.name.clone(), keys);
         }
-        tasks.retain(|name, task| {
-            let stays = new.contains_key(name);
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
-        let new = Arc::new(new);
-        self.issuers.store(Arc::clone(&new));
-        for (name, keys) in old.iter() {
-            if !new.get(name).is_some_and(|kept| Arc::ptr_eq(kept, keys)) {
-                keys.retire();
-            }
+        let mut policies: Vec<_> = old.iter().filter(|known| *known.hash != *policy).cloned().collect();
+        policies.push(Arc::new(OfPolicy { hash: policy.into(), issuers }));
+        self.policies.store(Arc::new(policies));
+    }
+
+    /// Forgets all policies but these and the newest one. Issuers that only forgotten ones have stop fetching, and nothing
+    /// is believed on their keys any more.
+    pub fn let_go(&self, but: &[&str]) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut policies = Vec::clone(&self.policies.load());
+        let newest = policies.pop();
+        policies.retain(|known| but.contains(&&*known.hash));
+        policies.extend(newest);
+        let used = |keys: &Arc<IssuerKeys>| {
+            policies.iter().any(|known| known.issuers.values().any(|used| Arc::ptr_eq(used, keys)))
+        };
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut *tasks).into_iter().partition(|(keys, _)| used(keys));
+        *tasks = stay;
+        self.policies.store(Arc::new(policies));
+        for (keys, task) in go {
+            task.abort();
+            keys.retire();
         }
     }
 
-    /// The keys of the issuer with this name. Worth keeping: they stay current by themselves, and are empty for ever once
-    /// the issuer left the policy or its source changed.
+    /// Both at once, as a start does: for tests that know of one policy alone.
+    #[cfg(test)]
+    pub(crate) fn apply(&self, configs: &[IssuerKeysConfig]) {
+        self.take_up("sha256:test", configs);
+        self.let_go(&[]);
+    }
+
+    /// The keys of the issuer that has this name in the policy with this hash. Never those of another that has the name in
+    /// another policy. Worth keeping: they stay current by themselves, and are empty for ever once they were let go.
+    #[must_use]
+    pub fn of(&self, policy: &str, issuer: &str) -> Option<Arc<IssuerKeys>> {
+        let policies = self.policies.load();
+        let known = policies.iter().rev().find(|known| *known.hash == *policy)?;
+        known.issuers.get(issuer).map(Arc::clone)
+    }
+
+    /// The keys of the issuer that has this name in the newest policy: for what is no verdict.
     #[must_use]
     pub fn get(&self, issuer: &str) -> Option<Arc<IssuerKeys>> {
-        self.issuers.load().get(issuer).map(Arc::clone)
+        self.policies.load().last()?.issuers.get(issuer).map(Arc::clone)
     }
 
-    /// How the keys of every issuer are doing, by name.
+    /// How the keys of every issuer of the newest policy are doing, by name.
     #[must_use]
     pub fn status(&self) -> Vec<IssuerHealth> {
-        let mut all: Vec<_> = self.issuers.load().values().map(|keys| keys.status()).collect();
+        let policies = self.policies.load();
+        let newest = policies.last().into_iter().flat_map(|newest| newest.issuers.values());
+        let mut all: Vec<_> = newest.map(|keys| keys.status()).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
@@ -98,7 +133,7 @@ impl KeyStore {
 /// A store that goes takes its tasks along.
 impl Drop for KeyStore {
     fn drop(&mut self) {
-        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+        for (_, task) in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
             task.abort();
         }
     }

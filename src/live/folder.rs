@@ -32,6 +32,14 @@ pub enum ReadError {
 
 const MAX_FILE: u64 = 4 << 20;
 
+/// What a policy folder holds: its files, or why they cannot be had. Two that are equal make the same policy.
+pub type Content = Result<Vec<SourceFile>, Vec<String>>;
+
+/// What a policy folder holds now.
+pub fn content(folder: &Path) -> Content {
+    read_folder(folder).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
 /// The policy files of a folder, in the order of their names. Subfolders, tests and hidden files are left out.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What is in force: one immutable [`Snapshot`], swapped whole. A request takes it once and keeps it to its end.
 
+pub mod changes;
 pub mod folder;
 pub mod snapshot;
 pub mod watch;
@@ -36,8 +37,8 @@ impl Live {
         self.0.load_full()
     }
 
-    /// Puts another in force.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.0.store(Arc::new(snapshot));
+    /// Puts another in force, and hands back the one that was.
+    pub fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.0.swap(Arc::new(snapshot))
     }
 }

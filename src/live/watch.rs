@@ -12,9 +12,40 @@ use tokio::sync::watch;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a change must hold still.
 const STILL: Duration = Duration::from_millis(500);
+/// How often a look that was asked for is repeated until two in a row agree.
+const LOOKS: usize = 5;
 
 /// Tells watchers to look now, as SIGHUP does.
 pub type Nudge = watch::Receiver<()>;
+
+/// Where nudges come from: one for the process, which every watcher subscribes to.
+#[derive(Clone, Debug)]
+pub struct Nudges(watch::Sender<()>);
+
+impl Nudges {
+    /// Nobody is nudged yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// What a watcher waits for. Nudges from before are none to it.
+    #[must_use]
+    pub fn subscribe(&self) -> Nudge {
+        self.0.subscribe()
+    }
+
+    /// Has every watcher look now and take what there is.
+    pub fn nudge(&self) {
+        self.0.send_replace(());
+    }
+}
+
+impl Default for Nudges {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Why content is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +66,28 @@ pub async fn watch<C: PartialEq + Send + 'static>(
 ) {
     // Where nobody can nudge any more, there is still the clock.
     let mut nudges = true;
-    loop {
+    'watching: loop {
         let mut cause = pause(LOOK, &mut nudge, &mut nudges).await;
-        let Some(mut found) = look(&read).await else { return };
+        let Some(mut found) = look(&read).await else { continue };
         while cause == Cause::Changed && found != taken {
             cause = pause(STILL, &mut nudge, &mut nudges).await;
-            let Some(again) = look(&read).await else { return };
+            let Some(again) = look(&read).await else { continue 'watching };
             let still = again == found;
             found = again;
             if still {
                 break;
+            }
+        }
+        if cause == Cause::Asked {
+            // Not waited for, but not half of two contents either: a look during which files were changed for others
+            // differs from the next.
+            for _ in 0..LOOKS {
+                let Some(again) = look(&read).await else { break };
+                let agree = again == found;
+                found = again;
+                if agree {
+                    break;
+                }
             }
         }
         if cause == Cause::Asked || found != taken {
@@ -68,9 +111,17 @@ async fn pause(time: Duration, nudge: &mut Nudge, nudges: &mut bool) -> Cause {
     }
 }
 
-/// `None` when the runtime is ending.
+/// `None` when the runtime is ending, or by a bug in `read`, which must not end the watch.
 async fn look<C: Send + 'static>(read: &(impl Fn() -> C + Clone + Send + 'static)) -> Option<C> {
-    tokio::task::spawn_blocking(read.clone()).await.ok()
+    match tokio::task::spawn_blocking(read.clone()).await {
+        Ok(found) => Some(found),
+        Err(error) => {
+            if error.is_panic() {
+                tracing::error!(%error, "a look at watched files failed by a bug; it is tried again");
+            }
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +178,47 @@ mod tests {
     #[test]
     fn what_changes_and_changes_back_is_nothing() {
         assert_eq!(taken_of(&[(2_900, 1), (3_300, 0)], None), []);
+    }
+
+    #[test]
+    fn a_nudge_never_takes_halves_of_two_contents() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let looks = Arc::new(Mutex::new(vec![2, 2, 1]));
+            let read = move || {
+                let mut looks = looks.lock().unwrap();
+                if looks.len() > 1 { looks.pop().unwrap() } else { looks[0] }
+            };
+            let nudges = Nudges::new();
+            let (sender, mut taken) = tokio::sync::mpsc::channel(8);
+            let nudge = nudges.subscribe();
+            nudges.nudge();
+            let watching = watch(0, read, nudge, move |content, _| sender.try_send(*content).unwrap());
+            tokio::select! {
+                () = watching => panic!("a watch does not end"),
+                first = taken.recv() => assert_eq!(first, Some(2), "the look that agreed with the next"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_look_that_fails_by_a_bug_does_not_end_the_watch() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let read = move || {
+                let look = looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                assert_ne!(look, 1, "a bug");
+                look.min(2)
+            };
+            let (sender, mut taken) = tokio::sync::mpsc::channel(8);
+            let watching =
+                watch(0, read, Nudges::new().subscribe(), move |content, _| sender.try_send(*content).unwrap());
+            tokio::select! {
+                () = watching => panic!("a watch does not end"),
+                first = taken.recv() => assert_eq!(first, Some(2)),
+            }
+        });
     }
 
     #[test]

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use crate::policy::{Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::health::Health;
+use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
 
 /// All metrics of the process.
@@ -35,6 +36,8 @@ pub struct Sources {
     pub audit: Option<Arc<dyn Fn() -> [u64; 3] + Send + Sync>>,
     /// Log lines that were lost.
     pub logs_dropped: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    /// How loading policies went.
+    pub reloads: Option<Arc<Reloads>>,
 }
 
 /// The counters of one policy's routes, in its order.
@@ -265,6 +268,7 @@ pub(crate) mod tests {
             health: Some(Arc::new(OneIssuer(KeyState::Stale))),
             audit: Some(Arc::new(|| [5, 1, 0])),
             logs_dropped: Some(Arc::new(|| 4)),
+            reloads: Some(Arc::new(Reloads::new())),
         });
         let route = policy.routes().first();
         metrics.decided(&policy, route, None, 12);
@@ -299,10 +303,28 @@ pub(crate) mod tests {
             r"stepgate_token_cache_hits_total 7",
             r"stepgate_token_cache_bytes 4096",
             r#"stepgate_policy_info{hash="sha256:00"} 1"#,
+            r#"stepgate_policy_reloads_total{outcome="refused"} 0"#,
+            r"stepgate_policy_current 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_refused_reload_shows_until_it_is_mended() {
+        let metrics = busy();
+        let reloads = metrics.sources().reloads.clone().unwrap();
+        reloads.refused("broken");
+        let text = metrics.scrape();
+        assert!(text.contains("stepgate_policy_current 0"), "{text}");
+        assert!(text.contains(r#"stepgate_policy_reloads_total{outcome="refused"} 1"#), "{text}");
+        reloads.taken();
+        let text = metrics.scrape();
+        assert!(text.contains("stepgate_policy_current 1"), "{text}");
+        assert!(text.contains(r#"stepgate_policy_reloads_total{outcome="taken"} 1"#), "{text}");
+        let succeeded = text.lines().find_map(|line| line.strip_prefix("stepgate_policy_success_timestamp_seconds "));
+        assert!(succeeded.unwrap().parse::<f64>().unwrap() > 1.7e9, "{text}");
     }
 
     #[test]

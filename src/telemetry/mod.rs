@@ -8,9 +8,11 @@ pub mod logs;
 pub mod metrics;
 pub mod occasionally;
 pub mod record;
+pub mod reloads;
 mod scrape;
 
 pub use health::{CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::Metrics;
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, Recorder, UpstreamFailure};
+pub use reloads::Reloads;

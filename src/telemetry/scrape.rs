@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::reloads::Outcome;
 
 /// The text of one scrape.
 pub(super) fn text(metrics: &Arc<Metrics>) -> String {
@@ -32,6 +33,7 @@ impl Collector for Families {
         self.upstreams(&mut out)?;
         self.logs(&mut out)?;
         self.issuers(&mut out)?;
+        self.reloads(&mut out)?;
         info(&mut out, "stepgate_build", "The running version", &[("version", env!("CARGO_PKG_VERSION"))])?;
         let table = self.0.table();
         info(&mut out, "stepgate_policy", "The policy in force", &[("hash", &*table.policy)])
@@ -90,6 +92,25 @@ impl Families {
         counter(out, "stepgate_audit_write_errors", "Failed writes of the audit log", errors)?;
         let dropped = sources.logs_dropped.as_ref().map_or(0, |dropped| dropped());
         counter(out, "stepgate_log_dropped", "Log lines lost", dropped)
+    }
+
+    fn reloads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let sources = self.0.sources();
+        let Some(reloads) = &sources.reloads else { return Ok(()) };
+        let help = "Looks at a changed policy folder, by what came of them";
+        let mut ended = out.encode_descriptor("stepgate_policy_reloads", help, None, MetricType::Counter)?;
+        for outcome in Outcome::ALL {
+            let labels = [("outcome", outcome.name())];
+            ended.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&reloads.ended(outcome), None)?;
+        }
+        let state = reloads.state();
+        let help = "Whether the newest content of the policy folder is in force (1), or was refused (0)";
+        out.encode_descriptor("stepgate_policy_current", help, None, MetricType::Gauge)?
+            .encode_gauge(&i64::from(state.refused.is_none()))?;
+        let help = "When the policy folder was last found to hold a good policy";
+        let seconds = state.succeeded.micros().div_euclid(1_000_000);
+        out.encode_descriptor("stepgate_policy_success_timestamp_seconds", help, None, MetricType::Gauge)?
+            .encode_gauge(&seconds)
     }
 
     fn issuers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -49,6 +49,10 @@ fn policy(fingerprint: u64) -> Policy {
 }
 
 fn policy_of(iss: &str, fingerprint: u64) -> Policy {
+    policy_called("sha256:test", iss, fingerprint)
+}
+
+fn policy_called(hash: &str, iss: &str, fingerprint: u64) -> Policy {
     let paths = |names: &[&str]| names.iter().map(|name| ClaimPath::parse(name).unwrap()).collect::<Box<[_]>>();
     let values = |name: &str, accept| ValueMapping {
         trusted: true,
@@ -83,7 +87,7 @@ fn policy_of(iss: &str, fingerprint: u64) -> Policy {
         claims: ClaimTable::default(),
         floors: Vec::new(),
         routes: Vec::new(),
-        hash: "sha256:test".into(),
+        hash: hash.into(),
     };
     Policy::new(parts).unwrap()
 }
@@ -280,4 +284,39 @@ async fn what_is_printed_of_a_verifier_shows_no_secret() {
     bench.verifier.verify(&credential(&token), &policy(1), peer(1), NOW).await.unwrap();
     let printed = format!("{:?}", bench.verifier);
     assert!(!printed.contains("u1") && !printed.contains(token.rsplit('.').next().unwrap()), "{printed}");
+}
+
+#[tokio::test]
+async fn keys_are_those_of_the_policy_that_judges_while_two_are_in_use() {
+    let bench = bench(&[es()], CACHE);
+    let other = Signer::new(Algorithm::Es256, "other");
+    let theirs = bench.file.with_file_name("theirs.json");
+    std::fs::write(&theirs, jwks(&[&other])).unwrap();
+    // The same name for another issuer, in a policy that is about to come into force.
+    let new = policy_called("sha256:next", "https://other.example", 2);
+    let foreign = IssuerKeysConfig { issuer: "https://other.example".into(), ..keys_config(&theirs) };
+    bench.store.take_up("sha256:next", &[foreign]);
+    let old = policy(1);
+    let judge = async |signer: &Signer, iss: &str, policy: &Policy| {
+        let token = signer.token(&claims_with("iss", Some(json!(iss))));
+        let verified = bench.verifier.verify(&credential(&token), policy, peer(1), NOW).await;
+        verified.map_err(|rejected| rejected.rejection.reason).map(drop)
+    };
+    let refused = |verdict: Result<(), Reason>| {
+        assert!(matches!(verdict, Err(Reason::KeyUnknown | Reason::KeysUnavailable)), "{verdict:?}");
+    };
+    for _ in 0..2 {
+        assert_eq!(judge(es(), ISSUER, &old).await, Ok(()));
+        assert_eq!(judge(&other, "https://other.example", &new).await, Ok(()));
+        refused(judge(&other, ISSUER, &old).await);
+        refused(judge(es(), "https://other.example", &new).await);
+        bench.store.let_go(&["sha256:test"]);
+    }
+    let token = credential(&es().token(&claims()));
+    bench.verifier.verify(&token, &old, peer(1), NOW).await.unwrap();
+    assert!(bench.verifier.cached(&token, &old, NOW).is_some());
+    bench.store.let_go(&[]);
+    assert!(bench.verifier.cached(&token, &old, NOW).is_none(), "nothing is believed on keys that were let go");
+    assert_eq!(judge(es(), ISSUER, &old).await, Err(Reason::KeysUnavailable));
+    assert_eq!(judge(&other, "https://other.example", &new).await, Ok(()));
 }

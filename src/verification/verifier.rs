@@ -74,7 +74,9 @@ impl Verifier {
             retry_after: Some(retry_after),
             ..rejected(Rejection::new(Reason::KeysUnavailable, why))
         };
-        let Some(keys) = self.keys.get(&issuer.name) else {
+        // By the policy's own hash: what another policy calls by this name may be another issuer, whose keys are not to
+        // be believed for this one.
+        let Some(keys) = self.keys.of(policy.hash(), &issuer.name) else {
             return Err(unavailable("the issuer's keys are not being fetched", Duration::from_secs(1)));
         };
         let set = keys.first().await.map_err(|wait| unavailable("the issuer's keys could not be had yet", wait))?;
@@ -120,15 +122,27 @@ impl Verifier {
 
     fn hit(&self, digest: &Digest, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
         let entry = self.cache.get(digest)?;
-        let same_issuer = policy.issuer(entry.assurance.issuer).is_some_and(|issuer| {
+        let same = |issuer: &&Issuer| {
             issuer.fingerprint == entry.fingerprint && issuer.expectation.issuer == entry.keys.config().issuer
-        });
-        let holds = same_issuer && !is_expired(entry.assurance.expires, now) && entry.keys.honours(entry.key);
-        if !holds {
-            self.cache.remove(digest);
-            return None;
+        };
+        let here = policy.issuer(entry.assurance.issuer).filter(same);
+        // An issuer that a reload put in another place is still the same.
+        let issuer = here.or_else(|| policy.issuers().iter().find(same));
+        match issuer.filter(|_| !is_expired(entry.assurance.expires, now) && entry.keys.honours(entry.key)) {
+            Some(issuer) if issuer.id == entry.assurance.issuer => Some(Arc::clone(&entry.assurance)),
+            Some(issuer) => {
+                let assurance = Arc::new(Assurance { issuer: issuer.id, ..Assurance::clone(&entry.assurance) });
+                let (keys, useful_for) = (Arc::clone(&entry.keys), useful_for(assurance.expires, now));
+                let Entry { fingerprint, key, .. } = *entry;
+                let moved = Entry { assurance: Arc::clone(&assurance), fingerprint, keys, key, useful_for };
+                self.cache.insert(*digest, moved);
+                Some(assurance)
+            }
+            None => {
+                self.cache.remove(digest);
+                None
+            }
         }
-        Some(Arc::clone(&entry.assurance))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one cache entry")]
@@ -143,13 +157,17 @@ impl Verifier {
         now: Timestamp,
     ) -> Arc<Assurance> {
         let assurance = Arc::new(issuer.assess(verified, policy.claims()));
-        let until = verified.expires().plus_seconds(LEEWAY_SECONDS).micros();
-        let useful_for = Duration::from_micros(u64::try_from(until.saturating_sub(now.micros())).unwrap_or_default());
+        let useful_for = useful_for(verified.expires(), now);
         // A key that left the set while we were verifying is found out at the first hit.
         let fingerprint = issuer.fingerprint;
         self.cache.insert(digest, Entry { assurance: Arc::clone(&assurance), fingerprint, keys, key, useful_for });
         assurance
     }
+}
+
+fn useful_for(expires: Timestamp, now: Timestamp) -> Duration {
+    let until = expires.plus_seconds(LEEWAY_SECONDS).micros();
+    Duration::from_micros(u64::try_from(until.saturating_sub(now.micros())).unwrap_or_default())
 }
 
 /// A token whose key the set lacks may have been signed after a rotation; one without `kid` can't say so, and fails on the

@@ -189,8 +189,61 @@ impl Gate {
         fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// The path of a file of the configuration folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The last line of the log with this message that is meant, once there is one.
+    pub(crate) fn logged(&self, message: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        eventually(message, Duration::from_secs(5), || {
+            let log = self.log();
+            let lines = log.lines().filter(|line| line.contains(message));
+            found = lines.filter_map(|line| serde_json::from_str(line).ok()).rfind(&is_meant);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The hash of the policy in force.
+    pub(crate) fn in_force(&self) -> String {
+        let report: Value = serde_json::from_str(&self.admin("/readyz").body).unwrap();
+        report["policy"].as_str().unwrap().to_owned()
+    }
+
+    /// Replaces the first policy file by one that differs, and has it taken at once.
+    pub(crate) fn reload(&self, text: &str) {
+        let before = self.in_force();
+        self.replace("policies/0.yaml", text);
+        self.hang_up();
+        eventually("the new policy is in force", Duration::from_secs(10), || self.in_force() != before);
+    }
+
+    /// What is said of reloads when more is asked for.
+    pub(crate) fn reloads(&self) -> Value {
+        let report: Value = serde_json::from_str(&self.admin("/readyz?verbose").body).unwrap();
+        report["reload"].clone()
+    }
+
+    /// The value of one sample of the metrics, by its name and labels.
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{sample} is not in\n{text}")).parse().unwrap()
+    }
+
+    /// The memory that the process holds, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
 
