@@ -35,7 +35,8 @@ pub(crate) fn audit(fields: &Fields<'_>, paths: &mut Paths<'_>, out: &mut Report
     let rotate = section.nullable("rotate", rotation, out);
     let sync = section.value("sync", Audit::SYNC, sync, out);
     if file == Some(false) {
-        for name in ["rotate", "sync"] {
+        let rotates = rotate.flatten().is_some();
+        for name in ["rotate", "sync"].into_iter().filter(|name| rotates || *name != "rotate") {
             if let Some(span) = section.key_span(name) {
                 let message = format!("`{name}` is for a file, but the audit log goes to standard output");
                 let help = format!("write `to: file` and its `path`, or take `{name}` out");

@@ -35,11 +35,22 @@ pub(crate) fn trusted(node: &Node, out: &mut Report) -> Option<Box<[IpNet]>> {
         }
         found.push((net, item.span));
     }
-    let nets: Vec<IpNet> = found.into_iter().map(|(net, _)| net).collect();
-    if sound && let Some(whom) = nearly_everybody(&nets) {
-        let message = format!("`trusted_peers` holds half of all {whom} addresses or more");
-        out.add(Problem::error("trusts_everybody", node.span, message).help(HELP));
+    let nets: Vec<IpNet> = found.iter().map(|(net, _)| *net).collect();
+    if let Some(whom) = nearly_everybody(&nets) {
+        let everybody = |problem: String, span: Span| Problem::error("trusts_everybody", span, problem).help(HELP);
+        let all: Vec<&(IpNet, Span)> = found.iter().filter(|(net, _)| net.prefix_len() == 0).collect();
+        for (net, span) in &all {
+            let message = format!("`{net}` in `trusted_peers` is everybody: any client could say that it is another");
+            out.add(everybody(message, *span));
+        }
+        if all.is_empty() {
+            out.add(everybody(format!("`trusted_peers` holds half of all {whom} addresses or more"), node.span));
+        }
         return None;
+    }
+    for (net, span) in found.iter().filter(|(net, _)| is_wide(net)) {
+        let message = format!("`{net}` is wider than any operator's own network");
+        out.add(Problem::lint("wide_peers", *span, message).help(HELP));
     }
     sound.then(|| nets.into())
 }
@@ -51,31 +62,18 @@ fn peer(node: &Node, out: &mut Report) -> Option<IpNet> {
         out.add(Problem::error("bad_peer", node.span, message).help(HELP));
         return None;
     };
-    if net.prefix_len() == 0 {
-        let message = format!("`{text}` in `trusted_peers` is everybody: any client could say that it is another");
-        out.add(Problem::error("trusts_everybody", node.span, message).help(HELP));
-        return None;
-    }
-    if net.trunc() != net {
+    // No network is offered to whoever wrote all of them: the list is refused.
+    if net.trunc() != net && net.prefix_len() > 0 {
         let message = format!("`{text}` has more bits than its {} of the network", net.prefix_len());
         let help = format!("write `{}` for the network, or `{}` for the address alone", net.trunc(), net.addr());
         out.add(Problem::error("bad_peer", node.span, message).help(help));
         return None;
     }
-    let net = mapped(net);
+    let net = mapped(net.trunc());
     if net.addr().is_unspecified() && net.prefix_len() == net.max_prefix_len() {
         let message = format!("`{text}` is the address of nobody");
         out.add(Problem::error("bad_peer", node.span, message).help(HELP));
         return None;
-    }
-    if net.prefix_len() == 0 {
-        let message = format!("`{text}` in `trusted_peers` is all of IPv4: any client could say that it is another");
-        out.add(Problem::error("trusts_everybody", node.span, message).help(HELP));
-        return None;
-    }
-    if is_wide(&net) {
-        let message = format!("`{net}` is wider than any operator's own network");
-        out.add(Problem::lint("wide_peers", node.span, message).help(HELP));
     }
     Some(net)
 }

@@ -172,6 +172,9 @@ mod tests {
                 "token: alice\ntoken_cache: 64MiB\nstrip_token: true\n",
             ),
             ("bearerToken: é!\n", "bearerToken: ***\n"),
+            ("credential: { value: x }\n", "credential: ************\n"),
+            ("credential: { env: A }\n", "credential: { env: A }\n"),
+            ("credential: { \"file\": a }\n", "credential: { \"file\": a }\n"),
             ("url: http://u:p@h # secret\n", "url: http://***@h # secret\n"),
         ] {
             assert_eq!(veiled(text), shown);

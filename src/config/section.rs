@@ -76,7 +76,7 @@ impl<'f> Paths<'f> {
 
     /// Where the file is that a node names, which is noted for whoever may look whether it is there.
     pub(crate) fn read(&mut self, node: &Node, purpose: Purpose, out: &mut Report) -> Option<PathBuf> {
-        let path = self.folder.join(reader::text(node, "a file", out)?);
+        let path = self.folder.join(reader::text(node, "a path", out)?);
         self.named.push(NamedFile { span: node.span, path: path.clone(), purpose });
         Some(path)
     }

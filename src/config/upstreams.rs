@@ -243,6 +243,35 @@ fn is_server_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn upstream(says: &str) -> Upstream {
+        let text =
+            format!("version: 1\nlisteners: [{{ address: \"127.0.0.1:8080\" }}]\nupstreams: {{ app: {{ {says} }} }}\n");
+        let file = crate::config::SourceFile { name: "stepgate.yaml".into(), folder: "gate".into(), text };
+        let mut settings = crate::config::load_settings(file).unwrap().settings;
+        settings.upstreams.remove(0)
+    }
+
+    #[test]
+    fn a_url_says_how_an_upstream_is_spoken_to() {
+        let plain = |host: &str, port| Upstream::plain("app".to_owned(), host.to_owned(), port);
+        let tls = || Some(ClientTls::default());
+        assert_eq!(upstream("url: \"http://a\""), plain("a", 80));
+        assert_eq!(upstream("url: \"https://a\""), Upstream { tls: tls(), ..plain("a", 443) });
+        assert_eq!(
+            upstream("url: \"https://[::1]:1\", http2: true"),
+            Upstream { tls: tls(), http2: true, ..plain("::1", 1) }
+        );
+        assert_eq!(upstream("url: \"h2c://a:1/\""), Upstream { http2: true, ..plain("a", 1) });
+        for (written, path) in [("unix:/a/b", "/a/b"), ("unix:a/b", "gate/a/b"), ("unix:///a/b", "/a/b")] {
+            let there = upstream(&format!("url: \"{written}\""));
+            assert_eq!(there, Upstream { endpoint: Endpoint::Unix(path.into()), ..plain("", 0) });
+        }
+        let whole = upstream("url: \"https://a\", tls: { ca: c, cert: d, key: e, server_name: f }");
+        let identity = Some(("gate/d".into(), "gate/e".into()));
+        let asked = ClientTls { ca: Some("gate/c".into()), identity, server_name: Some("f".to_owned()) };
+        assert_eq!(whole, Upstream { tls: Some(asked), ..plain("a", 443) });
+    }
+
     #[test]
     fn a_server_name_is_what_a_certificate_can_be_for() {
         for name in ["ledger.internal", "a", "x_y.example.", "10.0.0.7", "2001:db8::1", "1a.b2"] {
