@@ -34,15 +34,15 @@ pub(super) fn say_lints(lints: &[String]) {
     }
 }
 
-/// Reads `stepgate.yaml`.
+/// Reads `stepgate.yaml`, and says in a line each what was found odd about it.
 ///
 /// # Errors
 /// Every problem in it, rendered.
-pub(super) fn settings(file: SourceFile) -> Result<Settings, Failure> {
-    let LoadedSettings { settings, .. } = load_settings(file).map_err(|rejected| {
+pub(super) fn settings(file: SourceFile) -> Result<(Settings, Vec<String>), Failure> {
+    let LoadedSettings { settings, lints, sources, .. } = load_settings(file).map_err(|rejected| {
         Failure::Problems(render::human(&rejected.problems, &rejected.sources, io::stderr().is_terminal()))
     })?;
-    Ok(settings)
+    Ok((settings, lints.iter().map(|lint| lint.line(&sources)).collect()))
 }
 
 /// Compiles the files of a policy folder, and holds them against the settings.

@@ -24,11 +24,16 @@ pub(super) struct Arguments {
 
 /// Reads everything, says every problem, and only then starts.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = parts::settings(read_settings(&arguments.config)?)?;
+    let (settings, lints) = parts::settings(read_settings(&arguments.config)?)?;
     let files = read_policies(&settings)?;
     let compiled = parts::policy(files.clone(), &settings)?;
     let control = gate::control_runtime()?;
-    let result = gate::run(&settings, compiled, Some(files), &control, |_addresses| Ok(()));
+    let result = gate::run(&settings, compiled, Some(files), &control, |_addresses| {
+        for lint in &lints {
+            tracing::warn!(lint, "the settings are taken, but hardly mean what they say");
+        }
+        Ok(())
+    });
     // A look at a file system that hangs must not keep the process.
     control.shutdown_timeout(Duration::from_secs(1));
     result

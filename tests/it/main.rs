@@ -30,6 +30,7 @@ mod reload_load;
 mod remembered_tokens;
 mod routes;
 mod secrecy;
+mod settings;
 #[path = "../support/mod.rs"]
 mod shared;
 mod sign_in_strength;
