@@ -20,6 +20,7 @@
 mod proxy {
     mod client;
     mod connections;
+    mod edge;
     mod forwarding;
     mod gate;
     mod hygiene;

@@ -15,8 +15,9 @@ use hyper::service::service_fn;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::proxy::edge::Edge;
 use crate::proxy::handler;
-use crate::proxy::headers::Forwarded;
+use crate::proxy::proxy_protocol;
 use crate::proxy::timing::Deadline;
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{Framing, Watch, Wire};
@@ -33,22 +34,22 @@ pub(super) struct Connection<V> {
     pub(super) peer: SocketAddr,
     /// The place of its listener in [`Gate::listeners`](crate::proxy::Gate::listeners).
     pub(super) listener: usize,
-    pub(super) forwarded: Forwarded,
+    pub(super) edge: Edge,
     pub(super) watch: Rc<Watch>,
     /// By when the upstream must have answered the request under way.
     pub(super) answer_by: Deadline,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
-    let Ok(local) = stream.local_addr() else { return };
+pub(super) async fn serve<V: Verify>(mut stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
+    let Some((peer, local)) = proxy_protocol::ends(&mut stream, peer, listener, worker).await else { return };
     let limits = &worker.gate.limits;
     let watch = Watch::new(&worker.ticker, limits);
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
         peer,
         listener,
-        forwarded: Forwarded::new(peer.ip().to_canonical(), local),
+        edge: Edge::new(peer, local, worker.gate.listeners.get(listener)),
         watch: Rc::clone(&watch),
         answer_by: worker.ticker.deadline(),
     });
