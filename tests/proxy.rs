@@ -27,5 +27,6 @@ mod proxy {
     mod refusals;
     mod streaming;
     mod tokens;
+    mod unreadable;
     mod upstream;
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -19,6 +19,7 @@ use crate::proxy::edge::Edge;
 use crate::proxy::handler;
 use crate::proxy::proxy_protocol;
 use crate::proxy::timing::Deadline;
+use crate::proxy::unreadable;
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{Framing, Watch, Wire};
 use crate::proxy::worker::Worker;
@@ -74,6 +75,11 @@ pub(super) async fn serve<V: Verify>(mut stream: TcpStream, peer: SocketAddr, li
     match ended.await {
         Ok(()) if watch.lingers() => http.into_parts().io.linger(LINGER).await,
         Ok(()) => {}
+        Err(error) if watch.unreadable().is_some() => {
+            let status = watch.unreadable().unwrap_or(StatusCode::BAD_REQUEST);
+            let answer = unreadable::answer(&connection, status, &error.to_string());
+            http.into_parts().io.conclude(&answer, LINGER).await;
+        }
         Err(error) if error.is_parse() => {
             worker.gate.recorder.request_unreadable(peer.ip(), &error.to_string());
             http.into_parts().io.linger(LINGER).await;

@@ -25,6 +25,7 @@ mod request_id;
 mod respond;
 mod target;
 mod timing;
+mod unreadable;
 mod upstream;
 pub mod verify;
 mod wire;
