@@ -405,3 +405,23 @@ impl Write for Wire {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_head_waits_until_the_answer_before_it_has_left_and_only_then_is_what_hyper_says_about_that_head() {
+        const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        let watch = Watch::new(&Ticker::new(), &Limits::default());
+        assert_eq!(watch.follow(b"GET / HTTP/1.1\r\n\r\n"), 18);
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Plain);
+        assert!(watch.holds_back() && !watch.keeps_back(BARE), "being answered");
+        watch.answered();
+        assert!(watch.holds_back() && !watch.keeps_back(BARE), "answered, and the answer still here");
+        watch.said();
+        assert!(!watch.holds_back() && !watch.keeps_back(b"HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(watch.keeps_back(BARE) && watch.keeps_back(b"the rest of it"));
+        assert_eq!(watch.unreadable(), Some(StatusCode::BAD_REQUEST));
+    }
+}
