@@ -20,11 +20,13 @@
 mod proxy {
     mod client;
     mod connections;
+    mod edge;
     mod forwarding;
     mod gate;
     mod hygiene;
     mod refusals;
     mod streaming;
     mod tokens;
+    mod unreadable;
     mod upstream;
 }

@@ -19,14 +19,15 @@ pub struct Observer {
     blocked: Occasionally,
     refused: Occasionally,
     unreadable: Occasionally,
+    unproxied: Occasionally,
 }
 
 impl Observer {
     /// Records from now on.
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
-        let [blocked, refused, unreadable] = [QUIET; 3].map(Occasionally::new);
-        Self { audit, metrics, blocked, refused, unreadable }
+        let [blocked, refused, unreadable, unproxied] = [QUIET; 4].map(Occasionally::new);
+        Self { audit, metrics, blocked, refused, unreadable, unproxied }
     }
 }
 
@@ -62,8 +63,8 @@ impl Recorder for Observer {
             (Ok(()), Err(denial)) => {
                 let issuer = decision.assurance.map(|assurance| assurance.issuer).or(denial.issuer);
                 let issuer = issuer.and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
-                let (reason, Decision { method, host, path, .. }) = (denial.reason.code(), *decision);
-                tracing::info!(reason, method, host, path, route, issuer, id, detail, "denied");
+                let (reason, Decision { method, host, path, peer, .. }) = (denial.reason.code(), *decision);
+                tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, "denied");
             }
             (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
         }
@@ -95,6 +96,13 @@ impl Recorder for Observer {
         self.metrics.connection_refused();
         if let Some(more) = self.refused.due() {
             tracing::warn!(%peer, more, "a connection was turned away: `limits.connections` is reached");
+        }
+    }
+
+    fn proxy_header_refused(&self, peer: IpAddr, detail: &str) {
+        self.metrics.proxy_header_refused();
+        if let Some(more) = self.unproxied.due() {
+            tracing::warn!(%peer, detail, more, "a connection was closed: `proxy_protocol` is on and no header of it came");
         }
     }
 

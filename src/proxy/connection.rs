@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -15,9 +15,11 @@ use hyper::service::service_fn;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::proxy::edge::Edge;
 use crate::proxy::handler;
-use crate::proxy::headers::Forwarded;
+use crate::proxy::proxy_protocol;
 use crate::proxy::timing::Deadline;
+use crate::proxy::unreadable;
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{Framing, Watch, Wire};
 use crate::proxy::worker::Worker;
@@ -33,22 +35,22 @@ pub(super) struct Connection<V> {
     pub(super) peer: SocketAddr,
     /// The place of its listener in [`Gate::listeners`](crate::proxy::Gate::listeners).
     pub(super) listener: usize,
-    pub(super) forwarded: Forwarded,
+    pub(super) edge: Edge,
     pub(super) watch: Rc<Watch>,
     /// By when the upstream must have answered the request under way.
     pub(super) answer_by: Deadline,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
-    let Ok(local) = stream.local_addr() else { return };
+pub(super) async fn serve<V: Verify>(mut stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
+    let Some((peer, local)) = proxy_protocol::ends(&mut stream, peer, listener, worker).await else { return };
     let limits = &worker.gate.limits;
     let watch = Watch::new(&worker.ticker, limits);
     let connection = Rc::new(Connection {
         worker: Rc::clone(worker),
         peer,
         listener,
-        forwarded: Forwarded::new(peer.ip().to_canonical(), local),
+        edge: Edge::new(peer, local, worker.gate.listeners.get(listener)),
         watch: Rc::clone(&watch),
         answer_by: worker.ticker.deadline(),
     });
@@ -73,6 +75,11 @@ pub(super) async fn serve<V: Verify>(stream: TcpStream, peer: SocketAddr, listen
     match ended.await {
         Ok(()) if watch.lingers() => http.into_parts().io.linger(LINGER).await,
         Ok(()) => {}
+        Err(error) if watch.unreadable().is_some() => {
+            let status = watch.unreadable().unwrap_or(StatusCode::BAD_REQUEST);
+            let answer = unreadable::answer(&connection, status, &error.to_string());
+            http.into_parts().io.conclude(&answer, LINGER).await;
+        }
         Err(error) if error.is_parse() => {
             worker.gate.recorder.request_unreadable(peer.ip(), &error.to_string());
             http.into_parts().io.linger(LINGER).await;

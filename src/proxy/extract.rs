@@ -28,7 +28,7 @@ pub(super) fn credentials<'r>(
     route: &'r Route,
     head: &Parts,
     limit: usize,
-    public_url: Option<&str>,
+    own: origin::Own<'_>,
     body_fits: Result<(), Refusal>,
 ) -> Result<Vec<Found<'r>>, Refusal> {
     let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
@@ -51,7 +51,7 @@ pub(super) fn credentials<'r>(
         };
         stands_somewhere = true;
         if let Place::Cookie(_, origins) = &source.place {
-            let _allowed = first.note(origin::check(head, origins, public_url));
+            let _allowed = first.note(origin::check(head, origins, own));
         }
         if let Some(credential) = first.note(checked(token, limit)) {
             let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
@@ -190,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
+    use crate::proxy::forwarded::Scheme;
 
     fn route(places: impl IntoIterator<Item = Place>) -> Route {
         let source = |place| TokenSource { place, kinds: Kinds::Any };
@@ -218,7 +219,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let head = request.body(()).unwrap().into_parts().0;
-        match credentials(&all_places(), &head, 8, None, Ok(())) {
+        let own = origin::Own { public_url: None, scheme: Scheme::Http };
+        match credentials(&all_places(), &head, 8, own, Ok(())) {
             Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
             Err(refusal) => Err(refusal.denial.reason),
         }

@@ -18,8 +18,10 @@ use crate::live::Snapshot;
 use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
 use crate::proxy::body::{Answered, RequestBody, ResponseBody};
 use crate::proxy::connection::Connection;
+use crate::proxy::edge::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::identity::Identity;
+use crate::proxy::origin::Own;
 use crate::proxy::pool::Lease;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
@@ -40,6 +42,7 @@ struct Walk<'w, 'l, V> {
     /// The length of the body, where it is announced.
     length: Option<u64>,
     id: &'w HeaderValue,
+    approach: &'w Approach,
     now: Timestamp,
     started: Instant,
     host: Option<String>,
@@ -59,6 +62,7 @@ pub(super) async fn handle<V: Verify>(
     let live = connection.worker.gate.live.current();
     let (head, body) = request.into_parts();
     let id = connection.worker.ids.of(&head.headers);
+    let approach = connection.edge.approach(&head.headers);
     let mut walk = Walk {
         connection,
         live: &live,
@@ -66,6 +70,7 @@ pub(super) async fn handle<V: Verify>(
         seen,
         length: body.size_hint().exact(),
         id: &id,
+        approach: &approach,
         now,
         started,
         host: None,
@@ -81,7 +86,8 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let passage = Passage { connection, live: &live, route, place, path: &path, tokens: &tokens, id: &id };
+            let (path, tokens) = (&path, &tokens);
+            let passage = Passage { connection, live: &live, route, place, path, tokens, id: &id, approach: &approach };
             passage.forward(head, body, &permit).await
         }
         (Err(refusal), ..) => Err(refusal),
@@ -121,10 +127,9 @@ impl<V: Verify> Walk<'_, '_, V> {
             body_fits?;
             return Ok(decide(policy, route, &target, None, self.now)?);
         }
-        let (limit, public_url) = (gate.limits.token, gate.public_url.as_deref());
-        let found = extract::credentials(route, self.head, limit, public_url, body_fits)?;
-        let peer = self.connection.peer.ip().to_canonical();
-        let tokens = evidence::verify(&gate.verifier, policy, found, peer, self.now).await?;
+        let own = Own { public_url: gate.public_url.as_deref(), scheme: self.approach.scheme };
+        let found = extract::credentials(route, self.head, gate.limits.token, own, body_fits)?;
+        let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await?;
         self.tokens = tokens;
         Ok(decide(policy, route, &target, self.tokens.as_tokens(), self.now)?)
     }
@@ -138,7 +143,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             id: self.id.to_str().unwrap_or_default(),
             trace: trace_id(&self.head.headers),
             at: self.now,
-            peer: self.connection.peer.ip().to_canonical(),
+            peer: self.approach.client,
             method: self.head.method.as_str(),
             host: &host,
             path,
@@ -173,6 +178,7 @@ struct Passage<'p, V> {
     path: &'p CanonicalPath,
     tokens: &'p Verified<'p>,
     id: &'p HeaderValue,
+    approach: &'p Approach,
 }
 
 impl<V: Verify> Passage<'_, V> {
@@ -197,7 +203,7 @@ impl<V: Verify> Passage<'_, V> {
         }
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
-        headers::prepare(&mut head.headers, &self.connection.forwarded, self.id, identity);
+        headers::prepare(&mut head.headers, self.approach, self.id, identity);
         // A token beside the one that was verified, in a spelling that the application may know too.
         for source in &self.route.take {
             if let Place::Header(name) = &source.place {

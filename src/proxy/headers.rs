@@ -3,38 +3,13 @@
 //! The order is the point: `Connection` is obeyed first, so that it can't take away what we set (checklist T14), and every
 //! spelling of our names goes before they are set (T13), on public routes too.
 
-use std::net::{IpAddr, SocketAddr};
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::proxy::edge::Approach;
 use crate::proxy::identity::Identity;
 
-/// What is told to upstreams of the connection a request came on. The same for all requests on it.
-#[derive(Debug)]
-pub(super) struct Forwarded {
-    for_: HeaderValue,
-    port: HeaderValue,
-    element: HeaderValue,
-}
-
-impl Forwarded {
-    pub(super) fn new(peer: IpAddr, local: SocketAddr) -> Self {
-        let node = match peer {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("\"[{address}]\""),
-        };
-        let value =
-            |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_never| HeaderValue::from_static("unknown"));
-        Self {
-            for_: value(&peer.to_string()),
-            port: value(&local.port().to_string()),
-            element: value(&format!("for={node};proto=http")),
-        }
-    }
-}
-
 /// Makes a request's fields what the upstream is to see.
-pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &HeaderValue, identity: Option<Identity>) {
+pub(super) fn prepare(fields: &mut HeaderMap, approach: &Approach, id: &HeaderValue, identity: Option<Identity>) {
     remove_hop_by_hop(fields);
     let ours: Vec<HeaderName> = fields.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
     for name in ours {
@@ -42,13 +17,14 @@ pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &Header
     }
     // We answer `100-continue` ourselves, by reading the body.
     fields.remove(header::EXPECT);
-    fields.insert(X_FORWARDED_FOR, forwarded.for_.clone());
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    fields.insert(X_FORWARDED_PORT, forwarded.port.clone());
-    if let Some(host) = fields.get(header::HOST).cloned() {
+    fields.insert(X_FORWARDED_FOR, approach.for_.clone());
+    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(approach.scheme.name()));
+    fields.insert(X_FORWARDED_PORT, approach.port.clone());
+    if let Some(host) = approach.host.as_ref().or_else(|| fields.get(header::HOST)).cloned() {
         fields.insert(X_FORWARDED_HOST, host);
     }
-    fields.insert(header::FORWARDED, forwarded.element.clone());
+    fields.insert(header::FORWARDED, approach.forwarded.clone());
+    fields.insert(X_REAL_IP, approach.real_ip.clone());
     fields.insert(X_REQUEST_ID, id.clone());
     if let Some(identity) = identity {
         identity.set(fields);
@@ -207,23 +183,26 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 const NEVER_TRAILERS: [HeaderName; 6] =
     [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER, X_REQUEST_ID];
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::edge::Edge;
 
     fn prepared(given: &[(&str, &str)]) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in given {
             fields.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let forwarded = Forwarded::new([192, 0, 2, 1].into(), ([127, 0, 0, 1], 8443).into());
-        prepare(&mut fields, &forwarded, &HeaderValue::from_static("id"), None);
+        let edge = Edge::new(([192, 0, 2, 1], 4711).into(), ([127, 0, 0, 1], 8443).into(), None);
+        let approach = edge.approach(&fields).into_owned();
+        prepare(&mut fields, &approach, &HeaderValue::from_static("id"), None);
         fields
     }
 
@@ -267,6 +246,8 @@ mod tests {
     fn t13_facts_of_the_connection_that_only_an_edge_may_tell_go() {
         for name in [
             "X-Client-IP",
+            "X-Real-IP",
+            "X_Real_IP",
             "True-Client-IP",
             "true_client_ip",
             "X-Cluster-Client-IP",
@@ -335,6 +316,7 @@ mod tests {
                 "x-forwarded-host",
                 "x-forwarded-port",
                 "x-forwarded-proto",
+                "x-real-ip",
                 "x-request-id"
             ]
         );

@@ -6,19 +6,29 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::policy::{Denial, Origins};
+use crate::proxy::forwarded::Scheme;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
+
+/// What this gate's own origin is to clients.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    /// The configured one.
+    pub(super) public_url: Option<&'a str>,
+    /// Without it: how the client speaks, to the host that the request names.
+    pub(super) scheme: Scheme,
+}
 
 /// Checks where a request that brings a token in a cookie was made.
 ///
 /// # Errors
 /// `origin_refused`: it can change something, and was not made by a page of an origin that the route takes it from.
-pub(super) fn check(head: &Parts, origins: &Origins, public_url: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check(head: &Parts, origins: &Origins, own: Own<'_>) -> Result<(), Refusal> {
     let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if safe && !head.headers.contains_key(header::UPGRADE) {
         return Ok(());
     }
-    if is_taken(&head.headers, origins, public_url) {
+    if is_taken(&head.headers, origins, own) {
         return Ok(());
     }
     let detail = "a cookie came with an unsafe method, and neither `Origin` nor `Sec-Fetch-Site` names an origin it is taken from";
@@ -27,7 +37,7 @@ pub(super) fn check(head: &Parts, origins: &Origins, public_url: Option<&str>) -
 
 /// A browser that sends `Sec-Fetch-Site` knows whether the origins are the same, and no page can write the field. Without
 /// it `Origin` is compared. A request with neither was made by no browser that can be told apart from a forged one.
-fn is_taken(fields: &HeaderMap, origins: &Origins, public_url: Option<&str>) -> bool {
+fn is_taken(fields: &HeaderMap, origins: &Origins, own: Own<'_>) -> bool {
     let (Ok(site), Ok(origin)) = (single(fields, &SEC_FETCH_SITE), single(fields, &header::ORIGIN)) else {
         return false;
     };
@@ -38,13 +48,13 @@ fn is_taken(fields: &HeaderMap, origins: &Origins, public_url: Option<&str>) -> 
     match (site, origin) {
         (_, Some(origin)) if listed(origin) => true,
         (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => is_own(origin, fields, public_url),
+        (None, Some(origin)) => is_own(origin, fields, own),
         (None, None) => false,
     }
 }
 
-fn is_own(origin: &str, fields: &HeaderMap, public_url: Option<&str>) -> bool {
-    if let Some(url) = public_url {
+fn is_own(origin: &str, fields: &HeaderMap, own: Own<'_>) -> bool {
+    if let Some(url) = own.public_url {
         // Of the URL, which may have a path, the scheme and the authority.
         let end = url.find("://").and_then(|scheme| {
             let authority = scheme.saturating_add(3);
@@ -53,10 +63,10 @@ fn is_own(origin: &str, fields: &HeaderMap, public_url: Option<&str>) -> bool {
         return url.get(..end.unwrap_or(url.len())).is_some_and(|own| own.eq_ignore_ascii_case(origin));
     }
     let host = fields.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = origin.strip_prefix("http://").map(|own| own.strip_suffix(":80").unwrap_or(own));
-    host.map(|host| host.strip_suffix(":80").unwrap_or(host))
-        .zip(own)
-        .is_some_and(|(host, own)| own.eq_ignore_ascii_case(host))
+    let default = format!(":{}", own.scheme.port());
+    let authority = origin.strip_prefix(own.scheme.name()).and_then(|rest| rest.strip_prefix("://"));
+    let without_port = |authority: &'_ str| authority.strip_suffix(&*default).unwrap_or(authority).to_ascii_lowercase();
+    authority.map(without_port).is_some_and(|own| host.map(without_port) == Some(own))
 }
 
 /// The one value of a field; an error if there are several or it is not text.
@@ -87,7 +97,30 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0, origins, public_url).is_ok()
+        let own = Own { public_url, scheme: Scheme::Http };
+        check(&request.body(()).unwrap().into_parts().0, origins, own).is_ok()
+    }
+
+    #[test]
+    fn the_own_origin_has_the_scheme_that_the_client_speaks() {
+        let taken = |origin: &str, host: &str, scheme| {
+            let request = Request::builder().method("POST").header("host", host).header("origin", origin);
+            let own = Own { public_url: None, scheme };
+            check(&request.body(()).unwrap().into_parts().0, &Origins::Same, own).is_ok()
+        };
+        for (origin, host, https, http) in [
+            ("https://app.example", "app.example", true, false),
+            ("http://app.example", "app.example", false, true),
+            ("https://app.example", "APP.example:443", true, false),
+            ("https://app.example:443", "app.example", true, false),
+            ("https://app.example:80", "app.example", false, false),
+            ("https://app.example:8443", "app.example:8443", true, false),
+            ("https://app.example", "app.example:8443", false, false),
+            ("https:app.example", "app.example", false, false),
+        ] {
+            assert_eq!(taken(origin, host, Scheme::Https), https, "{origin} {host}");
+            assert_eq!(taken(origin, host, Scheme::Http), http, "{origin} {host}");
+        }
     }
 
     #[test]

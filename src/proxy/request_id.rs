@@ -51,13 +51,17 @@ fn is_harmless(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=~@".contains(byte))
 }
 
-/// The trace id of a well-formed `traceparent` (W3C Trace Context section 3.2).
+/// The trace id of a well-formed `traceparent` (W3C Trace Context section 3.2). Only version `00` has nothing behind its flags.
 pub(super) fn trace_id(fields: &HeaderMap) -> Option<&str> {
-    let text = fields.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
+    let mut given = fields.get_all("traceparent").iter();
+    let (Some(text), None) = (given.next(), given.next()) else { return None };
+    let mut parts = text.to_str().ok()?.splitn(5, '-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex = |text: &str, len| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (hex(version, 2) && version != "ff" && hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
+    let named = |text: &str, len| hex(text, len) && text.bytes().any(|byte| byte != b'0');
+    let ends = version != "00" || parts.next().is_none();
+    (hex(version, 2) && version != "ff" && named(trace, 32) && named(parent, 16) && hex(flags, 2) && ends)
+        .then_some(trace)
 }
 
 #[cfg(test)]
@@ -67,16 +71,19 @@ mod tests {
     #[test]
     fn a_harmless_id_is_kept_and_any_other_replaced() {
         let ids = RequestIds::new();
-        let of = |given: &[&'static str]| {
+        let of = |given: &[&str]| {
             let mut fields = HeaderMap::new();
             for id in given {
-                fields.append(X_REQUEST_ID, HeaderValue::from_static(id));
+                fields.append(X_REQUEST_ID, HeaderValue::from_str(id).unwrap());
             }
             ids.of(&fields)
         };
         assert_eq!(of(&["req-1/a:b"]), "req-1/a:b");
-        for bad in [&[][..], &[""], &["a b"], &["<script>"], &["a\"b"], &["a", "b"]] {
-            assert_eq!(of(bad).len(), 32, "{bad:?}");
+        let (longest, too_long) = ("x".repeat(LONGEST), "x".repeat(LONGEST + 1));
+        assert_eq!(of(&[&longest]), longest);
+        for bad in [&[][..], &[""], &["a b"], &["<script>"], &["a\"b"], &["a", "b"], &["a", "a"], &[&too_long]] {
+            let made = of(bad);
+            assert!(made.len() == 32 && !bad.contains(&made.to_str().unwrap()), "{bad:?}");
         }
         assert_ne!(of(&[]), of(&[]));
     }
@@ -94,9 +101,23 @@ mod tests {
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-1-1",
             "x",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-1",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             assert_eq!(of(bad), None, "{bad}");
         }
+        assert_eq!(of("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").as_deref(), Some(trace));
+        let mut twice = HeaderMap::new();
+        for _ in 0..2 {
+            twice.append(
+                "traceparent",
+                HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            );
+        }
+        assert_eq!(trace_id(&twice), None, "of two, nobody knows which others take");
     }
 }

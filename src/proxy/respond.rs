@@ -3,7 +3,7 @@
 //! The challenge says what would be enough and no more (RFC 6750 section 3, RFC 9470 section 3); the body says no more
 //! than the challenge. What was wrong in detail goes to the operator, through the record.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -16,6 +16,7 @@ use crate::proxy::challenge::{self, Scheme};
 use crate::proxy::headers::X_REQUEST_ID;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
+use crate::token::Timestamp;
 
 /// What a refusal looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +147,29 @@ pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answere
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(X_REQUEST_ID, context.id.clone());
     response
+}
+
+/// The status for a head that can't be read, where hyper has found `found`.
+pub(super) fn unreadable_status(refusal: &Refusal, found: StatusCode) -> StatusCode {
+    let told = [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE].contains(&found);
+    if told && refusal.denial.reason == Reason::RequestMalformed { found } else { status(refusal) }
+}
+
+/// Answers a head that can't be read: the whole response, as it goes onto the wire, with which the connection ends.
+pub(super) fn refuse_unreadable(refusal: &Refusal, status: StatusCode, id: &HeaderValue, now: Timestamp) -> Vec<u8> {
+    let face = Face { status, ..face_of(refusal.denial.reason, None) };
+    let context = Context { id, realm: "", head: false, supported: None };
+    let text = body(face, refusal.denial.reason, &context, &[], None, &[]);
+    let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "retry-after: 1\r\n" } else { "" };
+    let id = String::from_utf8_lossy(id.as_bytes());
+    let date = UNIX_EPOCH.checked_add(Duration::from_secs(now.seconds().try_into().unwrap_or(0))).unwrap_or(UNIX_EPOCH);
+    format!(
+        "HTTP/1.1 {status}\r\n{retry}content-type: application/problem+json\r\ncontent-length: {}\r\n\
+         cache-control: no-store\r\nx-request-id: {id}\r\nconnection: close\r\ndate: {}\r\n\r\n{text}",
+        text.len(),
+        httpdate::fmt_http_date(date),
+    )
+    .into_bytes()
 }
 
 /// A listed challenge is sent as it is, a derived one as far as the issuer says that it supports it.

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use http::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::config::settings::Limits;
@@ -38,6 +39,12 @@ pub(super) struct Watch {
     surplus: Cell<usize>,
     /// A request is being answered.
     busy: Cell<bool>,
+    /// A request was answered, and not all of the answer has left yet.
+    leaving: Cell<bool>,
+    /// Who reads, while there is something to read that must wait for an answer to leave.
+    held_back: RefCell<Option<Waker>>,
+    /// What hyper would have answered to a head that can't be read.
+    unreadable: Cell<Option<StatusCode>>,
     /// A refusal left a body unread, so the client may still be sending.
     linger: Cell<bool>,
     read_by: Deadline,
@@ -76,6 +83,9 @@ impl Watch {
             fragment: Cell::new(false),
             surplus: Cell::new(0),
             busy: Cell::new(false),
+            leaving: Cell::new(false),
+            held_back: RefCell::default(),
+            unreadable: Cell::new(None),
             linger: Cell::new(false),
             read_by: ticker.deadline(),
             write_by: ticker.deadline(),
@@ -104,6 +114,7 @@ impl Watch {
     /// The request that was begun is answered; from now on the connection idles, unless the next head has begun.
     pub(super) fn answered(&self) {
         self.busy.set(false);
+        self.leaving.set(true);
         match self.expect.get() {
             Expect::Head(head) if head.has_begun() => self.read_by.start(self.head_read),
             Expect::Head(_) | Expect::Framing | Expect::Sized(_) | Expect::Chunked(_) | Expect::Rest => {
@@ -131,6 +142,42 @@ impl Watch {
 
     pub(super) fn lingers(&self) -> bool {
         self.linger.get()
+    }
+
+    /// The status for a head that was given to hyper and that it, or we, could not read. No request came of it, all answers
+    /// to earlier ones have left, and hyper's own answer was kept back: whoever asks is to answer.
+    pub(super) fn unreadable(&self) -> Option<StatusCode> {
+        self.unreadable.get()
+    }
+
+    /// Whether the next head must wait: one request at a time, so that what hyper writes without one is about this head.
+    fn holds_back(&self) -> bool {
+        (self.busy.get() || self.leaving.get()) && matches!(self.expect.get(), Expect::Head(_))
+    }
+
+    fn wait(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        *self.held_back.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Everything that hyper had to say has left.
+    fn said(&self) {
+        if !self.busy.get()
+            && self.leaving.take()
+            && let Some(waker) = self.held_back.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether these bytes are hyper's own answer to a head that it could not read (a bare status), or the rest of it.
+    fn keeps_back(&self, bytes: &[u8]) -> bool {
+        if self.unreadable.get().is_none() && !self.busy.get() && !self.leaving.get() {
+            let code = bytes.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+            let status = code.and_then(|code| StatusCode::from_bytes(code).ok());
+            self.unreadable.set(status.filter(StatusCode::is_client_error));
+        }
+        self.unreadable.get().is_some()
     }
 
     /// How long the client may take until it sends something; `None`: for as long as it likes.
@@ -188,6 +235,17 @@ impl Wire {
         Self { io, watch, scratch, surplus: BytesMut::new() }
     }
 
+    /// Says a last thing to the client, past hyper, and lets it read that.
+    pub(super) async fn conclude(mut self, answer: &[u8], most: Duration) {
+        let say = async {
+            self.io.write_all(answer).await?;
+            self.io.shutdown().await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(most, say).await {
+            self.linger(most).await;
+        }
+    }
+
     /// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way:
     /// a socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
     pub(super) async fn linger(mut self, most: Duration) {
@@ -242,10 +300,15 @@ impl Read for Wire {
         let this = &mut *self;
         if this.watch.expect.get() == Expect::Framing {
             // hyper wants more of a head that ended: it reads these bytes otherwise than we do.
+            this.watch.unreadable.set(Some(StatusCode::BAD_REQUEST));
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if cursor.remaining() == 0 {
             return Poll::Ready(Ok(()));
+        }
+        let holds_back = this.watch.holds_back();
+        if holds_back && !this.surplus.is_empty() {
+            return this.watch.wait(cx);
         }
         if !this.surplus.is_empty() {
             let most = this.surplus.len().min(cursor.remaining());
@@ -263,6 +326,11 @@ impl Read for Wire {
         let Some(room) = scratch.get_mut(..most) else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
         let mut buffer = ReadBuf::new(room);
         match Pin::new(&mut this.io).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if holds_back && !buffer.filled().is_empty() => {
+                this.surplus.extend_from_slice(buffer.filled());
+                this.watch.surplus.set(this.surplus.len());
+                this.watch.wait(cx)
+            }
             Poll::Ready(Ok(())) => {
                 let taken = this.give(buffer.filled(), &mut cursor);
                 this.surplus.extend_from_slice(buffer.filled().get(taken..).unwrap_or_default());
@@ -301,6 +369,9 @@ impl Wire {
 
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.watch.keeps_back(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.written(cx, outcome)
     }
@@ -310,6 +381,9 @@ impl Write for Wire {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.watch.keeps_back(bytes.first().map(|first| &**first).unwrap_or_default()) {
+            return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
+        }
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
         self.written(cx, outcome)
     }
@@ -320,10 +394,34 @@ impl Write for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.watch.said();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.unreadable().is_some() {
+            return Poll::Ready(Ok(())); // Something is still to be said.
+        }
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_head_waits_until_the_answer_before_it_has_left_and_only_then_is_what_hyper_says_about_that_head() {
+        const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        let watch = Watch::new(&Ticker::new(), &Limits::default());
+        assert_eq!(watch.follow(b"GET / HTTP/1.1\r\n\r\n"), 18);
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Plain);
+        assert!(watch.holds_back() && !watch.keeps_back(BARE), "being answered");
+        watch.answered();
+        assert!(watch.holds_back() && !watch.keeps_back(BARE), "answered, and the answer still here");
+        watch.said();
+        assert!(!watch.holds_back() && !watch.keeps_back(b"HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(watch.keeps_back(BARE) && watch.keeps_back(b"the rest of it"));
+        assert_eq!(watch.unreadable(), Some(StatusCode::BAD_REQUEST));
     }
 }

@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(super) connections: AtomicI64,
     pub(super) refused: AtomicU64,
     pub(super) unreadable: AtomicU64,
+    pub(super) unproxied: AtomicU64,
     upstreams: Mutex<BTreeMap<Box<str>, Arc<UpstreamCounters>>>,
     sources: ArcSwap<Sources>,
 }
@@ -141,6 +142,11 @@ impl Metrics {
     /// Counts what came on a connection and was no request.
     pub fn request_unreadable(&self) {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was closed for want of a PROXY protocol header.
+    pub fn proxy_header_refused(&self) {
+        self.unproxied.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a client's connection.

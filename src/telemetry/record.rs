@@ -16,7 +16,7 @@ pub struct Decision<'a> {
     pub trace: Option<&'a str>,
     /// When the decision was made.
     pub at: Timestamp,
-    /// Who is connected to us.
+    /// The client's address: whoever is connected to us or, where those are trusted, whom they name.
     pub peer: IpAddr,
     /// The method, as sent. Empty when the head could not be read.
     pub method: &'a str,
@@ -81,6 +81,9 @@ pub trait Recorder: Send + Sync {
 
     /// A client connected while the limit on connections was reached, and was turned away.
     fn connection_refused(&self, _peer: IpAddr) {}
+
+    /// A connection did not begin with the PROXY protocol header that its listener wants, and was closed.
+    fn proxy_header_refused(&self, _peer: IpAddr, _detail: &str) {}
 
     /// What came on a connection was no HTTP request that could be answered by the policy.
     fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}

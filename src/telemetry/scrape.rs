@@ -66,7 +66,9 @@ impl Families {
         let refused = self.0.refused.load(Ordering::Relaxed);
         counter(out, "stepgate_connections_refused", "Connections turned away at the limit", refused)?;
         let unreadable = self.0.unreadable.load(Ordering::Relaxed);
-        counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)
+        counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)?;
+        let unproxied = self.0.unproxied.load(Ordering::Relaxed);
+        counter(out, "stepgate_proxy_headers_refused", "Connections closed for want of a PROXY header", unproxied)
     }
 
     fn upstreams(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

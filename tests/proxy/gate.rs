@@ -27,16 +27,20 @@ use super::client::{Client, Response, get};
 use super::upstream::{Upstream, eventually};
 
 /// Decides by a token's name what it says.
-pub struct Known;
+#[derive(Default)]
+pub struct Known {
+    asked_for: Arc<Mutex<Vec<IpAddr>>>,
+}
 
 impl Verify for Known {
     async fn verify(
         &self,
         credential: &Credential,
         policy: &Policy,
-        _: IpAddr,
+        peer: IpAddr,
         now: Timestamp,
     ) -> Result<Arc<Assurance>, Rejected> {
+        self.asked_for.lock().unwrap().push(peer);
         // Nothing is to depend on the answer being there at once.
         tokio::task::yield_now().await;
         let token = credential.expose();
@@ -94,6 +98,9 @@ pub struct Noted {
     pub reason: Option<Reason>,
     pub status: Option<u16>,
     pub subject: Option<String>,
+    pub peer: IpAddr,
+    pub method: String,
+    pub detail: String,
 }
 
 #[derive(Default)]
@@ -102,6 +109,9 @@ pub struct Notes {
     pub failed: Mutex<Vec<(String, Reason, u16)>>,
     pub refused: Mutex<usize>,
     pub unreadable: Mutex<usize>,
+    pub unproxied: Mutex<Vec<(IpAddr, String)>>,
+    /// For whom keys would have been fetched.
+    pub asked_for: Arc<Mutex<Vec<IpAddr>>>,
     pub open: Mutex<isize>,
     pub blocked: Mutex<bool>,
 }
@@ -120,6 +130,9 @@ impl Recorder for Notes {
             reason: decision.outcome.err().map(|denial| denial.reason),
             status: decision.status,
             subject: decision.assurance.and_then(|one| one.subject.as_deref()).map(str::to_owned),
+            peer: decision.peer,
+            method: decision.method.to_owned(),
+            detail: decision.detail.to_owned(),
         });
         Ok(())
     }
@@ -138,6 +151,10 @@ impl Recorder for Notes {
 
     fn connection_refused(&self, _: IpAddr) {
         *self.refused.lock().unwrap() += 1;
+    }
+
+    fn proxy_header_refused(&self, peer: IpAddr, detail: &str) {
+        self.unproxied.lock().unwrap().push((peer, detail.to_owned()));
     }
 
     fn request_unreadable(&self, _: IpAddr, _: &str) {
@@ -160,6 +177,9 @@ pub struct Setup {
     pub public_url: Option<String>,
     pub timeout: Option<Duration>,
     pub workers: usize,
+    /// The networks whose word on the client is taken.
+    pub trusted: Vec<&'static str>,
+    pub proxy_protocol: bool,
 }
 
 impl Default for Setup {
@@ -170,20 +190,26 @@ impl Default for Setup {
             public_url: None,
             timeout: None,
             workers: 1,
+            trusted: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }
 
 impl Setup {
     pub fn start(self, upstream: SocketAddr) -> Running1 {
-        let listener = Listener::plain(([127, 0, 0, 1], 0).into());
+        let listener = Listener {
+            trusted_peers: self.trusted.iter().map(|net| net.parse().unwrap()).collect(),
+            proxy_protocol: self.proxy_protocol,
+            ..Listener::plain(([127, 0, 0, 1], 0).into())
+        };
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
         let notes = Arc::new(Notes::default());
         let live = Arc::new(Live::new(snapshot()));
         let gate = Arc::new(Gate {
             live: live.clone(),
-            verifier: Known,
+            verifier: Known { asked_for: notes.asked_for.clone() },
             recorder: notes.clone(),
             listeners: vec![listener],
             upstreams: vec![stepgate::config::settings::Upstream {
