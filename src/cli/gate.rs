@@ -117,7 +117,7 @@ fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs) -> Sources {
     let health: Arc<dyn Health> = Arc::<Tokens>::clone(tokens);
     Sources {
         health: Some(health),
-        audit: Some(Arc::new(move || [audit.written(), audit.dropped(), audit.errors()])),
+        audit: Some(Arc::new(move || audit.usage())),
         logs_dropped: Some(Arc::new(move || logs.dropped())),
     }
 }

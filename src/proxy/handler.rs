@@ -28,7 +28,7 @@ use crate::proxy::verify::Verify;
 use crate::proxy::wire::Seen;
 use crate::proxy::{evidence, extract, headers, target, upstream};
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, UpstreamFailure};
+use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
 
 /// A request on its way, with what was found out of it so far: for the record, whatever the outcome.
@@ -81,7 +81,8 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let passage = Passage { connection, live: &live, route, place, path: &path, tokens: &tokens, id: &id };
+            let passage =
+                Passage { connection, live: &live, route, place, path: &path, tokens: &tokens, id: &id, started };
             passage.forward(head, body, &permit).await
         }
         (Err(refusal), ..) => Err(refusal),
@@ -173,6 +174,7 @@ struct Passage<'p, V> {
     path: &'p CanonicalPath,
     tokens: &'p Verified<'p>,
     id: &'p HeaderValue,
+    started: Instant,
 }
 
 impl<V: Verify> Passage<'_, V> {
@@ -214,9 +216,12 @@ impl<V: Verify> Passage<'_, V> {
             head.headers.remove(header::CONTENT_LENGTH);
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
+        let mut forwarding = Forwarding::begin(pool.meter(), self.started);
+        let answer = upstream::forward(pool, Request::from_parts(head, body), answer_by).await;
+        let (response, mut lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
+                forwarding.failed(failure.reason);
                 gate.recorder.upstream_failed(&UpstreamFailure {
                     id: self.id.to_str().unwrap_or_default(),
                     route: &self.route.name,
@@ -227,6 +232,9 @@ impl<V: Verify> Passage<'_, V> {
                 });
             }
             refusal
-        })
+        })?;
+        forwarding.answered(response.status().as_u16());
+        lease.forwarding = Some(forwarding);
+        Ok((response, lease))
     }
 }

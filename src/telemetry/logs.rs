@@ -13,7 +13,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::settings::{LogFormat, Telemetry};
-use crate::telemetry::lines::{Bounds, Lines, Sink};
+use crate::telemetry::lines::{Bounds, Lines};
+use crate::telemetry::sink::Sink;
 
 /// Keeps the logs going; dropped, it writes what waits.
 #[derive(Clone, Debug)]

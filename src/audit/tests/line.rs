@@ -1,4 +1,6 @@
-use super::record::*;
+use std::net::IpAddr;
+
+use crate::audit::record::Line;
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
@@ -6,6 +8,7 @@ use crate::policy::{
     Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
 };
 use crate::reason::Reason;
+use crate::telemetry::Decision;
 use crate::token::{ClaimPath, TokenKind};
 use crate::token::{Json, Timestamp};
 
@@ -83,11 +86,11 @@ pub(crate) fn some_line<'a>(
     denial: &'a Denial,
     token: Option<&'a Assurance>,
 ) -> Line<'a> {
-    Line {
+    let decision = Decision {
         at: Timestamp::from_micros(1_767_268_800_123_456),
         id: "r-1",
         trace: None,
-        via: "proxy",
+        peer: IpAddr::from([127, 0, 0, 1]),
         method: "POST",
         host: "api.bank.example",
         path,
@@ -96,8 +99,10 @@ pub(crate) fn some_line<'a>(
         assurance: token,
         outcome: Err(denial),
         status: Some(401),
+        detail: "",
         micros: 41,
-    }
+    };
+    Line { via: "proxy", decision }
 }
 
 #[test]
