@@ -144,10 +144,13 @@ fn a_log_that_cannot_be_opened_is_named() {
 fn fill(auditor: &Auditor) -> u64 {
     let (mut refused, mut still) = (0, 0);
     while still < 5 {
-        refused += u64::from(write(auditor).is_err());
-        still = if auditor.is_failing() { still + 1 } else { 0 };
+        let dropped = auditor.usage().dropped;
+        let blocked = write(auditor).is_err();
+        refused += u64::from(blocked);
+        still = if blocked || auditor.usage().dropped > dropped { still + 1 } else { 0 };
         thread::sleep(Duration::from_millis(if still > 0 { 20 } else { 0 }));
     }
+    assert!(auditor.is_failing(), "it is full and nothing moves");
     refused
 }
 
