@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
-use crate::admin::{self, AdminListener, Readiness};
+use crate::admin::{self, Actions, AdminListener, Readiness};
 use crate::audit::{Auditor, Observer};
 use crate::cli::output::Failure;
 use crate::cli::parts::{Compiled, Proxy, Tokens};
-use crate::cli::signals::{Signals, end_at_once};
+use crate::cli::secret::admin_credential;
+use crate::cli::signals::{Signals, end_at_once, on_hangup};
 use crate::config::Settings;
 use crate::config::settings::WhenBlocked;
 use crate::live::{Live, Snapshot};
@@ -74,11 +75,19 @@ fn serve(
         .map(|admin| AdminListener::bind(admin.address))
         .transpose()
         .map_err(Failure::could_not_run)?;
+    let credential = settings.admin.as_ref().and_then(|admin| admin.credential.as_ref());
+    let credential = credential.map(admin_credential).transpose().map_err(Failure::could_not_run)?;
     let audit = Arc::new(Auditor::open(&settings.audit).map_err(Failure::could_not_run)?);
+    // What SIGHUP and `POST /reload` do.
+    let hangup: Arc<dyn Fn() + Send + Sync> = {
+        let audit = Arc::clone(&audit);
+        Arc::new(move || audit.reopen())
+    };
     let signals = {
         let _within = control.enter();
-        Signals::listen().map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?
+        on_hangup(Arc::clone(&hangup)).and_then(|()| Signals::listen())
     };
+    let signals = signals.map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?;
 
     let tokens = Arc::new(Tokens::start(settings, &keys, control)?);
     let metrics = Arc::new(Metrics::default());
@@ -90,7 +99,8 @@ fn serve(
     let (stop, stopped) = watch::channel(false);
     let readiness = readiness(&live, &tokens, &audit, settings.audit.when_blocked);
     if let Some(admin) = admin {
-        let router = admin::router(readiness.clone(), Arc::clone(&metrics));
+        let actions = Actions::new(credential, logs.filter().clone(), hangup);
+        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions);
         control.spawn(async move {
             // It answers for as long as the process lives, while it drains too.
             if let Err(error) = admin.serve(router, std::future::pending()).await {
@@ -98,7 +108,7 @@ fn serve(
             }
         });
     }
-    control.spawn(end_on_signals(signals, stop, readiness, logs.clone()));
+    control.spawn(end_on_signals(signals, stop, readiness, Arc::clone(&audit), logs.clone()));
 
     let recorder = Arc::new(Observer::new(Arc::clone(&audit), metrics));
     let policy = live.current().policy.hash().to_owned();
@@ -128,13 +138,20 @@ fn readiness(live: &Arc<Live>, tokens: &Arc<Tokens>, audit: &Arc<Auditor>, when:
     Readiness::new(Arc::clone(live), health, move || when == WhenBlocked::Refuse && audit.is_failing())
 }
 
-async fn end_on_signals(mut signals: Signals, stop: watch::Sender<bool>, readiness: Readiness, logs: Logs) {
+async fn end_on_signals(
+    mut signals: Signals,
+    stop: watch::Sender<bool>,
+    readiness: Readiness,
+    audit: Arc<Auditor>,
+    logs: Logs,
+) {
     let signal = signals.next().await;
     tracing::info!(signal, "ending: requests under way may finish; a second signal ends at once");
     readiness.drain();
     stop.send_replace(true);
     let signal = signals.next().await;
     tracing::warn!(signal, "ending at once");
+    audit.close(Duration::from_millis(200));
     logs.close(Duration::from_millis(200));
     end_at_once()
 }

@@ -11,6 +11,7 @@ mod parts;
 mod profiles;
 pub mod render;
 mod run;
+mod secret;
 mod signals;
 mod test;
 

@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the first lets requests under way finish, the second ends the process at once.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -9,6 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Unheeded, it ends the process: a file that has reached its limit (`LimitFSIZE=`) is to be an error of the write.
+    _file_too_large: Signal,
 }
 
 impl Signals {
@@ -17,7 +20,11 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+        })
     }
 
     /// The name of the next one.
@@ -27,6 +34,20 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Does something at every SIGHUP, from now on. To be called within a runtime.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn on_hangup(action: Arc<dyn Fn() + Send + Sync>) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            action();
+        }
+    });
+    Ok(())
 }
 
 /// What the shell reports of a process that a signal ended.

@@ -334,7 +334,8 @@ impl Shared {
             if wait == FAILED_WAIT {
                 let (_, begun) = split_at_line(batch, rest);
                 if sink.restarts_line(begun.len()) {
-                    rest = batch.get(batch.len().saturating_sub(begun.len().saturating_add(rest.len()))..).unwrap_or(rest);
+                    rest =
+                        batch.get(batch.len().saturating_sub(begun.len().saturating_add(rest.len()))..).unwrap_or(rest);
                 }
             }
             let closing = self.lock().closing;

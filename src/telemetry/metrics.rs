@@ -331,11 +331,18 @@ pub(crate) mod tests {
         let mut current = String::new();
         for line in text.lines() {
             if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-                let suffix = if kind == "counter" { "_total" } else if kind == "info" { "_info" } else { "" };
+                let suffix = if kind == "counter" {
+                    "_total"
+                } else if kind == "info" {
+                    "_info"
+                } else {
+                    ""
+                };
                 current = format!("{name}{suffix}");
                 assert!(families.insert(current.clone(), BTreeSet::new()).is_none(), "{name} stands there once");
             } else if let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.split_once('}')) {
-                let names = labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
+                let names =
+                    labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
                 families.get_mut(&current).unwrap().extend(names.filter(|name| name != "le"));
             }
         }

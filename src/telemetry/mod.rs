@@ -5,6 +5,7 @@
 pub mod health;
 mod histogram;
 pub mod lines;
+pub mod log_filter;
 pub mod logs;
 pub mod metrics;
 pub mod occasionally;

@@ -122,7 +122,8 @@ impl Families {
             opened.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.connections, None)?;
         }
         let help = "Requests that are with an upstream, or whose answers are on their way";
-        let mut flying = out.encode_descriptor("stepgate_upstream_requests_in_flight", help, None, MetricType::Gauge)?;
+        let mut flying =
+            out.encode_descriptor("stepgate_upstream_requests_in_flight", help, None, MetricType::Gauge)?;
         for (upstream, totals) in &upstreams {
             flying.encode_family(&[("upstream", &**upstream)])?.encode_gauge(&totals.in_flight)?;
         }
@@ -138,7 +139,12 @@ impl Families {
         counter(out, "stepgate_audit_lines", "Audit lines written", audit.written)?;
         counter(out, "stepgate_audit_dropped", "Audit lines lost", audit.dropped)?;
         counter(out, "stepgate_audit_write_errors", "Failed writes of the audit log", audit.errors)?;
-        gauge(out, "stepgate_audit_waiting_lines", "Audit lines not written yet", i64::try_from(audit.waiting_lines).ok())?;
+        gauge(
+            out,
+            "stepgate_audit_waiting_lines",
+            "Audit lines not written yet",
+            i64::try_from(audit.waiting_lines).ok(),
+        )?;
         gauge(out, "stepgate_audit_waiting_bytes", "Their bytes", i64::try_from(audit.waiting_bytes).ok())?;
         let at = audit.last_error.map(seconds);
         gauge(out, "stepgate_audit_last_error_timestamp_seconds", "When the audit log failed last", at)?;

@@ -119,9 +119,7 @@ impl Sink for Flaky {
     fn tend(&mut self, _last: bool) -> Result<Option<Duration>, Unsynced> {
         match std::mem::take(&mut self.unsynced) {
             0 => Ok(None),
-            lines => {
-                Err(Unsynced { error: io::ErrorKind::Other.into(), lines, since: Timestamp::from_seconds(1) })
-            }
+            lines => Err(Unsynced { error: io::ErrorKind::Other.into(), lines, since: Timestamp::from_seconds(1) }),
         }
     }
 

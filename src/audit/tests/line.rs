@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use crate::audit::record::Line;
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
+use crate::audit::record::Line;
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,

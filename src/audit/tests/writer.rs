@@ -66,7 +66,11 @@ fn a_full_disk_refuses_decisions_and_is_no_crash() {
     assert!(auditor.usage().errors >= 1);
     assert_eq!(auditor.usage().dropped, 0);
     auditor.close(Duration::from_millis(300));
-    assert_eq!((auditor.usage().written, auditor.usage().dropped), (0, 1), "the line that was promised and lost is counted");
+    assert_eq!(
+        (auditor.usage().written, auditor.usage().dropped),
+        (0, 1),
+        "the line that was promised and lost is counted"
+    );
 }
 
 #[test]
