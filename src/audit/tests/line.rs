@@ -2,13 +2,14 @@ use std::net::IpAddr;
 
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
-use crate::audit::record::Line;
+use crate::audit::record::{FailureLine, GapLine, Line};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
 };
 use crate::reason::Reason;
 use crate::telemetry::Decision;
+use crate::telemetry::sink::Gap;
 use crate::token::{ClaimPath, TokenKind};
 use crate::token::{Json, Timestamp};
 
@@ -164,4 +165,47 @@ pub(crate) fn some_permit() -> Permit {
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };
     decide(&some_policy(), &route, &target, None, Timestamp::from_seconds(0)).unwrap()
+}
+
+#[test]
+fn the_documentation_lists_every_key_in_its_order_and_no_other() {
+    fn keys(line: &impl serde::Serialize) -> Vec<String> {
+        let text = serde_json::to_string(line).unwrap();
+        // A map would sort them, so they are read where they stand: behind the brace or a comma, outside of values.
+        let (mut keys, mut depth, mut in_text, mut at) = (Vec::new(), 0, false, 0);
+        let mut key = true;
+        for (place, byte) in text.bytes().enumerate() {
+            match byte {
+                b'"' if in_text => {
+                    in_text = false;
+                    if depth == 1 && key {
+                        keys.push(text[at + 1..place].to_owned());
+                    }
+                }
+                b'"' => (in_text, at) = (true, place),
+                _ if in_text => {}
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                b':' if depth == 1 => key = false,
+                b',' if depth == 1 => key = true,
+                _ => {}
+            }
+        }
+        keys
+    }
+    let documentation = include_str!("../../../docs/audit.md");
+    let said = |section: &str| {
+        let (_, rest) = documentation.split_once(&format!("\n## {section}\n")).unwrap();
+        let section = rest.split("\n## ").next().unwrap();
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        section.lines().filter_map(row).collect::<Vec<_>>()
+    };
+    let (policy, denial) = (some_policy(), some_denial());
+    let token = token(&policy, r#"{"tenant":"a,b:{c"}"#);
+    assert_eq!(keys(&some_line(&policy, "/x", &denial, Some(&token))), said("A decision"));
+    let at = Timestamp::from_seconds(0);
+    let reason = Reason::UpstreamTimeout;
+    let failure = FailureLine { at, id: "r", via: "proxy", route: "all", upstream: "app", reason, status: 504 };
+    assert_eq!(keys(&failure), said("A failure"));
+    assert_eq!(keys(&GapLine::now(&Gap::since(at))), said("A gap"));
 }
