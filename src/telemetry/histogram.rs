@@ -29,6 +29,9 @@ const BOUNDS: [(u64, f64); 16] = [
     (30_000_000, 30.0),
 ];
 
+/// A sum in seconds, and how many fell into each bucket, with its upper bound in seconds.
+pub(super) type Read = (f64, Vec<(f64, u64)>);
+
 impl Histogram {
     pub(super) fn observe(&self, micros: u64) {
         let place = BOUNDS.iter().position(|(bound, _)| micros <= *bound).unwrap_or(BOUNDS.len());
@@ -38,8 +41,8 @@ impl Histogram {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// The sum in seconds, and how many fell into each bucket, with its upper bound in seconds; of several together.
-    pub(super) fn read<'a>(all: impl IntoIterator<Item = &'a Self>) -> (f64, Vec<(f64, u64)>) {
+    /// What several counted, together.
+    pub(super) fn read<'a>(all: impl IntoIterator<Item = &'a Self>) -> Read {
         let bounds = BOUNDS.iter().map(|(_, seconds)| *seconds).chain([f64::INFINITY]);
         let mut buckets: Vec<(f64, u64)> = bounds.map(|bound| (bound, 0)).collect();
         let mut micros = 0_u64;
@@ -66,7 +69,7 @@ mod tests {
         other.observe(11);
         other.observe(1_000_000_000);
         let (sum, buckets) = Histogram::read([&one, &other]);
-        assert!((sum - 1000.000_021).abs() < 1e-9, "{sum}");
+        assert!((sum - 1_000.000_021).abs() < 1e-9, "{sum}");
         assert_eq!(buckets[..2], [(0.000_01, 1), (0.000_025, 1)]);
         assert_eq!(buckets.last(), Some(&(f64::INFINITY, 1)));
     }

@@ -57,7 +57,7 @@ fn number_after(file: &str, name: &str) -> Option<i64> {
 fn ticks_per_second(auxv: &[u8]) -> Option<f64> {
     const AT_CLKTCK: usize = 17;
     let word = |bytes: &[u8]| bytes.try_into().ok().map(usize::from_ne_bytes);
-    let mut pairs = auxv.chunks_exact(2 * size_of::<usize>());
+    let mut pairs = auxv.chunks_exact(size_of::<[usize; 2]>());
     let ticks = pairs.find_map(|pair| {
         let (kind, value) = pair.split_at_checked(size_of::<usize>())?;
         (word(kind)? == AT_CLKTCK).then(|| word(value)).flatten()

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::reason::Reason;
-use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::{Histogram, Read};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process::Process;
 use crate::telemetry::record::Protocol;
@@ -206,7 +206,7 @@ fn durations(
     name: &str,
     help: &str,
     upstreams: &[(Box<str>, Totals)],
-    read: fn(&Totals) -> &(f64, Vec<(f64, u64)>),
+    read: fn(&Totals) -> &Read,
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (upstream, totals) in upstreams {

@@ -128,7 +128,7 @@ impl Sink for Flaky {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writes += 1;
+        self.writes = self.writes.saturating_add(1);
         match self.writes {
             1 => Ok(6),
             2..=4 => Err(io::ErrorKind::StorageFull.into()),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::reason::Reason;
-use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::{Histogram, Read};
 
 /// One worker's counters of one upstream.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +46,8 @@ pub(super) struct Totals {
     pub(super) unreachable: u64,
     pub(super) timeout: u64,
     pub(super) abandoned: u64,
-    pub(super) answer: (f64, Vec<(f64, u64)>),
-    pub(super) whole: (f64, Vec<(f64, u64)>),
+    pub(super) answer: Read,
+    pub(super) whole: Read,
 }
 
 impl Totals {

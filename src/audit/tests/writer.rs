@@ -146,12 +146,12 @@ fn a_log_that_cannot_be_opened_is_named() {
 
 /// Writes until the log is full and nothing moves any more; says how many lines were refused.
 fn fill(auditor: &Auditor) -> u64 {
-    let (mut refused, mut still) = (0, 0);
+    let (mut refused, mut still) = (0_u64, 0_u32);
     while still < 5 {
         let dropped = auditor.usage().dropped;
         let blocked = write(auditor).is_err();
-        refused += u64::from(blocked);
-        still = if blocked || auditor.usage().dropped > dropped { still + 1 } else { 0 };
+        refused = refused.saturating_add(u64::from(blocked));
+        still = if blocked || auditor.usage().dropped > dropped { still.saturating_add(1) } else { 0 };
         thread::sleep(Duration::from_millis(if still > 0 { 20 } else { 0 }));
     }
     assert!(auditor.is_failing(), "it is full and nothing moves");
