@@ -281,6 +281,8 @@ impl Sink for AuditFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Others may have emptied it; what is begun now could not be taken back by a length that is no more.
+        self.open.measure();
         if self.open.mid_line {
             // What was cut short must not spoil the next line.
             self.open.file.write_all(b"\n")?;

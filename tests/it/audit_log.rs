@@ -130,10 +130,9 @@ fn a_full_disk_loses_lines_where_that_is_allowed_and_the_log_says_how_many() {
     assert!(gate.is_ready(), "a log that may lose lines holds nobody up");
     assert_eq!(upstream.begun(), all);
     let metrics = gate.metrics();
-    let before = fs::read_to_string(gate.path("audit.jsonl")).unwrap();
-    assert!(before.ends_with('\n'));
+    assert!(fs::read_to_string(gate.path("audit.jsonl")).unwrap().ends_with('\n'));
     // What waited in memory is larger than the file may be, so the disk is full again and again.
-    let mut written = lines(&before);
+    let mut written = Vec::new();
     eventually("everything is written, or told", Duration::from_secs(60), || {
         let text = fs::read_to_string(gate.path("audit.jsonl")).unwrap();
         if let Some((whole, _)) = text.rsplit_once('\n').filter(|_| text.len() > 500_000) {

@@ -50,6 +50,13 @@ fn a_file_that_was_emptied_or_deleted_to_make_room_takes_whole_lines_again() {
     assert!(file.restarts_line(4));
     put(&mut file, b"{\"b\":2}\n{\"c\"");
     assert_eq!(text(&path), "{\"b\":2}\n{\"c\"");
+    assert!(file.restarts_line(4), "its length is known again");
+    assert_eq!(text(&path), "{\"b\":2}\n");
+    fs::write(&path, "").unwrap();
+    put(&mut file, b"{\"b\":2}\n{\"c\"");
+    assert!(file.restarts_line(4), "also where it was emptied while nothing was begun");
+    assert_eq!(text(&path), "{\"b\":2}\n");
+    put(&mut file, b"{\"c\"");
     fs::remove_file(&path).unwrap();
     assert!(file.restarts_line(4), "the deleted file would take its lines with it");
     put(&mut file, b"{\"c\":3}\n");
