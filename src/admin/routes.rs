@@ -10,17 +10,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
+use crate::admin::actions::{self, Actions};
 use crate::admin::readiness::Readiness;
 use crate::telemetry::Metrics;
 
 /// The routes.
-pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+pub fn router(readiness: Readiness, metrics: Arc<Metrics>, actions: Actions) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/readyz/{issuer}", get(issuer_ready))
         .with_state(readiness)
         .route("/metrics", get(scrape).with_state(metrics))
+        .merge(actions::routes(actions))
         .layer(middleware::from_fn(only_for_this_machine))
         .layer(middleware::map_response(plainly))
 }
@@ -80,38 +82,161 @@ async fn plainly(mut response: Response) -> Response {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
-    use crate::admin::AdminListener;
+    use crate::admin::{AdminListener, Credential};
     use crate::audit::tests::some_policy;
     use crate::live::{Live, Snapshot};
+    use crate::telemetry::log_filter::tests::some_filter;
     use crate::telemetry::metrics::tests::{OneIssuer, busy};
     use crate::telemetry::{KeyState, Reloads};
 
-    /// Serves in a thread that the test's end takes with it.
     fn serve(state: KeyState, audit_blocks: bool) -> (SocketAddr, Readiness) {
-        serve_with(state, audit_blocks, Arc::new(Reloads::new()))
-    }
-
-    fn serve_with(state: KeyState, audit_blocks: bool, reloads: Arc<Reloads>) -> (SocketAddr, Readiness) {
-        let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.address();
-        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0] }));
-        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), reloads, move || audit_blocks);
-        let router = router(readiness.clone(), busy());
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(listener.serve(router, std::future::pending())).unwrap();
-        });
+        let (address, readiness, _) = serve_with(state, audit_blocks, None);
         (address, readiness)
     }
 
+    fn serve_with(
+        state: KeyState,
+        audit_blocks: bool,
+        credential: Option<&str>,
+    ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
+        serve_telling(state, audit_blocks, credential, Arc::new(Reloads::new()))
+    }
+
+    /// Serves in a thread that the test's end takes with it; counts how often files are asked to be read again.
+    fn serve_telling(
+        state: KeyState,
+        audit_blocks: bool,
+        credential: Option<&str>,
+        told: Arc<Reloads>,
+    ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
+        let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0] }));
+        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), told, move || audit_blocks);
+        let (filter, subscriber) = some_filter("warn");
+        let reloads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&reloads);
+        let reload = Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let actions = Actions::new(credential.map(|text| Credential::new(text).unwrap()), filter, reload);
+        let router = router(readiness.clone(), busy(), actions);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                runtime.block_on(listener.serve(router, std::future::pending())).unwrap();
+            });
+        });
+        (address, readiness, reloads)
+    }
+
     fn ask(address: SocketAddr, path: &str, host: &str) -> String {
+        send(address, &format!("GET {path}"), &format!("Host: {host}\r\n"), "")
+    }
+
+    fn send(address: SocketAddr, what: &str, fields: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let length = body.len();
+        write!(stream, "{what} HTTP/1.1\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    const SECRET: &str = "0123456789abcdef";
+    const HOST: &str = "Host: 127.0.0.1\r\n";
+
+    fn with_secret() -> String {
+        format!("{HOST}Authorization: Bearer {SECRET}\r\n")
+    }
+
+    const CHANGES: [&str; 3] = ["PUT /log", "DELETE /log", "POST /reload"];
+
+    #[test]
+    fn nothing_is_changed_without_the_credential() {
+        let (address, _, reloads) = serve_with(KeyState::Ready, false, Some(SECRET));
+        let wrong = |value: &str| format!("{HOST}Authorization: {value}\r\n");
+        let twice = format!("{}Authorization: Bearer {SECRET}\r\n", with_secret());
+        for fields in [
+            HOST.to_owned(),
+            wrong("Bearer 0123456789abcdeg"),
+            wrong("Bearer 0123456789abcde"),
+            wrong("Bearer "),
+            wrong("Bearer"),
+            wrong(SECRET),
+            wrong(&format!("Basic {SECRET}")),
+            twice,
+        ] {
+            for change in CHANGES {
+                let answer = send(address, change, &fields, "debug");
+                assert!(answer.starts_with("HTTP/1.1 401"), "{change} {fields}: {answer}");
+                assert!(answer.contains("www-authenticate: Bearer "), "{answer}");
+            }
+        }
+        assert_eq!(reloads.load(Ordering::Relaxed), 0);
+        assert!(ask(address, "/log", "localhost").contains(r#"{"filter":"warn","configured":"warn","until":null}"#));
+        let foreign = with_secret().replace("127.0.0.1", "evil.example");
+        for change in CHANGES {
+            assert!(send(address, change, &foreign, "debug").starts_with("HTTP/1.1 403"));
+            let preflight = send(address, &change.replace("PUT", "OPTIONS").replace("POST", "OPTIONS"), HOST, "");
+            assert!(!preflight.to_lowercase().contains("access-control"), "a browser is told nothing: {preflight}");
+        }
+    }
+
+    #[test]
+    fn where_no_credential_is_configured_nothing_can_be_changed_and_the_way_out_is_said() {
+        let (address, _, reloads) = serve_with(KeyState::Ready, false, None);
+        for change in CHANGES {
+            let answer = send(address, change, &with_secret(), "debug");
+            assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("without `admin.credential`"), "{answer}");
+        }
+        assert_eq!(reloads.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_log_filter_is_changed_told_and_restored() {
+        let (address, ..) = serve_with(KeyState::Ready, false, Some(SECRET));
+        let answer = send(address, "PUT /log", &with_secret(), "info,stepgate=debug\n");
+        assert!(answer.contains(r#"{"filter":"info,stepgate=debug","configured":"warn","until":null}"#), "{answer}");
+        assert!(ask(address, "/log", "127.0.0.1").contains(r#""filter":"info,stepgate=debug""#));
+        for (what, body, why) in [
+            ("PUT /log", "loud", "`loud` is no level"),
+            ("PUT /log", "", "a level is missing"),
+            ("PUT /log?for=10", "debug", "a duration needs a unit"),
+            ("PUT /log?fro=10m", "debug", "`?for=10m`"),
+        ] {
+            let answer = send(address, what, &with_secret(), body);
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(why), "{what} {body}: {answer}");
+        }
+        assert!(send(address, "PUT /log", &with_secret(), &"a".repeat(5 << 10)).starts_with("HTTP/1.1 413"));
+        let answer = send(address, "DELETE /log", &with_secret(), "");
+        assert!(answer.contains(r#"{"filter":"warn","#), "{answer}");
+    }
+
+    #[test]
+    fn a_log_filter_that_is_set_for_a_while_is_taken_back_by_itself() {
+        let (address, ..) = serve_with(KeyState::Ready, false, Some(SECRET));
+        let answer = send(address, "PUT /log?for=200ms", &with_secret(), "debug");
+        assert!(answer.contains(r#""until":"2"#), "{answer}");
+        let restored =
+            || ask(address, "/log", "127.0.0.1").contains(r#"{"filter":"warn","configured":"warn","until":null}"#);
+        assert!((0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            restored()
+        }));
+    }
+
+    #[test]
+    fn a_reload_is_asked_for() {
+        let (address, _, reloads) = serve_with(KeyState::Ready, false, Some(SECRET));
+        assert!(send(address, "POST /reload", &with_secret(), "").starts_with("HTTP/1.1 202"));
+        assert_eq!(reloads.load(Ordering::Relaxed), 1);
+        assert!(ask(address, "/reload", "127.0.0.1").starts_with("HTTP/1.1 405"));
     }
 
     #[test]
@@ -131,7 +256,7 @@ mod tests {
     #[test]
     fn a_refused_policy_is_told_to_whoever_asks_for_more_and_the_gate_stays_ready() {
         let reloads = Arc::new(Reloads::new());
-        let (address, _) = serve_with(KeyState::Ready, false, Arc::clone(&reloads));
+        let (address, ..) = serve_telling(KeyState::Ready, false, None, Arc::clone(&reloads));
         let more = ask(address, "/readyz?verbose", "127.0.0.1");
         assert!(more.contains(r#""in_force":{"policy":"sha256:00","since":"2"#), "{more}");
         assert!(more.contains(r#""current":true,"refused":null"#), "{more}");

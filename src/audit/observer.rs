@@ -1,14 +1,16 @@
 //! The recorder of a running gate: the audit line, then the counters, then the log line.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::audit::record::{FailureLine, Line};
 use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Recorder, UpstreamFailure};
+use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]
@@ -20,14 +22,24 @@ pub struct Observer {
     refused: Occasionally,
     unreadable: Occasionally,
     unproxied: Occasionally,
+    not_accepted: Occasionally,
+    /// For each upstream and way of failing. Looked at when one fails, never else.
+    failures: Mutex<BTreeMap<(Box<str>, &'static str), Occasionally>>,
 }
 
 impl Observer {
     /// Records from now on.
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
-        let [blocked, refused, unreadable, unproxied] = [QUIET; 4].map(Occasionally::new);
-        Self { audit, metrics, blocked, refused, unreadable, unproxied }
+        let [blocked, refused, unreadable, unproxied, not_accepted] = [QUIET; 5].map(Occasionally::new);
+        let failures = Mutex::default();
+        Self { audit, metrics, blocked, refused, unreadable, unproxied, not_accepted, failures }
+    }
+
+    /// Whether to speak of a failure now: one upstream's trouble does not hide another's.
+    fn upstream_due(&self, upstream: &str, reason: Reason) -> Option<u64> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.entry((upstream.into(), reason.code())).or_insert_with(|| Occasionally::new(QUIET)).due()
     }
 }
 
@@ -36,16 +48,10 @@ const QUIET: Duration = Duration::from_secs(10);
 /// The way in that this is: the reverse proxy.
 const VIA: &str = "proxy";
 
-fn line<'a>(decision: &Decision<'a>) -> Line<'a> {
-    let Decision { id, trace, at, method, host, path, route, assurance, outcome, status, micros, policy, .. } =
-        *decision;
-    Line { at, id, trace, via: VIA, method, host, path, policy, route, assurance, outcome, status, micros }
-}
-
 impl Recorder for Observer {
     fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked> {
         let Decision { id, route, outcome, policy, micros, detail, .. } = *decision;
-        let recorded = self.audit.write(&line(decision));
+        let recorded = self.audit.write(&Line { via: VIA, decision: *decision });
         let denied = outcome.err().map(|denial| denial.reason);
         let reason = if recorded.is_ok() { denied } else { Some(Reason::Overloaded) };
         self.metrics.decided(policy, route, reason, micros);
@@ -73,15 +79,32 @@ impl Recorder for Observer {
 
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
         let UpstreamFailure { id, route, upstream, reason, status, detail } = *failure;
-        self.metrics.upstream_failed(upstream, reason);
-        tracing::warn!(reason = reason.code(), upstream, route, id, detail, "the upstream failed a request");
+        if let Some(more) = self.upstream_due(upstream, reason) {
+            let reason = reason.code();
+            tracing::warn!(reason, upstream, route, id, detail, more, "the upstream failed a request");
+        }
         let line = FailureLine { at: clock::now(), id, via: VIA, route, upstream, reason, status };
         // The request was decided, recorded and carried out; a log that is blocked by now has nothing left to refuse.
-        if let Err(Blocked) = self.audit.write(&line)
+        if let Err(Blocked) = self.audit.write_late(&line)
             && let Some(more) = self.blocked.due()
         {
             tracing::error!(id, more, "the audit log is blocked; the failure of an upstream goes unrecorded");
         }
+    }
+
+    fn upstream(&self, name: &str) -> UpstreamMeter {
+        self.metrics.upstream(name)
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        self.metrics.accept_failed();
+        if let Some(more) = self.not_accepted.due() {
+            tracing::error!(%error, more, "a connection could not be accepted; raise the limit that it names");
+        }
+    }
+
+    fn connection_speaks(&self, protocol: Protocol, tls: bool) {
+        self.metrics.connection_speaks(protocol, tls);
     }
 
     fn connection_opened(&self) {
@@ -168,8 +191,6 @@ mod tests {
         let told = |line: &serde_json::Value| ["id", "decision", "reason", "status"].map(|name| line[name].to_string());
         assert_eq!(told(&lines[0]), [r#""r-1""#, r#""allow""#, "null", "null"]);
         assert_eq!(told(&lines[1]), [r#""r-1""#, r#""allow""#, r#""upstream_timeout""#, "504"]);
-        let scraped = observer.metrics.scrape();
-        assert!(scraped.contains(r#"failures_total{upstream="app",reason="upstream_timeout"} 1"#), "{scraped}");
     }
 
     #[test]

@@ -3,58 +3,40 @@
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use crate::assurance::{Assurance, Fact, Method, Rung};
+use crate::assurance::{Fact, Method, Rung};
 use crate::audit::timestamp::Rfc3339;
-use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target};
+use crate::clock;
+use crate::policy::{CanonicalPath, Permit, Target};
 use crate::reason::Reason;
+use crate::telemetry::Decision;
+use crate::telemetry::sink::Gap;
 use crate::token::{Json, Timestamp};
 
 /// What is written of one decision. Serialized, its members stand in the documented order, all of them always.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// When it was decided.
-    pub at: Timestamp,
-    /// The request's `X-Request-Id`.
-    pub id: &'a str,
-    /// The trace that the request belongs to.
-    pub trace: Option<&'a str>,
-    /// Which way in it took: `proxy`.
+    /// Which way in the request took: `proxy`.
     pub via: &'a str,
-    /// Its method.
-    pub method: &'a str,
-    /// Its host; as it was sent, where it has no canonical form.
-    pub host: &'a str,
-    /// Its path; as it was sent, where it has no canonical form. What stands after a `?` is left out.
-    pub path: &'a str,
-    /// The policy that decided.
-    pub policy: &'a Policy,
-    /// The route it took; `None`: none.
-    pub route: Option<&'a Route>,
-    /// The token that was judged; `None`: there was none that could be believed.
-    pub assurance: Option<&'a Assurance>,
-    /// What came out.
-    pub outcome: Result<&'a Permit, &'a Denial>,
-    /// The status with which the gate itself answered; `None`: the answer is the upstream's.
-    pub status: Option<u16>,
-    /// How long the decision took, in microseconds.
-    pub micros: u64,
+    /// What was decided of it. Its path is written without what stands after a `?`.
+    pub decision: Decision<'a>,
 }
 
 impl Line<'_> {
     fn levels(&self) -> &[Rung] {
-        self.outcome.map_or_else(|denial| denial.levels.as_slice(), Permit::levels)
+        self.decision.outcome.map_or_else(|denial| denial.levels.as_slice(), Permit::levels)
     }
 
     fn issuer(&self) -> Option<&str> {
-        let of_denial = self.outcome.err().and_then(|denial| denial.issuer);
-        let id = self.assurance.map(|assurance| assurance.issuer).or(of_denial)?;
-        self.policy.issuer(id).map(|issuer| &*issuer.name)
+        let Decision { outcome, assurance, policy, .. } = self.decision;
+        let of_denial = outcome.err().and_then(|denial| denial.issuer);
+        let id = assurance.map(|assurance| assurance.issuer).or(of_denial)?;
+        policy.issuer(id).map(|issuer| &*issuer.name)
     }
 
     /// The name of the rung that was reached on the main ladder.
     fn level(&self) -> Option<&str> {
         let rung = self.levels().iter().find(|rung| rung.ladder() == 0)?;
-        Some(self.policy.ladders().name(*rung))
+        Some(self.decision.policy.ladders().name(*rung))
     }
 }
 
@@ -82,6 +64,46 @@ pub struct FailureLine<'a> {
     pub status: u16,
 }
 
+/// What is written of lines that are missing, as soon as something can be written again.
+#[derive(Clone, Copy, Debug)]
+pub struct GapLine<'a> {
+    at: Timestamp,
+    gap: &'a Gap,
+}
+
+impl<'a> GapLine<'a> {
+    /// One that is written now.
+    #[must_use]
+    pub fn now(gap: &'a Gap) -> Self {
+        Self { at: clock::now(), gap }
+    }
+
+    /// Adds it to lines.
+    pub fn append_to(&self, lines: &mut Vec<u8>) {
+        let before = lines.len();
+        // Numbers and moments can always be written; were that to change, half a line is worse than none.
+        match serde_json::to_writer(&mut *lines, self) {
+            Ok(()) => lines.push(b'\n'),
+            Err(_never) => lines.truncate(before),
+        }
+    }
+}
+
+impl Serialize for GapLine<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let Gap { lost, refused, doubtful, since, until } = *self.gap;
+        let mut line = out.serialize_struct("GapLine", 7)?;
+        line.serialize_field("v", &VERSION)?;
+        line.serialize_field("ts", &Rfc3339(self.at))?;
+        line.serialize_field("lost", &lost)?;
+        line.serialize_field("refused", &refused)?;
+        line.serialize_field("doubtful", &doubtful)?;
+        line.serialize_field("since", &Rfc3339(since))?;
+        line.serialize_field("until", &Rfc3339(until))?;
+        line.end()
+    }
+}
+
 impl Serialize for FailureLine<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut line = out.serialize_struct("FailureLine", 10)?;
@@ -101,21 +123,22 @@ impl Serialize for FailureLine<'_> {
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let token = self.assurance;
+        let Decision { at, id, trace, method, host, path, policy, route, outcome, status, micros, .. } = self.decision;
+        let token = self.decision.assurance;
         let mut line = out.serialize_struct("Line", 25)?;
         line.serialize_field("v", &VERSION)?;
-        line.serialize_field("ts", &Rfc3339(self.at))?;
-        line.serialize_field("id", self.id)?;
-        line.serialize_field("trace", &self.trace)?;
+        line.serialize_field("ts", &Rfc3339(at))?;
+        line.serialize_field("id", id)?;
+        line.serialize_field("trace", &trace)?;
         line.serialize_field("via", self.via)?;
-        line.serialize_field("method", self.method)?;
-        line.serialize_field("host", self.host)?;
-        line.serialize_field("path", without_query(self.path))?;
-        line.serialize_field("route", &self.route.map(|route| &*route.name))?;
+        line.serialize_field("method", method)?;
+        line.serialize_field("host", host)?;
+        line.serialize_field("path", without_query(path))?;
+        line.serialize_field("route", &route.map(|route| &*route.name))?;
         line.serialize_field("mode", ENFORCE)?;
-        line.serialize_field("decision", if self.outcome.is_ok() { ALLOW } else { "deny" })?;
-        line.serialize_field("reason", &self.outcome.err().map(|denial| denial.reason.code()))?;
-        line.serialize_field("status", &self.status)?;
+        line.serialize_field("decision", if outcome.is_ok() { ALLOW } else { "deny" })?;
+        line.serialize_field("reason", &outcome.err().map(|denial| denial.reason.code()))?;
+        line.serialize_field("status", &status)?;
         line.serialize_field("issuer", &self.issuer())?;
         line.serialize_field("kind", &token.map(|token| token.kind.name()))?;
         line.serialize_field("subject", &token.and_then(|token| token.subject.as_deref()))?;
@@ -128,10 +151,10 @@ impl Serialize for Line<'_> {
         });
         line.serialize_field("auth_time", &auth_time)?;
         line.serialize_field("level", &self.level())?;
-        line.serialize_field("required", &Required(self))?;
-        line.serialize_field("facts", &Facts(self))?;
-        line.serialize_field("policy", self.policy.hash())?;
-        line.serialize_field("micros", &self.micros)?;
+        line.serialize_field("required", &Required(&self.decision))?;
+        line.serialize_field("facts", &Facts(&self.decision))?;
+        line.serialize_field("policy", policy.hash())?;
+        line.serialize_field("micros", &micros)?;
         line.end()
     }
 }
@@ -151,11 +174,11 @@ impl Serialize for Methods<'_> {
 }
 
 /// The rungs that the route asks for, and the floors under this request, each once.
-struct Required<'a>(&'a Line<'a>);
+struct Required<'a>(&'a Decision<'a>);
 
 impl Serialize for Required<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Line { policy, route, method, host, path, .. } = *self.0;
+        let Decision { policy, route, method, host, path, .. } = *self.0;
         let Some(route) = route else { return out.serialize_seq(Some(0))?.end() };
         let mut rungs = route.require.demand().map(|demand| demand.rungs()).unwrap_or_default();
         if !route.floors.is_empty()
@@ -177,7 +200,7 @@ impl Serialize for Required<'_> {
 
 /// The other claims that the policy reads: scopes and audiences under their usual names, then those of `claims` and `bind`
 /// under the names that the policy writes, which win where they are the same.
-struct Facts<'a>(&'a Line<'a>);
+struct Facts<'a>(&'a Decision<'a>);
 
 impl Serialize for Facts<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
-use crate::admin::{self, AdminListener, Readiness};
+use crate::admin::{self, Actions, AdminListener, Readiness};
 use crate::audit::{Auditor, Observer};
 use crate::cli::output::Failure;
 use crate::cli::parts::{Compiled, Proxy, Tokens, say_lints};
 use crate::cli::reload::Reload;
+use crate::cli::secret::admin_credential;
 use crate::cli::signals::{Asked, Signals, end_at_once};
 use crate::config::settings::WhenBlocked;
 use crate::config::{Settings, SourceFile};
@@ -79,12 +80,22 @@ fn serve(
         .map(|admin| AdminListener::bind(admin.address))
         .transpose()
         .map_err(Failure::could_not_run)?;
+    let credential = settings.admin.as_ref().and_then(|admin| admin.credential.as_ref());
+    let credential = credential.map(admin_credential).transpose().map_err(Failure::could_not_run)?;
     let audit = Arc::new(Auditor::open(&settings.audit).map_err(Failure::could_not_run)?);
+    // What SIGHUP and `POST /reload` do.
+    let read_again: Arc<dyn Fn() + Send + Sync> = {
+        let (audit, nudges) = (Arc::clone(&audit), nudges.clone());
+        Arc::new(move || {
+            audit.reopen();
+            nudges.nudge();
+        })
+    };
     let signals = {
         let _within = control.enter();
         Signals::listen(files.is_some())
-            .map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?
     };
+    let signals = signals.map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?;
 
     let tokens = Arc::new(Tokens::start(settings, snapshot.policy.hash(), &keys, control)?);
     let metrics = Arc::new(Metrics::default());
@@ -97,7 +108,8 @@ fn serve(
     let (stop, stopped) = watch::channel(false);
     let readiness = readiness(&live, &tokens, &audit, &reloads, settings.audit.when_blocked);
     if let Some(admin) = admin {
-        let router = admin::router(readiness.clone(), Arc::clone(&metrics));
+        let actions = Actions::new(credential, logs.filter().clone(), Arc::clone(&read_again));
+        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions);
         control.spawn(async move {
             // It answers for as long as the process lives, while it drains too.
             if let Err(error) = admin.serve(router, std::future::pending()).await {
@@ -109,7 +121,7 @@ fn serve(
         let reload = Reload::new(settings, &live, &tokens, &metrics, &reloads);
         control.spawn(reload.run(files, nudges.subscribe()));
     }
-    let hear = Hear { stop, readiness, logs: logs.clone(), audit: Arc::clone(&audit), nudges };
+    let hear = Hear { stop, readiness, logs: logs.clone(), audit: Arc::clone(&audit), read_again };
     control.spawn(hear.signals(signals));
 
     let recorder = Arc::new(Observer::new(Arc::clone(&audit), metrics));
@@ -129,7 +141,7 @@ fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs, reloads: &Ar
     let health: Arc<dyn Health> = Arc::<Tokens>::clone(tokens);
     Sources {
         health: Some(health),
-        audit: Some(Arc::new(move || [audit.written(), audit.dropped(), audit.errors()])),
+        audit: Some(Arc::new(move || audit.usage())),
         logs_dropped: Some(Arc::new(move || logs.dropped())),
         reloads: Some(Arc::clone(reloads)),
     }
@@ -154,7 +166,7 @@ struct Hear {
     readiness: Readiness,
     logs: Logs,
     audit: Arc<Auditor>,
-    nudges: Nudges,
+    read_again: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Hear {
@@ -162,7 +174,14 @@ impl Hear {
         let mut ending = false;
         loop {
             match signals.next().await {
-                Asked::Reload => self.reload(),
+                Asked::Reload => {
+                    (self.read_again)();
+                    tracing::info!(
+                        signal = "SIGHUP",
+                        "the policy folder and every other watched file are looked at now, and an audit log in a file is \
+                         opened anew"
+                    );
+                }
                 Asked::End(signal) if !ending => {
                     tracing::info!(signal, "ending: requests under way may finish; a second signal ends at once");
                     ending = true;
@@ -171,19 +190,11 @@ impl Hear {
                 }
                 Asked::End(signal) => {
                     tracing::warn!(signal, "ending at once");
+                    self.audit.close(Duration::from_millis(200));
                     self.logs.close(Duration::from_millis(200));
                     end_at_once()
                 }
             }
         }
-    }
-
-    fn reload(&self) {
-        self.audit.reopen();
-        self.nudges.nudge();
-        tracing::info!(
-            signal = "SIGHUP",
-            "the policy folder and every other watched file are looked at now, and an audit log in a file is opened anew"
-        );
     }
 }

@@ -12,6 +12,7 @@ mod profiles;
 mod reload;
 pub mod render;
 mod run;
+mod secret;
 mod signals;
 mod test;
 

@@ -12,6 +12,8 @@ pub(super) struct Signals {
     interrupt: Signal,
     /// Where nothing can be read again, a terminal that goes takes the process along, as it does with any other.
     hangup: Option<Signal>,
+    /// Unheeded, it ends the process: a file that has reached its limit (`LimitFSIZE=`) is to be an error of the write.
+    _file_too_large: Signal,
 }
 
 /// What a signal asks for.
@@ -33,6 +35,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: reloads.then(|| signal(SignalKind::hangup())).transpose()?,
+            _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 

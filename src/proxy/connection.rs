@@ -23,6 +23,7 @@ use crate::proxy::unreadable;
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{Framing, Watch, Wire};
 use crate::proxy::worker::Worker;
+use crate::telemetry::Protocol;
 
 /// How long a client may take to read an answer after which the connection is closed on it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -59,6 +60,7 @@ pub(super) async fn serve<V: Verify>(mut stream: TcpStream, peer: SocketAddr, li
         let connection = Rc::clone(&connection);
         async move { Ok::<_, Infallible>(handler::handle(&connection, request, seen).await) }
     });
+    worker.gate.recorder.connection_speaks(Protocol::Http1, false);
     let wire = Wire::new(stream, Rc::clone(&watch), Rc::clone(&worker.scratch));
     let mut http = Builder::new()
         .max_header_size(limits.head)

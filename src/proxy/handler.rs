@@ -30,7 +30,7 @@ use crate::proxy::verify::Verify;
 use crate::proxy::wire::Seen;
 use crate::proxy::{evidence, extract, headers, target, upstream};
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, UpstreamFailure};
+use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
 
 /// A request on its way, with what was found out of it so far: for the record, whatever the outcome.
@@ -86,8 +86,8 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let (path, tokens) = (&path, &tokens);
-            let passage = Passage { connection, live: &live, route, place, path, tokens, id: &id, approach: &approach };
+            let (path, tokens, approach) = (&path, &tokens, &approach);
+            let passage = Passage { connection, live: &live, route, place, path, tokens, id: &id, approach, started };
             passage.forward(head, body, &permit).await
         }
         (Err(refusal), ..) => Err(refusal),
@@ -179,6 +179,7 @@ struct Passage<'p, V> {
     tokens: &'p Verified<'p>,
     id: &'p HeaderValue,
     approach: &'p Approach,
+    started: Instant,
 }
 
 impl<V: Verify> Passage<'_, V> {
@@ -220,9 +221,12 @@ impl<V: Verify> Passage<'_, V> {
             head.headers.remove(header::CONTENT_LENGTH);
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
+        let mut forwarding = Forwarding::begin(pool.meter(), self.started);
+        let answer = upstream::forward(pool, Request::from_parts(head, body), answer_by).await;
+        let (response, mut lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
+                forwarding.failed(failure.reason);
                 gate.recorder.upstream_failed(&UpstreamFailure {
                     id: self.id.to_str().unwrap_or_default(),
                     route: &self.route.name,
@@ -233,6 +237,9 @@ impl<V: Verify> Passage<'_, V> {
                 });
             }
             refusal
-        })
+        })?;
+        forwarding.answered(response.status().as_u16());
+        lease.forwarding = Some(forwarding);
+        Ok((response, lease))
     }
 }

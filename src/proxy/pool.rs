@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::config::settings::{Endpoint, Limits, Upstream};
 use crate::proxy::body::{End, RequestBody};
+use crate::telemetry::{Forwarding, UpstreamMeter};
 
 /// How long a connection may lie unused. Shorter than most applications' own limit, so that we close first.
 const IDLE: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ pub(super) struct Pool {
     upstream: Upstream,
     connect: Duration,
     idle: RefCell<Vec<Idle>>,
+    meter: Rc<UpstreamMeter>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Lease {
     pool: Rc<Pool>,
     /// How the body of the request that is sent on it ends.
     request: Option<Rc<Cell<End>>>,
+    /// Counts the request until its answer is through, or dropped.
+    pub(super) forwarding: Option<Forwarding>,
 }
 
 /// Why there is no connection.
@@ -60,8 +64,14 @@ pub(super) enum ConnectError {
 }
 
 impl Pool {
-    pub(super) fn new(upstream: &Upstream, limits: &Limits) -> Rc<Self> {
-        Rc::new(Self { upstream: upstream.clone(), connect: limits.connect, idle: RefCell::default() })
+    pub(super) fn new(upstream: &Upstream, limits: &Limits, meter: UpstreamMeter) -> Rc<Self> {
+        let (upstream, connect, meter) = (upstream.clone(), limits.connect, Rc::new(meter));
+        Rc::new(Self { upstream, connect, idle: RefCell::default(), meter })
+    }
+
+    /// Who counts what is asked of this upstream.
+    pub(super) fn meter(&self) -> &Rc<UpstreamMeter> {
+        &self.meter
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -76,7 +86,7 @@ impl Pool {
                 continue;
             }
             if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Lease { sender, born, pool: Rc::clone(self), request: None });
+                return Some(Lease { sender, born, pool: Rc::clone(self), request: None, forwarding: None });
             }
         }
     }
@@ -92,11 +102,12 @@ impl Pool {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(|error| ConnectError::Failed(error.to_string()))?;
+        self.meter.connected();
         // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
         tokio::task::spawn_local(async move {
             let _told = connection.await;
         });
-        Ok(Lease { sender, born: Instant::now(), pool: Rc::clone(self), request: None })
+        Ok(Lease { sender, born: Instant::now(), pool: Rc::clone(self), request: None, forwarding: None })
     }
 
     async fn reach(&self) -> std::io::Result<TcpStream> {
@@ -124,7 +135,7 @@ impl Lease {
 
     /// The response was read to its end.
     pub(super) fn give_back(self) {
-        let Self { sender, born, pool, request } = self;
+        let Self { sender, born, pool, request, forwarding: _done } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
         let mut idle = pool.idle.borrow_mut();
         if sent && !sender.is_closed() && idle.len() < KEPT {

@@ -114,7 +114,11 @@ async fn work<V: Verify>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let worker = Rc::new(Worker {
-        pools: gate.upstreams.iter().map(|upstream| Pool::new(upstream, &gate.limits)).collect(),
+        pools: gate
+            .upstreams
+            .iter()
+            .map(|upstream| Pool::new(upstream, &gate.limits, gate.recorder.upstream(&upstream.name)))
+            .collect(),
         ticker: Ticker::new(),
         ids: RequestIds::new(),
         scratch: wire::scratch(),
@@ -169,7 +173,8 @@ async fn accept<V: Verify>(socket: TcpListener, listener: usize, worker: Rc<Work
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
             // Out of descriptors or memory: asking again at once would only burn the processor.
-            Err(_exhausted) => {
+            Err(exhausted) => {
+                worker.gate.recorder.accept_failed(&exhausted);
                 trouble = trouble.saturating_mul(2).clamp(Duration::from_millis(20), Duration::from_secs(1));
                 tokio::time::sleep(trouble).await;
             }

@@ -75,4 +75,23 @@ pub struct CacheUse {
     pub misses: u64,
     /// Bytes held, by the cache's own reckoning.
     pub bytes: u64,
+    /// Tokens held.
+    pub entries: u64,
+}
+
+/// What the audit log did and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditUse {
+    /// Lines written.
+    pub written: u64,
+    /// Lines lost.
+    pub dropped: u64,
+    /// Failed writes, retries included.
+    pub errors: u64,
+    /// Lines not written yet.
+    pub waiting_lines: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+    /// When a write failed last; `None`: never.
+    pub last_error: Option<Timestamp>,
 }

@@ -5,25 +5,14 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where lines go.
-pub trait Sink: Send {
-    /// Called between batches, where a file may be changed for another: what was written so far ends with a line.
-    fn between_batches(&mut self) {}
-
-    /// Writes some of the bytes and says how many.
-    ///
-    /// # Errors
-    /// What the system says. `WouldBlock` is tried again soon, anything else counts as a failure and is tried again later.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Told of each change from working to failing and, with `None`, back.
-    fn state_changed(&mut self, _error: Option<&io::Error>) {}
-}
+use crate::clock;
+use crate::telemetry::sink::{Gap, Sink, Unsynced};
+use crate::token::Timestamp;
 
 /// The most that may wait in a queue. As much again may be on its way to the sink.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +27,15 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
+/// What became of what a line would have told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// It happened all the same.
+    Lost,
+    /// It was kept from happening.
+    Refused,
+}
+
 /// The queue. Dropping the last handle closes it without waiting.
 #[derive(Clone)]
 pub struct Lines {
@@ -51,20 +49,42 @@ struct Shared {
     wake: Condvar,
     /// Tells whoever closes that the writer is done.
     done: Condvar,
+    /// The sink's last answer was an error, or there is no writer any more.
     failing: AtomicBool,
+    /// A line found no room, and nothing was written since.
+    stuck: AtomicBool,
     written: AtomicU64,
     errors: AtomicU64,
+    /// In microseconds of the wall clock; 0: never.
+    last_error: AtomicI64,
 }
 
 #[derive(Default)]
 struct Queue {
     bytes: Vec<u8>,
     lines: usize,
-    /// Lines that the writer holds.
+    /// What the writer holds.
     on_the_way: usize,
+    bytes_on_the_way: usize,
+    /// What is to be told of lines that are not there.
+    gap: Option<Gap>,
+    /// The sink is to be told that something changed outside.
+    nudged: bool,
     /// Set once: no line is taken any more, and the writer gives up at this time.
     closing: Option<Instant>,
     finished: bool,
+}
+
+/// What the writer found to do.
+enum Task {
+    /// A batch of so many lines.
+    Write(usize),
+    /// Something changed outside.
+    Nudge,
+    /// Nothing came while it was waited for.
+    Nothing,
+    /// The queue is closed and empty.
+    End,
 }
 
 /// How long a line may wait for others before it is written. The promise to operators is 100 ms.
@@ -72,6 +92,8 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How long to wait after a sink that would block, and after one that failed.
 const BLOCKED_WAIT: Duration = Duration::from_millis(10);
 const FAILED_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait after a sink that failed again and again to make lines last.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Lines {
     /// Starts the writer thread.
@@ -85,27 +107,27 @@ impl Lines {
             wake: Condvar::new(),
             done: Condvar::new(),
             failing: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             written: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            last_error: AtomicI64::new(0),
         });
-        let theirs = Arc::clone(&shared);
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
-            theirs.work(sink);
-            theirs.lock().finished = true;
-            theirs.done.notify_all();
-        })?;
+        let ending = Ending(Arc::clone(&shared));
+        thread::Builder::new().name(name.to_owned()).spawn(move || ending.0.work(sink))?;
         Ok(Self { shared })
     }
 
     /// Queues a line, which ends with its newline.
     ///
     /// # Errors
-    /// [`NoRoom`] when the queue is full or closed; nothing of the line is kept.
+    /// [`NoRoom`] when the queue is full or closed, or its writer is gone; nothing of the line is kept.
     pub fn push(&self, line: &[u8]) -> Result<(), NoRoom> {
         let bounds = &self.shared.bounds;
         let mut queue = self.shared.lock();
         let fits = queue.lines < bounds.lines && queue.bytes.len().saturating_add(line.len()) <= bounds.bytes;
-        if !fits || queue.closing.is_some() {
+        if !fits || queue.closing.is_some() || queue.finished {
+            drop(queue);
+            self.shared.stuck.store(true, Ordering::Relaxed);
             return Err(NoRoom);
         }
         queue.bytes.extend_from_slice(line);
@@ -119,10 +141,36 @@ impl Lines {
         Ok(())
     }
 
-    /// Whether the sink's last answer was an error.
+    /// Notes that a line was not queued. The sink tells of it among the lines as soon as it can.
+    pub fn tell_of(&self, unwritten: Unwritten) {
+        let now = clock::now();
+        let mut queue = self.shared.lock();
+        let gap = queue.gap.get_or_insert_with(|| Gap::since(now));
+        match unwritten {
+            Unwritten::Lost => gap.lost = gap.lost.saturating_add(1),
+            Unwritten::Refused => gap.refused = gap.refused.saturating_add(1),
+        }
+        gap.until = now;
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+
+    /// Something changed outside, such as a file that was moved away: the sink looks before it writes on.
+    pub fn nudge(&self) {
+        self.shared.lock().nudged = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Whether the sink's last answer was an error, or the writer is gone.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the queue was full and nothing was written since.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.shared.stuck.load(Ordering::Relaxed)
     }
 
     /// Lines written since the start.
@@ -135,6 +183,19 @@ impl Lines {
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.shared.errors.load(Ordering::Relaxed)
+    }
+
+    /// When the sink failed last.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Timestamp> {
+        Some(self.shared.last_error.load(Ordering::Relaxed)).filter(|at| *at != 0).map(Timestamp::from_micros)
+    }
+
+    /// Lines and bytes that are not written yet.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.shared.lock();
+        (queue.lines.saturating_add(queue.on_the_way), queue.bytes.len().saturating_add(queue.bytes_on_the_way))
     }
 
     /// Takes no more lines, and waits until the rest is written, at most so long. Says how many lines were lost.
@@ -160,6 +221,21 @@ impl fmt::Debug for Lines {
     }
 }
 
+/// Held by the writer's thread: however it ends, whoever waits for it hears of it, and nothing is queued for nobody.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.finished = true;
+        if thread::panicking() || queue.closing.is_none() {
+            self.0.failing.store(true, Ordering::Relaxed);
+        }
+        drop(queue);
+        self.0.done.notify_all();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing that runs under the lock can leave the queue half changed.
@@ -167,25 +243,61 @@ impl Shared {
     }
 
     fn work(&self, mut sink: impl Sink) {
-        let mut batch = Vec::new();
-        while let Some(lines) = self.take(&mut batch) {
-            sink.between_batches();
+        let (mut batch, mut pause) = (Vec::new(), FAILED_WAIT);
+        loop {
+            let patience = match sink.tend(false) {
+                Ok(patience) => {
+                    pause = FAILED_WAIT;
+                    self.works(&mut sink);
+                    patience
+                }
+                Err(unsynced) => {
+                    self.doubt(&mut sink, &unsynced);
+                    self.pause(pause);
+                    pause = pause.saturating_mul(2).min(LONGEST_WAIT);
+                    None
+                }
+            };
+            let lines = match self.take(&mut batch, &mut sink, patience) {
+                Task::Write(lines) => lines,
+                Task::Nudge => {
+                    sink.nudged();
+                    continue;
+                }
+                Task::Nothing => continue,
+                Task::End => break,
+            };
+            sink.begin_batch(lines);
             if !self.write(&mut sink, &batch) {
                 return;
             }
-            self.lock().on_the_way = 0;
+            let mut queue = self.lock();
+            (queue.on_the_way, queue.bytes_on_the_way) = (0, 0);
+            drop(queue);
+            self.stuck.store(false, Ordering::Relaxed);
             self.written.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        if let Err(unsynced) = sink.tend(true) {
+            self.doubt(&mut sink, &unsynced);
         }
     }
 
-    /// Waits for lines and takes them all; `None` when the queue is closed and empty.
-    fn take(&self, batch: &mut Vec<u8>) -> Option<usize> {
+    /// Waits for lines and takes them all.
+    fn take(&self, batch: &mut Vec<u8>, sink: &mut impl Sink, patience: Option<Duration>) -> Task {
         let mut queue = self.lock();
-        while queue.lines == 0 {
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+        while queue.lines == 0 && queue.gap.is_none() && !queue.nudged {
             if queue.closing.is_some() {
-                return None;
+                return Task::End;
             }
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Task::Nothing,
+                Some(left) => self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        if std::mem::take(&mut queue.nudged) {
+            return Task::Nudge;
         }
         let half = self.bounds.lines / 2;
         let (mut queue, _) = self
@@ -196,9 +308,13 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         batch.clear();
         std::mem::swap(batch, &mut queue.bytes);
+        if let Some(gap) = queue.gap.take() {
+            // What is lost is told after what came before it. The queue takes lines again from here on.
+            sink.tell(&gap, batch);
+        }
         let lines = std::mem::take(&mut queue.lines);
-        queue.on_the_way = lines;
-        Some(lines)
+        (queue.on_the_way, queue.bytes_on_the_way) = (lines, batch.len());
+        Task::Write(lines)
     }
 
     /// Writes a batch to its end, however long that takes; `false` when the time to close ran out before.
@@ -209,15 +325,19 @@ impl Shared {
                 Ok(0) => self.failed(sink, &io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     rest = rest.get(count..).unwrap_or_default();
-                    if self.failing.swap(false, Ordering::Relaxed) {
-                        sink.state_changed(None);
-                    }
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => BLOCKED_WAIT,
                 Err(error) => self.failed(sink, &error),
             };
+            if wait == FAILED_WAIT {
+                let (_, begun) = split_at_line(batch, rest);
+                if sink.restarts_line(begun.len()) {
+                    rest =
+                        batch.get(batch.len().saturating_sub(begun.len().saturating_add(rest.len()))..).unwrap_or(rest);
+                }
+            }
             let closing = self.lock().closing;
             if closing.is_some_and(|deadline| Instant::now() >= deadline) {
                 return false;
@@ -227,8 +347,32 @@ impl Shared {
         true
     }
 
+    /// The sink could not make lines last that it had taken: they may be there or not.
+    fn doubt(&self, sink: &mut impl Sink, unsynced: &Unsynced) {
+        self.failed(sink, &unsynced.error);
+        if unsynced.lines > 0 {
+            let mut queue = self.lock();
+            let gap = queue.gap.get_or_insert_with(|| Gap::since(unsynced.since));
+            gap.doubtful = gap.doubtful.saturating_add(unsynced.lines);
+            gap.since = gap.since.min(unsynced.since);
+            gap.until = clock::now();
+        }
+    }
+
+    /// Waits, unless the queue is closed.
+    fn pause(&self, pause: Duration) {
+        drop(self.wake.wait_timeout_while(self.lock(), pause, |queue| queue.closing.is_none()));
+    }
+
+    fn works(&self, sink: &mut impl Sink) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            sink.state_changed(None);
+        }
+    }
+
     fn failed(&self, sink: &mut impl Sink, error: &io::Error) -> Duration {
         self.errors.fetch_add(1, Ordering::Relaxed);
+        self.last_error.store(clock::now().micros(), Ordering::Relaxed);
         if !self.failing.swap(true, Ordering::Relaxed) {
             sink.state_changed(Some(error));
         }
@@ -236,87 +380,9 @@ impl Shared {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    const SMALL: Bounds = Bounds { lines: 4, bytes: 1 << 10 };
-
-    /// Hands each write to the test, which answers it.
-    struct Scripted {
-        written: mpsc::Sender<Vec<u8>>,
-        answers: mpsc::Receiver<io::Result<usize>>,
-    }
-
-    impl Sink for Scripted {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.written.send(bytes.to_vec()).unwrap();
-            self.answers.recv().unwrap_or(Ok(bytes.len()))
-        }
-    }
-
-    fn scripted() -> (Lines, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<usize>>) {
-        let (written, seen) = mpsc::channel();
-        let (answer, answers) = mpsc::channel();
-        (Lines::start("test", SMALL, Scripted { written, answers }).unwrap(), seen, answer)
-    }
-
-    #[test]
-    fn a_line_is_written_within_a_tenth_of_a_second_and_those_that_wait_go_together() {
-        let (lines, seen, answer) = scripted();
-        let began = Instant::now();
-        lines.push(b"one\n").unwrap();
-        lines.push(b"two\n").unwrap();
-        assert_eq!(seen.recv_timeout(Duration::from_secs(5)).unwrap(), b"one\ntwo\n");
-        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
-        answer.send(Ok(8)).unwrap();
-        assert_eq!(lines.close(Duration::from_secs(5)), 0);
-        assert_eq!(lines.written(), 2);
-    }
-
-    #[test]
-    fn a_write_that_stops_in_the_middle_goes_on_where_it_stopped() {
-        let (lines, seen, answer) = scripted();
-        lines.push(b"abcdef\n").unwrap();
-        assert_eq!(seen.recv().unwrap(), b"abcdef\n");
-        answer.send(Ok(3)).unwrap();
-        assert_eq!(seen.recv().unwrap(), b"def\n");
-        answer.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
-        assert_eq!(seen.recv().unwrap(), b"def\n", "nothing is lost and nothing is written twice");
-        assert!(lines.is_failing());
-        assert_eq!(lines.errors(), 1);
-        answer.send(Ok(4)).unwrap();
-        assert_eq!(lines.close(Duration::from_secs(5)), 0);
-        assert!(!lines.is_failing());
-    }
-
-    #[test]
-    fn a_full_queue_says_so_and_keeps_what_it_has() {
-        let (lines, seen, answer) = scripted();
-        lines.push(b"0\n").unwrap();
-        seen.recv().unwrap();
-        for _ in 0..SMALL.lines {
-            lines.push(b"1\n").unwrap();
-        }
-        assert_eq!(lines.push(b"2\n"), Err(NoRoom));
-        answer.send(Ok(2)).unwrap();
-        assert_eq!(seen.recv().unwrap(), b"1\n1\n1\n1\n");
-        lines.push(b"3\n").unwrap();
-        assert_eq!(lines.push(&[b'x'; 2 << 10]), Err(NoRoom), "bytes are bounded too");
-        drop(answer);
-        assert_eq!(lines.close(Duration::from_secs(5)), 0);
-        assert_eq!(lines.push(b"4\n"), Err(NoRoom), "a closed queue takes nothing");
-    }
-
-    #[test]
-    fn closing_does_not_wait_for_a_sink_that_never_answers() {
-        let (lines, seen, answer) = scripted();
-        lines.push(b"0\n").unwrap();
-        seen.recv().unwrap();
-        lines.push(b"1\n").unwrap();
-        assert_eq!(lines.close(Duration::from_millis(50)), 2);
-        drop(answer);
-    }
+/// What of a batch is written, split before the line that was begun and not ended.
+fn split_at_line<'a>(batch: &'a [u8], rest: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let written = batch.get(..batch.len().saturating_sub(rest.len())).unwrap_or_default();
+    let whole = memchr::memrchr(b'\n', written).map_or(0, |place| place.saturating_add(1));
+    written.split_at_checked(whole).unwrap_or((written, &[]))
 }

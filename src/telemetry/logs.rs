@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::settings::{LogFormat, Telemetry};
-use crate::telemetry::lines::{Bounds, Lines, Sink};
+use crate::telemetry::lines::{Bounds, Lines};
+use crate::telemetry::log_filter::LogFilter;
+use crate::telemetry::sink::Sink;
 
 /// Keeps the logs going; dropped, it writes what waits.
 #[derive(Clone, Debug)]
 #[must_use = "logs end when this is dropped"]
 pub struct Logs {
     queue: Queue,
+    filter: LogFilter,
 }
 
 /// Why logs cannot be set up.
@@ -44,12 +47,12 @@ impl Logs {
     /// # Errors
     /// For a filter that is none, and when the system refuses a thread.
     pub fn init(settings: &Telemetry) -> Result<Self, LogsError> {
-        let filter = EnvFilter::try_new(&settings.log)?;
+        let (filter, obeyed) = LogFilter::new(&settings.log)?;
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let lines = Lines::start("stepgate-logs", BOUNDS, Stderr(stderr))?;
         let queue = Queue { lines, dropped: Arc::default() };
         let layer = tracing_subscriber::fmt::layer().with_writer(queue.clone()).with_ansi(false);
-        let registry = tracing_subscriber::registry().with(filter);
+        let registry = tracing_subscriber::registry().with(obeyed);
         match settings.format {
             LogFormat::Json => {
                 let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
@@ -57,7 +60,13 @@ impl Logs {
             }
             LogFormat::Text => registry.with(layer).try_init()?,
         }
-        Ok(Self { queue })
+        Ok(Self { queue, filter })
+    }
+
+    /// Which lines are written, to be changed.
+    #[must_use]
+    pub fn filter(&self) -> &LogFilter {
+        &self.filter
     }
 
     /// Lines lost since the start because nobody took them.

@@ -11,9 +11,12 @@ use arc_swap::ArcSwap;
 
 use crate::policy::{Policy, Route};
 use crate::reason::Reason;
-use crate::telemetry::health::Health;
+use crate::telemetry::health::{AuditUse, Health};
+use crate::telemetry::histogram::Histogram;
+use crate::telemetry::record::Protocol;
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
+use crate::telemetry::upstream::UpstreamMeter;
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
@@ -22,9 +25,14 @@ pub struct Metrics {
     pub(super) decisions: Histogram,
     pub(super) connections: AtomicI64,
     pub(super) refused: AtomicU64,
+    pub(super) accepted: AtomicU64,
+    pub(super) accept_errors: AtomicU64,
+    /// By [`Protocol`], in the clear and by TLS.
+    pub(super) spoken: [[AtomicU64; 2]; Protocol::ALL.len()],
     pub(super) unreadable: AtomicU64,
     pub(super) unproxied: AtomicU64,
-    upstreams: Mutex<BTreeMap<Box<str>, Arc<UpstreamCounters>>>,
+    /// Each worker's counters of each upstream. Locked when a worker starts, and at a scrape.
+    upstreams: Mutex<BTreeMap<Box<str>, Vec<UpstreamMeter>>>,
     sources: ArcSwap<Sources>,
 }
 
@@ -33,8 +41,8 @@ pub struct Metrics {
 pub struct Sources {
     /// Issuers and the token cache.
     pub health: Option<Arc<dyn Health>>,
-    /// The audit log: lines written, lines dropped, write errors.
-    pub audit: Option<Arc<dyn Fn() -> [u64; 3] + Send + Sync>>,
+    /// The audit log.
+    pub audit: Option<Arc<dyn Fn() -> AuditUse + Send + Sync>>,
     /// Log lines that were lost.
     pub logs_dropped: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     /// How loading policies went.
@@ -58,13 +66,6 @@ pub(super) struct RouteCounters {
     pub(super) allowed: AtomicU64,
     /// By the reason's place in [`Reason::ALL`].
     pub(super) denied: Box<[AtomicU64]>,
-}
-
-/// One upstream's failures.
-#[derive(Debug, Default)]
-pub(super) struct UpstreamCounters {
-    pub(super) unreachable: AtomicU64,
-    pub(super) timeout: AtomicU64,
 }
 
 impl RouteCounters {
@@ -119,16 +120,12 @@ impl Metrics {
         self.decisions.observe(micros);
     }
 
-    /// Counts a failure of an upstream.
-    pub fn upstream_failed(&self, upstream: &str, reason: Reason) {
-        let mut upstreams = self.upstreams();
-        let counters = match upstreams.get(upstream) {
-            Some(known) => known,
-            // The names come from `stepgate.yaml`, so there are no more than it has.
-            None => upstreams.entry(upstream.into()).or_default(),
-        };
-        let counter = if reason == Reason::UpstreamTimeout { &counters.timeout } else { &counters.unreachable };
-        counter.fetch_add(1, Ordering::Relaxed);
+    /// New counters of an upstream, for one worker. The names come from `stepgate.yaml`, so there are no more than it has.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> UpstreamMeter {
+        let meter = UpstreamMeter::default();
+        self.upstreams().entry(name.into()).or_default().push(meter.clone());
+        meter
     }
 
     /// Counts a connection that was turned away at the limit, and what it would have asked as `overloaded`.
@@ -149,8 +146,21 @@ impl Metrics {
         self.unproxied.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a connection that could not be taken from the system.
+    pub fn accept_failed(&self) {
+        self.accept_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what a connection turned out to speak.
+    pub fn connection_speaks(&self, protocol: Protocol, tls: bool) {
+        if let Some([clear, encrypted]) = self.spoken.get(protocol as usize) {
+            if tls { encrypted } else { clear }.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a client's connection.
     pub fn connection_opened(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -173,7 +183,7 @@ impl Metrics {
         self.sources.load_full()
     }
 
-    pub(super) fn upstreams(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Arc<UpstreamCounters>>> {
+    pub(super) fn upstreams(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Vec<UpstreamMeter>>> {
         self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,56 +203,19 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// A histogram of plain atomics: no lock on the request's way.
-#[derive(Debug, Default)]
-pub(super) struct Histogram {
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    sum_micros: AtomicU64,
-}
-
-/// Upper bounds in microseconds. A decision takes tens of them; one that waits for keys takes seconds.
-const BOUNDS: [(u64, f64); 14] = [
-    (10, 0.000_01),
-    (25, 0.000_025),
-    (50, 0.000_05),
-    (100, 0.000_1),
-    (250, 0.000_25),
-    (500, 0.000_5),
-    (1_000, 0.001),
-    (2_500, 0.002_5),
-    (5_000, 0.005),
-    (10_000, 0.01),
-    (50_000, 0.05),
-    (250_000, 0.25),
-    (1_000_000, 1.0),
-    (5_000_000, 5.0),
-];
-
-impl Histogram {
-    fn observe(&self, micros: u64) {
-        let place = BOUNDS.iter().position(|(bound, _)| micros <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(count) = self.counts.get(place) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
-    }
-
-    /// The sum in seconds, and how many fell into each bucket, with its upper bound in seconds.
-    pub(super) fn read(&self) -> (f64, Vec<(f64, u64)>) {
-        #[expect(clippy::cast_precision_loss, reason = "285 years of deciding stay exact")]
-        let sum = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
-        let bounds = BOUNDS.iter().map(|(_, seconds)| *seconds).chain([f64::INFINITY]);
-        (sum, bounds.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect())
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::time::Duration;
 
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
+    use std::time::Instant;
+
     use super::*;
     use crate::audit::tests::some_policy;
     use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
+    use crate::telemetry::upstream::Forwarding;
+    use crate::token::Timestamp;
 
     pub(crate) struct OneIssuer(pub(crate) KeyState);
 
@@ -252,7 +225,7 @@ pub(crate) mod tests {
                 name: "bank".into(),
                 state: self.0,
                 keys: 2,
-                fetched_at: None,
+                fetched_at: Some(Timestamp::from_seconds(1_767_268_800)),
                 error: (self.0 != KeyState::Ready).then(|| "timed out".into()),
                 next_fetch_in: Duration::from_secs(60),
                 fetched: 3,
@@ -261,7 +234,7 @@ pub(crate) mod tests {
         }
 
         fn cache(&self) -> CacheUse {
-            CacheUse { hits: 7, misses: 2, bytes: 4_096 }
+            CacheUse { hits: 7, misses: 2, bytes: 4_096, entries: 3 }
         }
     }
 
@@ -272,7 +245,14 @@ pub(crate) mod tests {
         metrics.install(&policy);
         metrics.observe(Sources {
             health: Some(Arc::new(OneIssuer(KeyState::Stale))),
-            audit: Some(Arc::new(|| [5, 1, 0])),
+            audit: Some(Arc::new(|| AuditUse {
+                written: 5,
+                dropped: 1,
+                errors: 2,
+                waiting_lines: 6,
+                waiting_bytes: 700,
+                last_error: Some(Timestamp::from_micros(1_767_268_800_500_000)),
+            })),
             logs_dropped: Some(Arc::new(|| 4)),
             reloads: Some(Arc::new(Reloads::new())),
         });
@@ -280,9 +260,20 @@ pub(crate) mod tests {
         metrics.decided(&policy, route, None, 12);
         metrics.decided(&policy, route, Some(Reason::LevelTooLow), 40);
         metrics.decided(&policy, None, Some(Reason::RouteNone), 9_000_000);
-        metrics.upstream_failed("app", Reason::UpstreamTimeout);
         metrics.connection_opened();
         metrics.connection_refused();
+        metrics.connection_speaks(Protocol::Http1, false);
+        metrics.connection_speaks(Protocol::Http2, true);
+        metrics.accept_failed();
+        let (one, other) = (Rc::new(metrics.upstream("app")), Rc::new(metrics.upstream("app")));
+        one.connected();
+        for status in [200, 204, 503] {
+            Forwarding::begin(&one, Instant::now()).answered(status);
+        }
+        Forwarding::begin(&other, Instant::now()).answered(200);
+        Forwarding::begin(&other, Instant::now()).failed(Reason::UpstreamTimeout);
+        drop(Forwarding::begin(&other, Instant::now()));
+        std::mem::forget(Forwarding::begin(&other, Instant::now()));
         metrics
     }
 
@@ -298,7 +289,25 @@ pub(crate) mod tests {
             r"stepgate_decision_seconds_count 3",
             r"stepgate_connections_open 1",
             r"stepgate_connections_refused_total 1",
+            r"stepgate_connections_accepted_total 1",
+            r"stepgate_accept_errors_total 1",
+            r#"stepgate_connections_total{protocol="h1",tls="no"} 1"#,
+            r#"stepgate_connections_total{protocol="h2",tls="yes"} 1"#,
             r#"stepgate_upstream_failures_total{upstream="app",reason="upstream_timeout"} 1"#,
+            r#"stepgate_upstream_connections_total{upstream="app"} 1"#,
+            r#"stepgate_upstream_requests_in_flight{upstream="app"} 1"#,
+            r#"stepgate_upstream_responses_total{upstream="app",status="2xx"} 3"#,
+            r#"stepgate_upstream_responses_total{upstream="app",status="5xx"} 1"#,
+            r#"stepgate_upstream_abandoned_total{upstream="app"} 1"#,
+            r#"stepgate_upstream_answer_seconds_count{upstream="app"} 4"#,
+            r#"stepgate_request_seconds_count{upstream="app"} 4"#,
+            r"stepgate_audit_waiting_lines 6",
+            r"stepgate_audit_waiting_bytes 700",
+            r"stepgate_audit_last_error_timestamp_seconds 1767268800.5",
+            r#"stepgate_issuer_keys_fetched_timestamp_seconds{issuer="bank"} 1767268800.0"#,
+            r#"stepgate_issuer_next_fetch_seconds{issuer="bank"} 60.0"#,
+            r#"stepgate_issuer_fetch_failing{issuer="bank"} 1"#,
+            r"stepgate_token_cache_entries 3",
             r"stepgate_audit_lines_total 5",
             r"stepgate_audit_dropped_total 1",
             r"stepgate_log_dropped_total 4",
@@ -344,28 +353,70 @@ pub(crate) mod tests {
         assert!(metrics.scrape().contains(r#"{route="all",decision="allow",reason="-"} 3"#), "{}", metrics.scrape());
     }
 
+    /// Each family's name as samples bear it, with the names of its labels.
+    fn families(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let mut families: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut current = String::new();
+        for line in text.lines() {
+            if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+                let suffix = if kind == "counter" {
+                    "_total"
+                } else if kind == "info" {
+                    "_info"
+                } else {
+                    ""
+                };
+                current = format!("{name}{suffix}");
+                assert!(families.insert(current.clone(), BTreeSet::new()).is_none(), "{name} stands there once");
+            } else if let Some((labels, _)) = line.split_once('{').and_then(|(_, rest)| rest.split_once('}')) {
+                let names =
+                    labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
+                families.get_mut(&current).unwrap().extend(names.filter(|name| name != "le"));
+            }
+        }
+        families
+    }
+
     #[test]
-    fn the_documentation_lists_every_metric_and_no_other() {
-        let text = busy().scrape();
-        let mut have: Vec<String> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE "))
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, kind)| match kind {
-                "counter" => format!("{name}_total"),
-                "info" => format!("{name}_info"),
-                _ => name.to_owned(),
+    fn the_documentation_lists_every_metric_with_its_labels_and_no_other() {
+        let have = families(&busy().scrape());
+        let documentation = include_str!("../../docs/metrics.md");
+        let said = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let said: BTreeMap<String, BTreeSet<String>> = said
+            .map(|(name, _)| {
+                let (name, labels) = name.trim_end_matches('}').split_once('{').unwrap_or((name, ""));
+                (name.to_owned(), labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect())
             })
             .collect();
-        let documentation = include_str!("../../docs/metrics.md");
-        let mut said: Vec<String> = documentation
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `"))
-            .filter_map(|line| line.split(['`', '{']).next())
-            .map(str::to_owned)
-            .collect();
-        have.sort();
-        said.sort();
         assert_eq!(have, said);
+    }
+
+    #[test]
+    fn what_is_scraped_is_well_formed_and_no_series_comes_twice() {
+        let text = busy().scrape();
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+        let (mut family, mut seen) = (String::new(), BTreeSet::new());
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            if let Some(rest) = line.strip_prefix("# ") {
+                let (what, rest) = rest.split_once(' ').unwrap();
+                let (name, rest) = rest.split_once(' ').unwrap();
+                assert!(matches!(what, "HELP" | "TYPE") && !rest.is_empty(), "{line}");
+                family = name.to_owned();
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(series.starts_with(&family), "{line} is not of {family}");
+            assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            assert!(seen.insert(series.to_owned()), "{series} comes twice");
+        }
+    }
+
+    #[test]
+    fn counters_of_several_workers_are_one_series_and_none_of_another_upstream() {
+        let metrics = busy();
+        metrics.upstream("ledger").connected();
+        let text = metrics.scrape();
+        assert!(text.contains("stepgate_upstream_connections_total{upstream=\"ledger\"} 1\n"), "{text}");
+        assert_eq!(text.matches("stepgate_upstream_connections_total{").count(), 2, "{text}");
     }
 }

@@ -3,16 +3,24 @@
 //! A leaf: outer rooms call it, it calls none of them. Changes no decision; labels come from closed sets, never from traffic.
 
 pub mod health;
+mod histogram;
 pub mod lines;
+pub mod log_filter;
 pub mod logs;
 pub mod metrics;
 pub mod occasionally;
+mod process;
 pub mod record;
 pub mod reloads;
 mod scrape;
+pub mod sink;
+#[cfg(test)]
+mod tests;
+pub mod upstream;
 
-pub use health::{CacheUse, Health, IssuerHealth, KeyState};
+pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::Metrics;
 pub use occasionally::Occasionally;
-pub use record::{Blocked, Decision, Recorder, UpstreamFailure};
+pub use record::{Blocked, Decision, Protocol, Recorder, UpstreamFailure};
 pub use reloads::Reloads;
+pub use upstream::{Forwarding, UpstreamMeter};

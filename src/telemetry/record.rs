@@ -1,10 +1,12 @@
 //! One decision as it is told to audit log, metrics and log; and who takes it.
 
+use std::io;
 use std::net::IpAddr;
 
 use crate::assurance::Assurance;
 use crate::policy::{Denial, Permit, Policy, Route};
 use crate::reason::Reason;
+use crate::telemetry::upstream::UpstreamMeter;
 use crate::token::Timestamp;
 
 /// One decision. Borrowed from the request: a recorder copies what it keeps. Holds no token.
@@ -62,6 +64,29 @@ pub struct UpstreamFailure<'a> {
 #[error("the audit log takes no more lines for now")]
 pub struct Blocked;
 
+/// What a client's connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// Both, in their order.
+    pub const ALL: [Self; 2] = [Self::Http1, Self::Http2];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "h1",
+            Self::Http2 => "h2",
+        }
+    }
+}
+
 /// Takes what happened. Called from the data path: must neither wait nor block.
 pub trait Recorder: Send + Sync {
     /// A request was decided. Called once for each request, before it is forwarded or answered.
@@ -72,6 +97,17 @@ pub trait Recorder: Send + Sync {
 
     /// An allowed request was not answered by its upstream.
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>);
+
+    /// A worker begins to count what it asks of an upstream.
+    fn upstream(&self, _name: &str) -> UpstreamMeter {
+        UpstreamMeter::default()
+    }
+
+    /// A connection could not be taken from the system: it is short of descriptors or memory.
+    fn accept_failed(&self, _error: &io::Error) {}
+
+    /// What a connection speaks is known.
+    fn connection_speaks(&self, _protocol: Protocol, _tls: bool) {}
 
     /// A client connected and was let in.
     fn connection_opened(&self) {}

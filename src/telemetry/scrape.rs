@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::reason::Reason;
+use crate::telemetry::histogram::{Histogram, Read};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::process::Process;
+use crate::telemetry::record::Protocol;
 use crate::telemetry::reloads::Outcome;
+use crate::telemetry::upstream::{CLASSES, Totals};
+use crate::token::Timestamp;
 
 /// The text of one scrape.
 pub(super) fn text(metrics: &Arc<Metrics>) -> String {
@@ -30,13 +35,15 @@ struct Families(Arc<Metrics>);
 impl Collector for Families {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         self.decisions(&mut out)?;
+        self.connections(&mut out)?;
         self.upstreams(&mut out)?;
         self.logs(&mut out)?;
         self.issuers(&mut out)?;
         self.reloads(&mut out)?;
         info(&mut out, "stepgate_build", "The running version", &[("version", env!("CARGO_PKG_VERSION"))])?;
         let table = self.0.table();
-        info(&mut out, "stepgate_policy", "The policy in force", &[("hash", &*table.policy)])
+        info(&mut out, "stepgate_policy", "The policy in force", &[("hash", &*table.policy)])?;
+        process(&mut out)
     }
 }
 
@@ -55,43 +62,96 @@ impl Families {
                 }
             }
         }
-        let (sum, buckets) = self.0.decisions.read();
+        let (sum, buckets) = Histogram::read([&self.0.decisions]);
         let count = buckets.iter().map(|(_, count)| *count).sum();
         let help = "Time from a request's head to its decision";
         out.encode_descriptor("stepgate_decision_seconds", help, None, MetricType::Histogram)?
             .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        let open = self.0.connections.load(Ordering::Relaxed);
-        let help = "Connections of clients that are open";
-        out.encode_descriptor("stepgate_connections_open", help, None, MetricType::Gauge)?.encode_gauge(&open)?;
-        let refused = self.0.refused.load(Ordering::Relaxed);
-        counter(out, "stepgate_connections_refused", "Connections turned away at the limit", refused)?;
         let unreadable = self.0.unreadable.load(Ordering::Relaxed);
         counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)?;
         let unproxied = self.0.unproxied.load(Ordering::Relaxed);
         counter(out, "stepgate_proxy_headers_refused", "Connections closed for want of a PROXY header", unproxied)
     }
 
+    fn connections(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let open = self.0.connections.load(Ordering::Relaxed);
+        gauge(out, "stepgate_connections_open", "Connections of clients that are open", Some(open))?;
+        let accepted = self.0.accepted.load(Ordering::Relaxed);
+        counter(out, "stepgate_connections_accepted", "Connections of clients that were let in", accepted)?;
+        let help = "Connections by what they turned out to speak";
+        let mut spoken = out.encode_descriptor("stepgate_connections", help, None, MetricType::Counter)?;
+        for (protocol, counts) in Protocol::ALL.iter().zip(&self.0.spoken) {
+            for (tls, count) in ["no", "yes"].into_iter().zip(counts) {
+                let (labels, count) = ([("protocol", protocol.name()), ("tls", tls)], count.load(Ordering::Relaxed));
+                spoken.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        let refused = self.0.refused.load(Ordering::Relaxed);
+        counter(out, "stepgate_connections_refused", "Connections turned away at the limit", refused)?;
+        let errors = self.0.accept_errors.load(Ordering::Relaxed);
+        counter(out, "stepgate_accept_errors", "Connections that the system could not hand over", errors)
+    }
+
     fn upstreams(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let upstreams: Vec<(Box<str>, Totals)> =
+            self.0.upstreams().iter().map(|(name, meters)| (name.clone(), Totals::of(meters))).collect();
         let help = "Allowed requests that the upstream failed";
         let mut failures = out.encode_descriptor("stepgate_upstream_failures", help, None, MetricType::Counter)?;
-        for (upstream, counters) in self.0.upstreams().iter() {
+        for (upstream, totals) in &upstreams {
             for (reason, count) in
-                [(Reason::UpstreamUnreachable, &counters.unreachable), (Reason::UpstreamTimeout, &counters.timeout)]
+                [(Reason::UpstreamUnreachable, totals.unreachable), (Reason::UpstreamTimeout, totals.timeout)]
             {
                 let labels = [("upstream", &**upstream), ("reason", reason.code())];
-                let count = count.load(Ordering::Relaxed);
                 failures.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
-        Ok(())
+        let help = "Answers of upstreams, by the class of their status";
+        let mut responses = out.encode_descriptor("stepgate_upstream_responses", help, None, MetricType::Counter)?;
+        for (upstream, totals) in &upstreams {
+            for (class, count) in CLASSES.iter().zip(totals.responses) {
+                let labels = [("upstream", &**upstream), ("status", *class)];
+                responses.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        let help = "Requests whose client left before there was an answer";
+        let mut abandoned = out.encode_descriptor("stepgate_upstream_abandoned", help, None, MetricType::Counter)?;
+        for (upstream, totals) in &upstreams {
+            let labels = [("upstream", &**upstream)];
+            abandoned.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.abandoned, None)?;
+        }
+        let help = "Connections opened to upstreams";
+        let mut opened = out.encode_descriptor("stepgate_upstream_connections", help, None, MetricType::Counter)?;
+        for (upstream, totals) in &upstreams {
+            let labels = [("upstream", &**upstream)];
+            opened.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.connections, None)?;
+        }
+        let help = "Requests that are with an upstream, or whose answers are on their way";
+        let mut flying =
+            out.encode_descriptor("stepgate_upstream_requests_in_flight", help, None, MetricType::Gauge)?;
+        for (upstream, totals) in &upstreams {
+            flying.encode_family(&[("upstream", &**upstream)])?.encode_gauge(&totals.in_flight)?;
+        }
+        let help = "Time until the head of an upstream's answer";
+        durations(out, "stepgate_upstream_answer_seconds", help, &upstreams, |totals| &totals.answer)?;
+        let help = "Time from a request's head to the end of its upstream's answer";
+        durations(out, "stepgate_request_seconds", help, &upstreams, |totals| &totals.whole)
     }
 
     fn logs(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let sources = self.0.sources();
-        let [lines, dropped, errors] = sources.audit.as_ref().map_or([0; 3], |audit| audit());
-        counter(out, "stepgate_audit_lines", "Audit lines written", lines)?;
-        counter(out, "stepgate_audit_dropped", "Audit lines lost", dropped)?;
-        counter(out, "stepgate_audit_write_errors", "Failed writes of the audit log", errors)?;
+        let audit = sources.audit.as_ref().map(|audit| audit()).unwrap_or_default();
+        counter(out, "stepgate_audit_lines", "Audit lines written", audit.written)?;
+        counter(out, "stepgate_audit_dropped", "Audit lines lost", audit.dropped)?;
+        counter(out, "stepgate_audit_write_errors", "Failed writes of the audit log", audit.errors)?;
+        gauge(
+            out,
+            "stepgate_audit_waiting_lines",
+            "Audit lines not written yet",
+            i64::try_from(audit.waiting_lines).ok(),
+        )?;
+        gauge(out, "stepgate_audit_waiting_bytes", "Their bytes", i64::try_from(audit.waiting_bytes).ok())?;
+        let at = audit.last_error.map(seconds);
+        gauge(out, "stepgate_audit_last_error_timestamp_seconds", "When the audit log failed last", at)?;
         let dropped = sources.logs_dropped.as_ref().map_or(0, |dropped| dropped());
         counter(out, "stepgate_log_dropped", "Log lines lost", dropped)
     }
@@ -130,6 +190,25 @@ impl Families {
             let usable = i64::from(issuer.state.is_usable());
             ready.encode_family(&[("issuer", &*issuer.name)])?.encode_gauge(&usable)?;
         }
+        let help = "Whether the last fetch of the issuer's keys failed (1) or not (0)";
+        let mut failing = out.encode_descriptor("stepgate_issuer_fetch_failing", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            let failed = i64::from(issuer.error.is_some());
+            failing.encode_family(&[("issuer", &*issuer.name)])?.encode_gauge(&failed)?;
+        }
+        let (name, help) = ("stepgate_issuer_keys_fetched_timestamp_seconds", "When the keys were last fetched");
+        let mut fetched = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            if let Some(at) = issuer.fetched_at {
+                fetched.encode_family(&[("issuer", &*issuer.name)])?.encode_gauge(&seconds(at))?;
+            }
+        }
+        let help = "Time until the issuer's keys are fetched next";
+        let mut next = out.encode_descriptor("stepgate_issuer_next_fetch_seconds", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            let left = issuer.next_fetch_in.as_secs_f64();
+            next.encode_family(&[("issuer", &*issuer.name)])?.encode_gauge(&left)?;
+        }
         let help = "Fetches of the issuer's keys";
         let mut fetches = out.encode_descriptor("stepgate_key_fetches", help, None, MetricType::Counter)?;
         for issuer in &issuers {
@@ -140,10 +219,51 @@ impl Families {
         }
         counter(out, "stepgate_token_cache_hits", "Tokens found in the cache of verified tokens", cache.hits)?;
         counter(out, "stepgate_token_cache_misses", "Tokens not found there, so verified", cache.misses)?;
-        let bytes = i64::try_from(cache.bytes).unwrap_or(i64::MAX);
-        out.encode_descriptor("stepgate_token_cache_bytes", "Bytes held there", None, MetricType::Gauge)?
-            .encode_gauge(&bytes)
+        gauge(out, "stepgate_token_cache_bytes", "Bytes held there", i64::try_from(cache.bytes).ok())?;
+        gauge(out, "stepgate_token_cache_entries", "Tokens held there", i64::try_from(cache.entries).ok())
     }
+}
+
+fn durations(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    upstreams: &[(Box<str>, Totals)],
+    read: fn(&Totals) -> &Read,
+) -> fmt::Result {
+    let mut family = out.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (upstream, totals) in upstreams {
+        let (sum, buckets) = read(totals);
+        let count = buckets.iter().map(|(_, count)| *count).sum();
+        let labels = [("upstream", &**upstream)];
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)?;
+    }
+    Ok(())
+}
+
+fn process(out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Process { start, cpu, resident, open_files, max_files } = Process::read();
+    if let Some(cpu) = cpu {
+        let help = "User and system time spent";
+        out.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&cpu, None)?;
+    }
+    gauge(out, "process_start_time_seconds", "When the process started", start)?;
+    gauge(out, "process_resident_memory_bytes", "Memory in use", resident)?;
+    gauge(out, "process_open_fds", "Open file descriptors", open_files)?;
+    gauge(out, "process_max_fds", "The most that may be open", max_files)
+}
+
+/// A gauge; without a value, nothing.
+fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: Option<impl EncodeGaugeValue>) -> fmt::Result {
+    let Some(value) = value else { return Ok(()) };
+    out.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "microseconds stay exact until the year 2255")]
+    let micros = at.micros() as f64;
+    micros / 1e6
 }
 
 fn counter(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: u64) -> fmt::Result {

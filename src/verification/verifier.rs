@@ -107,7 +107,8 @@ impl Verifier {
     #[must_use]
     pub fn cache_use(&self) -> CacheUse {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        CacheUse { hits: count(&self.hits), misses: count(&self.misses), bytes: self.cache.size().1 }
+        let (entries, bytes) = self.cache.size();
+        CacheUse { hits: count(&self.hits), misses: count(&self.misses), bytes, entries }
     }
 
     #[cfg(test)]

@@ -20,6 +20,9 @@ pub(crate) struct Setup {
     folder: TempDir,
     upstreams: String,
     settings: String,
+    standard_output: Stdio,
+    /// In KiB: no file may grow larger.
+    largest_file: Option<u32>,
 }
 
 impl Setup {
@@ -42,6 +45,18 @@ impl Setup {
         self
     }
 
+    /// Where standard output goes.
+    pub(crate) fn standard_output(mut self, to: Stdio) -> Self {
+        self.standard_output = to;
+        self
+    }
+
+    /// No file can grow larger than so many KiB, as on a disk that is full.
+    pub(crate) fn files_up_to(mut self, kibibytes: u32) -> Self {
+        self.largest_file = Some(kibibytes);
+        self
+    }
+
     /// The upstreams, in place of the one that answers.
     pub(crate) fn upstreams(mut self, flow: &str) -> Self {
         flow.clone_into(&mut self.upstreams);
@@ -49,7 +64,7 @@ impl Setup {
     }
 
     fn spawn(self) -> Gate {
-        let Self { port, admin, folder, upstreams, settings } = self;
+        let Self { port, admin, folder, upstreams, settings, standard_output, largest_file } = self;
         let config = format!(
             "version: 1\n\
              {}\
@@ -66,11 +81,20 @@ impl Setup {
         );
         fs::write(folder.path().join("stepgate.yaml"), config).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+        let program = env!("CARGO_BIN_EXE_stepgate");
+        let mut command = match largest_file {
+            None => Command::new(program),
+            Some(kibibytes) => {
+                let mut shell = Command::new("bash");
+                shell.args(["-c", &format!("ulimit -f {kibibytes}; exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
+        let process = command
             .args(["run", "--config"])
             .arg(folder.path().join("stepgate.yaml"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(standard_output)
             .stderr(log)
             .spawn()
             .unwrap();
@@ -118,7 +142,40 @@ impl Gate {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("policies")).unwrap();
         let upstreams = format!("{{ app: {{ url: \"http://127.0.0.1:{upstream}\" }} }}");
-        Setup { port: free_port(), admin: free_port(), folder, upstreams, settings: String::new() }
+        Setup {
+            port: free_port(),
+            admin: free_port(),
+            folder,
+            upstreams,
+            settings: String::new(),
+            standard_output: Stdio::null(),
+            largest_file: None,
+        }
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What reads its standard output.
+    pub(crate) fn standard_output(&mut self) -> std::process::ChildStdout {
+        self.process.stdout.take().unwrap()
+    }
+
+    /// Waits until it has ended by itself, and says how.
+    pub(crate) fn ends(&mut self, patience: Duration) -> std::process::ExitStatus {
+        let mut status = None;
+        eventually("the gate ends", patience, || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// A file of its configuration folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.file(name)
     }
 
     pub(crate) fn send(&self, request: &Request) -> Response {

@@ -1,11 +1,19 @@
-use super::record::*;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
+use crate::audit::record::{FailureLine, GapLine, Line};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
 };
 use crate::reason::Reason;
+use crate::telemetry::Decision;
+use crate::telemetry::sink::Gap;
 use crate::token::{ClaimPath, TokenKind};
 use crate::token::{Json, Timestamp};
 
@@ -83,11 +91,11 @@ pub(crate) fn some_line<'a>(
     denial: &'a Denial,
     token: Option<&'a Assurance>,
 ) -> Line<'a> {
-    Line {
+    let decision = Decision {
         at: Timestamp::from_micros(1_767_268_800_123_456),
         id: "r-1",
         trace: None,
-        via: "proxy",
+        peer: IpAddr::from([127, 0, 0, 1]),
         method: "POST",
         host: "api.bank.example",
         path,
@@ -96,8 +104,10 @@ pub(crate) fn some_line<'a>(
         assurance: token,
         outcome: Err(denial),
         status: Some(401),
+        detail: "",
         micros: 41,
-    }
+    };
+    Line { via: "proxy", decision }
 }
 
 #[test]
@@ -159,4 +169,37 @@ pub(crate) fn some_permit() -> Permit {
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };
     decide(&some_policy(), &route, &target, None, Timestamp::from_seconds(0)).unwrap()
+}
+
+#[test]
+fn the_documentation_lists_every_key_in_its_order_and_no_other() {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a line")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let next = || map.next_entry::<String, IgnoredAny>().transpose();
+            std::iter::from_fn(next).map(|entry| entry.map(|(key, _)| key)).collect()
+        }
+    }
+    let keys = |line: serde_json::Result<String>| {
+        serde_json::Deserializer::from_str(&line.unwrap()).deserialize_map(Keys).unwrap()
+    };
+    let documentation = include_str!("../../../docs/audit.md");
+    let said = |section: &str| {
+        let (_, rest) = documentation.split_once(&format!("\n## {section}\n")).unwrap();
+        let section = rest.split("\n## ").next().unwrap();
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        section.lines().filter_map(row).collect::<Vec<_>>()
+    };
+    let (policy, denial) = (some_policy(), some_denial());
+    let token = token(&policy, r#"{"tenant":"t"}"#);
+    assert_eq!(keys(serde_json::to_string(&some_line(&policy, "/x", &denial, Some(&token)))), said("A decision"));
+    let at = Timestamp::from_seconds(0);
+    let reason = Reason::UpstreamTimeout;
+    let failure = FailureLine { at, id: "r", via: "proxy", route: "all", upstream: "app", reason, status: 504 };
+    assert_eq!(keys(serde_json::to_string(&failure)), said("A failure"));
+    assert_eq!(keys(serde_json::to_string(&GapLine::now(&Gap::since(at)))), said("A gap"));
 }
