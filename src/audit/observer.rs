@@ -83,6 +83,10 @@ impl Recorder for Observer {
         }
     }
 
+    fn upstream_connected(&self, upstream: &str) {
+        self.metrics.upstream_connected(upstream);
+    }
+
     fn connection_opened(&self) {
         self.metrics.connection_opened();
     }

@@ -87,6 +87,9 @@ fn serve(
     let live = Arc::new(Live::new(snapshot));
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
+    let (_nobody_nudges, nudge) = watch::channel(());
+    proxy.watch_files(control, &nudge);
+
     let (stop, stopped) = watch::channel(false);
     let readiness = readiness(&live, &tokens, &audit, settings.audit.when_blocked);
     if let Some(admin) = admin {

@@ -190,8 +190,9 @@ impl<V: Verify> Passage<'_, V> {
 
         head.uri = target::forwarded(self.path, &head.uri)
             .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
-        head.version = Version::HTTP_11;
+        head.version = if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         head.extensions.clear();
+        let takes_trailers = headers::takes_trailers(&head.headers);
         if gate.identity.strip_token {
             self.tokens.sources().for_each(|source| extract::strip(&mut head.headers, source));
         }
@@ -204,6 +205,13 @@ impl<V: Verify> Passage<'_, V> {
                 headers::remove_disguised(&mut head.headers, name);
             }
         }
+        if takes_trailers {
+            headers::take_trailers(&mut head.headers, head.version);
+        }
+        if head.version == Version::HTTP_2 {
+            target::absolute(&mut head, pool.upstream())
+                .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
+        }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.connection.answer_by;
@@ -212,7 +220,9 @@ impl<V: Verify> Passage<'_, V> {
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // Unless told, hyper takes some methods to have no body and drops it in silence.
             head.headers.remove(header::CONTENT_LENGTH);
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            if head.version == Version::HTTP_11 {
+                head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         upstream::forward(pool, Request::from_parts(head, body), answer_by).await.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);

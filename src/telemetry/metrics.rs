@@ -56,9 +56,10 @@ pub(super) struct RouteCounters {
     pub(super) denied: Box<[AtomicU64]>,
 }
 
-/// One upstream's failures.
+/// One upstream's connections and failures.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamCounters {
+    pub(super) connected: AtomicU64,
     pub(super) unreachable: AtomicU64,
     pub(super) timeout: AtomicU64,
 }
@@ -117,14 +118,24 @@ impl Metrics {
 
     /// Counts a failure of an upstream.
     pub fn upstream_failed(&self, upstream: &str, reason: Reason) {
-        let mut upstreams = self.upstreams();
-        let counters = match upstreams.get(upstream) {
-            Some(known) => known,
-            // The names come from `stepgate.yaml`, so there are no more than it has.
-            None => upstreams.entry(upstream.into()).or_default(),
-        };
+        let counters = self.upstream(upstream);
         let counter = if reason == Reason::UpstreamTimeout { &counters.timeout } else { &counters.unreachable };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection to an upstream.
+    pub fn upstream_connected(&self, upstream: &str) {
+        self.upstream(upstream).connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn upstream(&self, name: &str) -> Arc<UpstreamCounters> {
+        let mut upstreams = self.upstreams();
+        let counters = match upstreams.get(name) {
+            Some(known) => known,
+            // The names come from `stepgate.yaml`, so there are no more than it has.
+            None => upstreams.entry(name.into()).or_default(),
+        };
+        Arc::clone(counters)
     }
 
     /// Counts a connection that was turned away at the limit, and what it would have asked as `overloaded`.

@@ -73,6 +73,9 @@ pub trait Recorder: Send + Sync {
     /// An allowed request was not answered by its upstream.
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>);
 
+    /// A connection to this upstream was made, its TLS included.
+    fn upstream_connected(&self, _upstream: &str) {}
+
     /// A client connected and was let in.
     fn connection_opened(&self) {}
 

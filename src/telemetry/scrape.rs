@@ -79,6 +79,12 @@ impl Families {
                 failures.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
+        let help = "Connections made to the upstream";
+        let mut made = out.encode_descriptor("stepgate_upstream_connections", help, None, MetricType::Counter)?;
+        for (upstream, counters) in self.0.upstreams().iter() {
+            let count = counters.connected.load(Ordering::Relaxed);
+            made.encode_family(&[("upstream", &**upstream)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
         Ok(())
     }
 

@@ -83,8 +83,11 @@ fn config(tls: &ClientTls, http2: bool) -> Result<ClientConfig, String> {
     let mut config = match &tls.identity {
         Some((cert, key)) => {
             let (chain, own) = (pem::certificates(cert)?, pem::private_key(key)?);
-            let unusable = |error| format!("`{}` and `{}` do not go together: {error}", cert.display(), key.display());
-            builder.with_client_auth_cert(chain, own).map_err(unusable)?
+            let unfit = |detail: &dyn std::fmt::Display| {
+                format!("the certificate `{}` and the key `{}` do not fit: {detail}", cert.display(), key.display())
+            };
+            pem::fits(chain.clone(), own.clone_key()).map_err(|detail| unfit(&detail))?;
+            builder.with_client_auth_cert(chain, own).map_err(|error| unfit(&error))?
         }
         None => builder.with_no_client_auth(),
     };
@@ -135,7 +138,7 @@ mod tests {
         std::fs::write(&key, other.signing_key.serialize_pem()).unwrap();
         let identity = Some((cert, key.clone()));
         let mismatch = refused(ClientTls { identity: identity.clone(), ..ClientTls::default() });
-        assert!(mismatch.contains("do not go together"), "{mismatch}");
+        assert!(mismatch.contains("do not fit"), "{mismatch}");
         std::fs::write(&key, one.signing_key.serialize_pem()).unwrap();
         assert!(UpstreamTls::load(&upstream(ClientTls { identity, ..ClientTls::default() })).is_ok());
         let nameless = refused(ClientTls { server_name: Some("not a name".into()), ..ClientTls::default() });

@@ -11,7 +11,7 @@ use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
     Method, MethodTable, Pair, Proof, Reading,
 };
-use stepgate::config::settings::{Identity, Limits, Listener};
+use stepgate::config::settings::{self as config, Identity, Limits, Listener};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
@@ -19,6 +19,7 @@ use stepgate::policy::{
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
+use stepgate::tls::UpstreamTls;
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
 use tokio::sync::watch;
@@ -100,6 +101,10 @@ pub struct Noted {
 pub struct Notes {
     pub decided: Mutex<Vec<Noted>>,
     pub failed: Mutex<Vec<(String, Reason, u16)>>,
+    /// Why the upstream failed, as operators read it.
+    pub causes: Mutex<Vec<String>>,
+    /// Connections that were made to upstreams.
+    pub connected: Mutex<usize>,
     pub refused: Mutex<usize>,
     pub unreadable: Mutex<usize>,
     pub open: Mutex<isize>,
@@ -125,7 +130,12 @@ impl Recorder for Notes {
     }
 
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
+        self.causes.lock().unwrap().push(failure.detail.to_owned());
         self.failed.lock().unwrap().push((failure.upstream.to_owned(), failure.reason, failure.status));
+    }
+
+    fn upstream_connected(&self, _: &str) {
+        *self.connected.lock().unwrap() += 1;
     }
 
     fn connection_opened(&self) {
@@ -149,6 +159,7 @@ pub struct Running1 {
     pub address: SocketAddr,
     pub notes: Arc<Notes>,
     pub live: Arc<Live>,
+    pub upstream_tls: Option<Arc<UpstreamTls>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -176,9 +187,17 @@ impl Default for Setup {
 
 impl Setup {
     pub fn start(self, upstream: SocketAddr) -> Running1 {
+        let timeout = self.timeout;
+        let plain = config::Upstream::plain("app".into(), upstream.ip().to_string(), upstream.port());
+        self.start_with(config::Upstream { timeout, ..plain })
+    }
+
+    /// In front of an upstream with settings of its own.
+    pub fn start_with(self, upstream: config::Upstream) -> Running1 {
         let listener = Listener::plain(([127, 0, 0, 1], 0).into());
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
+        let upstream_tls = UpstreamTls::load_all(std::slice::from_ref(&upstream)).unwrap();
         let notes = Arc::new(Notes::default());
         let live = Arc::new(Live::new(snapshot()));
         let gate = Arc::new(Gate {
@@ -186,17 +205,15 @@ impl Setup {
             verifier: Known,
             recorder: notes.clone(),
             listeners: vec![listener],
-            upstreams: vec![stepgate::config::settings::Upstream {
-                timeout: self.timeout,
-                ..stepgate::config::settings::Upstream::plain("app".into(), upstream.ip().to_string(), upstream.port())
-            }],
+            upstream_tls: upstream_tls.clone(),
+            upstreams: vec![upstream],
             identity: self.identity,
             public_url: self.public_url,
             limits: self.limits,
         });
         let (shutdown, told) = watch::channel(false);
         let running = serve(bound, &gate, &told).unwrap();
-        Running1 { address, notes, live, shutdown, running: Some(running) }
+        Running1 { address, notes, live, upstream_tls: upstream_tls[0].clone(), shutdown, running: Some(running) }
     }
 }
 
