@@ -182,7 +182,9 @@ impl RequestBody {
     /// The bytes that are still to be replayed.
     fn unreplayed(&self) -> u64 {
         match &*self.shared.kept.borrow() {
-            Kept::All(parts, _) => parts.iter().skip(self.replayed).map(|part| u64::try_from(part.len()).unwrap_or(0)).sum(),
+            Kept::All(parts, _) => {
+                parts.iter().skip(self.replayed).map(|part| u64::try_from(part.len()).unwrap_or(0)).sum()
+            }
             Kept::Not => 0,
         }
     }

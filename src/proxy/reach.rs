@@ -104,8 +104,12 @@ fn told(error: &std::io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
     match cause {
         Some(Error::InvalidCertificate(wrong)) => match wrong {
-            CertificateError::UnknownIssuer => "its certificate is signed by none of the roots that are believed".into(),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!("its certificate has expired ({wrong})"),
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is signed by none of the roots that are believed".into()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                format!("its certificate has expired ({wrong})")
+            }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 format!("its certificate is not valid yet ({wrong})")
             }

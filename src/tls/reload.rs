@@ -77,7 +77,10 @@ impl<T> std::fmt::Debug for Reloaded<T> {
 }
 
 fn marks(files: &[PathBuf]) -> Marks {
-    files.iter().map(|path| std::fs::read(path).map(|bytes| blake3::hash(&bytes)).map_err(|error| error.kind())).collect()
+    files
+        .iter()
+        .map(|path| std::fs::read(path).map(|bytes| blake3::hash(&bytes)).map_err(|error| error.kind()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -96,7 +99,10 @@ mod tests {
             let path = path.clone();
             move || std::fs::read_to_string(&path).unwrap_or_default().parse::<u32>().map_err(|error| error.to_string())
         };
-        assert!(Reloaded::load("it", [path.clone()], read.clone()).is_err(), "at first there is nothing to fall back on");
+        assert!(
+            Reloaded::load("it", [path.clone()], read.clone()).is_err(),
+            "at first there is nothing to fall back on"
+        );
         std::fs::write(&path, "1").unwrap();
         let reloaded = Reloaded::load("it", [path.clone()], read).unwrap();
         assert_eq!(*reloaded.current(), 1);
