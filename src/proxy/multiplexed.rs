@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
-use hyper::rt::{Executor, Read, Write};
+use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::{Notify, watch};
 
@@ -38,9 +39,12 @@ const PONG: Duration = Duration::from_secs(20);
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Shared>>>,
     /// The connection that is being made, for all who wait for it.
-    opening: RefCell<Option<watch::Receiver<Option<Result<(), ConnectError>>>>>,
+    opening: RefCell<Option<Opening>>,
     room: Rc<Notify>,
 }
+
+/// A connection that is being made; its outcome is there once it is.
+pub(super) type Opening = watch::Receiver<Option<Result<(), ConnectError>>>;
 
 /// One connection.
 struct Shared {
@@ -89,10 +93,7 @@ impl Connections {
 
     /// The outcome of the connection that is being made, to be waited for. `None`: none is, and none may be, because there
     /// are enough; a place will become free.
-    pub(super) fn opening<F>(
-        self: &Rc<Self>,
-        open: impl FnOnce(Rc<Self>) -> F,
-    ) -> Option<watch::Receiver<Option<Result<(), ConnectError>>>>
+    pub(super) fn opening<F>(self: &Rc<Self>, open: impl FnOnce(Rc<Self>) -> F) -> Option<Opening>
     where
         F: Future<Output = Result<(), ConnectError>> + 'static,
     {
@@ -125,7 +126,13 @@ impl Connections {
     where
         T: Read + Write + Unpin + 'static,
     {
-        let failed = |error: &hyper::Error| ConnectError::Failed(format!("HTTP/2 failed: {}", chain(error)));
+        let io = Noted { io, failure: Rc::default() };
+        let failure = Rc::clone(&io.failure);
+        let failed = |error: &hyper::Error| {
+            // hyper keeps to itself why a connection broke; here it may be that our certificate is not welcome.
+            let cause = failure.borrow_mut().take().unwrap_or_else(|| chain(error));
+            ConnectError::Failed(format!("HTTP/2 failed: {cause}"))
+        };
         let here = Here::default();
         let (sender, mut connection) = Builder::new(here.clone())
             .timer(TokioTimer::new())
@@ -255,6 +262,57 @@ impl Drop for Slot {
             self.0.idle_since.set(Instant::now());
         }
         self.0.room.notify_one();
+    }
+}
+
+/// A socket that remembers why it failed.
+struct Noted<T> {
+    io: T,
+    failure: Rc<RefCell<Option<String>>>,
+}
+
+impl<T> Noted<T> {
+    fn note<O>(&self, outcome: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
+        if let Poll::Ready(Err(error)) = &outcome {
+            self.failure.borrow_mut().get_or_insert_with(|| error.to_string());
+        }
+        outcome
+    }
+}
+
+impl<T: Read + Unpin> Read for Noted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.note(outcome)
+    }
+}
+
+impl<T: Write + Unpin> Write for Noted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        self.note(outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.note(outcome)
     }
 }
 

@@ -98,6 +98,7 @@ async fn handshake(socket: TcpStream, tls: &UpstreamTls, http2: bool) -> Result<
 }
 
 /// What the operator reads of a failed handshake.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what has no sentence of ours is told in the library's")]
 fn told(error: &std::io::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error};
 

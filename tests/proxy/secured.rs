@@ -157,7 +157,7 @@ fn our_own_certificate_is_shown_where_one_is_wanted() {
             let gate = gate(served.upstream(http2, Some(ClientTls { identity, ..trusting(&servers, None) })));
             assert_eq!(gate.get("/public", None).status, 502);
             let cause = gate.notes.causes.lock().unwrap()[0].clone();
-            assert!(cause.contains("alert"), "{cause}");
+            assert!(cause.contains("alert"), "{protocols:?}: {cause}");
             assert_eq!(served.requests(), before);
         }
     }
@@ -174,21 +174,9 @@ fn a_new_certificate_of_ours_is_shown_on_new_connections_and_a_broken_one_never(
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (nudging, nudge) = channel(());
     runtime.spawn(files.clone().watch(nudge));
-    // Each on a connection of its own: a client that closes takes the response's connection back, so use it up instead.
+    // Each on a connection of its own.
     let shown = || {
-        let mut asked = served.connections();
-        let before = asked;
-        let mut clients = Vec::new();
-        while asked == before {
-            let mut client = gate.client();
-            client.send(get("/public", None));
-            clients.push(client);
-            std::thread::sleep(Duration::from_millis(30));
-            asked = served.connections();
-        }
-        for client in &mut clients {
-            assert_eq!(client.response().body, "ok");
-        }
+        assert_eq!(gate.get("/public/close", None).body, "ok");
         served.notes.lock().unwrap().shown.clone().unwrap()
     };
     let first = shown();

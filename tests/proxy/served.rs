@@ -218,10 +218,13 @@ async fn answer_in_turn(mut io: impl AsyncRead + AsyncWrite + Unpin, notes: &Mut
     while let Ok(byte) = io.read_u8().await {
         head.push(byte);
         if head.ends_with(b"\r\n\r\n") {
-            notes.lock().unwrap().texts.push(String::from_utf8(std::mem::take(&mut head)).unwrap());
-            if io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.is_err()
-                || io.flush().await.is_err()
-            {
+            let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
+            let closes = text.starts_with("GET /public/close ");
+            notes.lock().unwrap().texts.push(text);
+            let field = if closes { "connection: close\r\n" } else { "" };
+            let answer = format!("HTTP/1.1 200 OK\r\n{field}content-length: 2\r\n\r\nok");
+            if io.write_all(answer.as_bytes()).await.is_err() || io.flush().await.is_err() || closes {
+                let _ = io.shutdown().await;
                 return;
             }
         }
