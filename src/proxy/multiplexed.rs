@@ -129,7 +129,7 @@ impl Connections {
         let io = Noted { io, failure: Rc::default() };
         let failure = Rc::clone(&io.failure);
         let failed = |error: &hyper::Error| {
-            // hyper keeps to itself why a connection broke; here it may be that our certificate is not welcome.
+            // hyper keeps to itself why a connection broke.
             let cause = failure.borrow_mut().take().unwrap_or_else(|| chain(error));
             ConnectError::Failed(format!("HTTP/2 failed: {cause}"))
         };

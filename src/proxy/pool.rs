@@ -134,7 +134,13 @@ impl Pool {
         let begun = async {
             match reach(&self.upstream, self.tls.as_ref(), self.connect).await? {
                 Reached::Tcp(socket) => connections.take_up(TokioIo::new(socket)).await,
-                Reached::Tls(stream) => connections.take_up(TokioIo::new(*stream)).await,
+                Reached::Tls(stream) => connections.take_up(TokioIo::new(*stream)).await.map_err(|error| match error {
+                    // In TLS 1.3 whoever does not like our certificate says so after the handshake, if at all.
+                    ConnectError::Failed(cause) => ConnectError::Failed(format!(
+                        "{cause} (right after the TLS handshake: it may want a certificate that it was not shown)"
+                    )),
+                    ConnectError::Late => ConnectError::Late,
+                }),
                 Reached::Unix(socket) => connections.take_up(TokioIo::new(socket)).await,
             }
         };
