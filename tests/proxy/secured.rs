@@ -10,7 +10,6 @@ use stepgate::Reason;
 use stepgate::config::settings::{ClientTls, Limits, Upstream as Settings};
 use tokio::sync::watch::channel;
 
-use super::client::get;
 use super::gate::{Running1, Setup};
 use super::pki::Authority;
 use super::served::{Http2, Served};

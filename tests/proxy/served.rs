@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
-use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
 use rustls::ServerConfig;
 use stepgate::config::settings::{ClientTls, Endpoint, Upstream};
@@ -53,7 +53,6 @@ pub struct Call {
 /// What a script may have done to its connection.
 pub enum Order {
     Graceful,
-    Abrupt(Reason),
     Drop,
 }
 
@@ -254,7 +253,6 @@ async fn multiplex(
             }
             Some(order) = orders.recv() => match order {
                 Order::Graceful => http.graceful_shutdown(),
-                Order::Abrupt(reason) => http.abrupt_shutdown(reason),
                 Order::Drop => return,
             },
         }
