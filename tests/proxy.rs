@@ -24,7 +24,11 @@ mod proxy {
     mod forwarding;
     mod gate;
     mod hygiene;
+    mod multiplexed;
+    mod pki;
     mod refusals;
+    mod secured;
+    mod served;
     mod streaming;
     mod tokens;
     mod unreadable;

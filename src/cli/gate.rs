@@ -105,6 +105,8 @@ fn serve(
     let live = Arc::new(Live::new(snapshot));
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
+    proxy.watch_files(control, &nudges.subscribe());
+
     let (stop, stopped) = watch::channel(false);
     let readiness = readiness(&live, &tokens, &audit, &reloads, settings.audit.when_blocked);
     if let Some(admin) = admin {

@@ -13,9 +13,11 @@ use crate::cli::render;
 use crate::config::{IssuerKeys, LoadedSettings, Problem, Settings, SourceFile, Sources, load_policy, load_settings};
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
+use crate::live::watch::Nudge;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
+use crate::tls::UpstreamTls;
 use crate::token::{Credential, Timestamp};
 use crate::verification::{self, Verifier};
 
@@ -152,13 +154,14 @@ impl Verify for ByTokens {
 pub(super) struct Proxy {
     bound: Bound,
     settings: Settings,
+    upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
 }
 
 impl Proxy {
-    /// Binds every listener.
+    /// Binds every listener, and reads the certificates and keys that the settings name.
     ///
     /// # Errors
-    /// For a port that is busy or cannot be bound.
+    /// For a port that is busy or cannot be bound, and for a file that cannot be used.
     pub(super) fn bind(settings: &Settings) -> Result<Self, Failure> {
         // The cores that the cgroup grants, not those of the machine.
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -174,7 +177,15 @@ impl Proxy {
             };
             Failure::could_not_run(format!("{error}{remedy}"))
         })?;
-        Ok(Self { bound, settings: settings.clone() })
+        let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
+        Ok(Self { bound, settings: settings.clone(), upstream_tls })
+    }
+
+    /// Takes up changed certificates and keys while it runs, on this runtime.
+    pub(super) fn watch_files(&self, control: &Handle, nudge: &Nudge) {
+        for tls in self.upstream_tls.iter().flatten() {
+            control.spawn(tls.reloaded().watch(nudge.clone()));
+        }
     }
 
     /// Where it listens.
@@ -194,8 +205,8 @@ impl Proxy {
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), Failure> {
         let Settings { listeners, upstreams, identity, public_url, limits, .. } = self.settings;
-        let gate =
-            Gate { live, verifier: ByTokens(tokens), recorder, listeners, upstreams, identity, public_url, limits };
+        let (verifier, upstream_tls) = (ByTokens(tokens), self.upstream_tls);
+        let gate = Gate { live, verifier, recorder, listeners, upstreams, upstream_tls, identity, public_url, limits };
         let running = serve(self.bound, &Arc::new(gate), shutdown)
             .map_err(|error| Failure::could_not_run(format!("failed to start a worker: {error}")))?;
         running.join().map_err(|lost| Failure::could_not_run(format!("{lost} of the workers ended by a bug")))

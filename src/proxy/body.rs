@@ -1,6 +1,6 @@
 //! The bodies that pass: a request's on its way up, a response's on its way down. Neither is ever held back or gathered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,6 +14,7 @@ use crate::proxy::headers;
 use crate::proxy::pool::Lease;
 use crate::proxy::timing::Deadline;
 use crate::proxy::wire::Watch;
+use crate::telemetry::Forwarding;
 
 /// How a request's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +32,39 @@ pub(super) enum End {
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    /// `None`: there is none.
-    inner: Option<Incoming>,
+    shared: Rc<Shared>,
+    /// Which sending of the body this is; only the last one gets anything.
+    turn: u8,
+    /// How many of the kept parts were passed on in this turn.
+    replayed: usize,
     /// Bytes that may still come; `None`: any number.
     left: Option<u64>,
-    end: Rc<Cell<End>>,
     /// The upstream's time to answer counts from when it has what there is of the body.
     answer_by: Deadline,
     answer_limit: Duration,
 }
+
+/// What all sendings of one body share.
+#[derive(Debug)]
+struct Shared {
+    /// `None`: there is none.
+    inner: RefCell<Option<Incoming>>,
+    end: Cell<End>,
+    turn: Cell<u8>,
+    kept: RefCell<Kept>,
+}
+
+/// What was passed on of a body and may have to be sent again.
+#[derive(Debug)]
+enum Kept {
+    /// This is all that was passed on.
+    All(Vec<Bytes>, usize),
+    /// It is not, so there is no sending it again.
+    Not,
+}
+
+/// The most bytes of a body that are kept for a second sending: enough for a call, too little for an upload.
+const KEPT: usize = 16 << 10;
 
 /// Why a request's body could not be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -50,44 +75,142 @@ pub(super) enum BodyError {
     /// The client broke off or sent nonsense.
     #[error("the request's body broke off")]
     Broken(#[source] hyper::Error),
+    /// Another sending of it has taken over.
+    #[error("the request is sent again elsewhere")]
+    Superseded,
+}
+
+/// Sends a body again, from its beginning.
+#[derive(Debug)]
+pub(super) struct Again {
+    shared: Rc<Shared>,
+    left: Option<u64>,
+    answer_by: Deadline,
+    answer_limit: Duration,
+}
+
+impl Again {
+    /// The same body from its beginning, if its beginning was kept. An earlier sending gets nothing more.
+    pub(super) fn body(self) -> Option<RequestBody> {
+        let Self { shared, left, answer_by, answer_limit } = self;
+        if matches!(*shared.kept.borrow(), Kept::Not) || matches!(shared.end.get(), End::TooLarge | End::Broken) {
+            return None;
+        }
+        let turn = shared.turn.get().saturating_add(1);
+        shared.turn.set(turn);
+        Some(RequestBody { shared, turn, replayed: 0, left, answer_by, answer_limit })
+    }
 }
 
 impl RequestBody {
     pub(super) fn new(inner: Incoming, limit: Option<u64>, answer_by: Deadline, answer_limit: Duration) -> Self {
         let inner = Some(inner).filter(|inner| !inner.is_end_stream());
         let end = if inner.is_none() { End::Whole } else { End::Open };
-        Self { inner, left: limit, end: Rc::new(Cell::new(end)), answer_by, answer_limit }
+        let shared = Rc::new(Shared {
+            inner: RefCell::new(inner),
+            end: Cell::new(end),
+            turn: Cell::new(0),
+            kept: RefCell::new(Kept::Not),
+        });
+        Self { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit }
     }
 
     /// The same again, where there is no body: for a request that may have to be sent twice.
     pub(super) fn again(&self) -> Option<Self> {
-        self.inner.is_none().then(|| Self {
-            inner: None,
+        self.shared.inner.borrow().is_none().then(|| Self {
+            shared: Rc::clone(&self.shared),
+            turn: self.turn,
+            replayed: 0,
             left: None,
-            end: Rc::clone(&self.end),
             answer_by: self.answer_by.clone(),
             answer_limit: self.answer_limit,
         })
     }
 
+    /// From now on keeps what is passed on, up to [`KEPT`] bytes, so that it can be sent again where that is known to do
+    /// no harm. Only before anything was passed on.
+    pub(super) fn keep(&self) -> Again {
+        if self.turn == 0 {
+            *self.shared.kept.borrow_mut() = Kept::All(Vec::new(), 0);
+        }
+        Again {
+            shared: Rc::clone(&self.shared),
+            left: self.left,
+            answer_by: self.answer_by.clone(),
+            answer_limit: self.answer_limit,
+        }
+    }
+
     /// How it ends, to be asked later.
-    pub(super) fn end(&self) -> Rc<Cell<End>> {
-        Rc::clone(&self.end)
+    pub(super) fn end(&self) -> Ending {
+        Ending(Rc::clone(&self.shared))
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         let frame = match frame.into_trailers() {
             Ok(mut trailers) => {
                 headers::clean_trailers(&mut trailers);
+                *self.shared.kept.borrow_mut() = Kept::Not;
                 return Ok(Frame::trailers(trailers));
             }
             Err(frame) => frame,
         };
-        if let (Some(left), Some(data)) = (self.left, frame.data_ref()) {
-            self.left =
-                Some(left.checked_sub(u64::try_from(data.len()).unwrap_or(u64::MAX)).ok_or(BodyError::TooLarge)?);
+        if let Some(data) = frame.data_ref() {
+            self.count(data.len())?;
+            self.shared.kept.borrow_mut().add(data);
+            self.replayed = self.replayed.saturating_add(1);
         }
         Ok(frame)
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), BodyError> {
+        if let Some(left) = self.left {
+            self.left = Some(left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)).ok_or(BodyError::TooLarge)?);
+        }
+        Ok(())
+    }
+
+    /// The next part that was passed on in an earlier turn.
+    fn replay(&mut self) -> Option<Bytes> {
+        let part = match &*self.shared.kept.borrow() {
+            Kept::All(parts, _) => parts.get(self.replayed).cloned(),
+            Kept::Not => None,
+        }?;
+        self.replayed = self.replayed.saturating_add(1);
+        Some(part)
+    }
+
+    /// The bytes that are still to be replayed.
+    fn unreplayed(&self) -> u64 {
+        match &*self.shared.kept.borrow() {
+            Kept::All(parts, _) => {
+                parts.iter().skip(self.replayed).map(|part| u64::try_from(part.len()).unwrap_or(0)).sum()
+            }
+            Kept::Not => 0,
+        }
+    }
+}
+
+impl Kept {
+    fn add(&mut self, data: &Bytes) {
+        match self {
+            Self::All(parts, size) if size.saturating_add(data.len()) <= KEPT => {
+                *size = size.saturating_add(data.len());
+                parts.push(data.clone());
+            }
+            Self::All(..) | Self::Not => *self = Self::Not,
+        }
+    }
+}
+
+/// How a request's body ends.
+#[derive(Clone, Debug)]
+pub(super) struct Ending(Rc<Shared>);
+
+impl Ending {
+    /// As it stands now.
+    pub(super) fn get(&self) -> End {
+        self.0.end.get()
     }
 }
 
@@ -97,29 +220,44 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
-        this.answer_by.clear();
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-        let whole = frame.is_none() || inner.is_end_stream();
+        if this.turn != this.shared.turn.get() {
+            return Poll::Ready(Some(Err(BodyError::Superseded)));
+        }
+        if let Some(part) = this.replay() {
+            return Poll::Ready(Some(this.count(part.len()).map(|()| Frame::data(part))));
+        }
+        let (frame, whole) = {
+            let mut inner = this.shared.inner.borrow_mut();
+            let Some(inner) = inner.as_mut() else { return Poll::Ready(None) };
+            // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
+            this.answer_by.clear();
+            let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+            let whole = frame.is_none() || inner.is_end_stream();
+            (frame, whole)
+        };
         this.answer_by.set(this.answer_limit);
         let passed = frame.map(|frame| frame.map_err(BodyError::Broken).and_then(|frame| this.pass(frame)));
+        let end = &this.shared.end;
         match &passed {
-            Some(Err(BodyError::TooLarge)) => this.end.set(End::TooLarge),
-            Some(Err(BodyError::Broken(_))) => this.end.set(End::Broken),
-            Some(Ok(frame)) if whole || frame.is_trailers() => this.end.set(End::Whole),
+            Some(Err(BodyError::TooLarge)) => end.set(End::TooLarge),
+            Some(Err(BodyError::Broken(_) | BodyError::Superseded)) => end.set(End::Broken),
+            Some(Ok(frame)) if whole || frame.is_trailers() => end.set(End::Whole),
             Some(Ok(_)) => {}
-            None => this.end.set(End::Whole),
+            None => end.set(End::Whole),
         }
         Poll::Ready(passed)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.unreplayed() == 0 && self.shared.inner.borrow().as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let left = self.shared.inner.borrow().as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        match left.exact().map(|left| left.checked_add(self.unreplayed())) {
+            Some(Some(exact)) => SizeHint::with_exact(exact),
+            Some(None) | None => SizeHint::new(),
+        }
     }
 }
 
@@ -136,7 +274,13 @@ enum Content {
     /// Our own words.
     Own(Option<Bytes>),
     /// The upstream's.
-    Passed { inner: Incoming, lease: Option<Lease>, ended: bool },
+    Passed {
+        inner: Incoming,
+        lease: Option<Lease>,
+        ended: bool,
+        /// Counts the request until its answer is through, or dropped.
+        _forwarding: Forwarding,
+    },
 }
 
 /// Marks a request as answered when dropped.
@@ -154,9 +298,10 @@ impl ResponseBody {
         Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), _answered: answered }
     }
 
-    pub(super) fn passed(inner: Incoming, lease: Lease, answered: Answered) -> Self {
+    pub(super) fn passed(inner: Incoming, lease: Lease, forwarding: Forwarding, answered: Answered) -> Self {
         let ended = inner.is_end_stream();
-        Self { content: Content::Passed { inner, lease: Some(lease), ended }, _answered: answered }
+        let content = Content::Passed { inner, lease: Some(lease), ended, _forwarding: forwarding };
+        Self { content, _answered: answered }
     }
 }
 

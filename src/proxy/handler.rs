@@ -95,7 +95,9 @@ pub(super) async fn handle<V: Verify>(
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
     match passed {
-        Ok((response, lease)) => response.map(|body| ResponseBody::passed(body, lease, answered)),
+        Ok((response, lease, forwarding)) => {
+            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
+        }
         Err(refusal) => {
             let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
@@ -188,7 +190,7 @@ impl<V: Verify> Passage<'_, V> {
         mut head: Parts,
         body: Incoming,
         permit: &Permit,
-    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+    ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
         let gate = &worker.gate;
         let unreachable = |detail: String| Refusal::new(Denial::because(Reason::UpstreamUnreachable), detail);
@@ -197,8 +199,9 @@ impl<V: Verify> Passage<'_, V> {
 
         head.uri = target::forwarded(self.path, &head.uri)
             .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
-        head.version = Version::HTTP_11;
+        head.version = if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         head.extensions.clear();
+        let takes_trailers = headers::takes_trailers(&head.headers);
         if gate.identity.strip_token {
             self.tokens.sources().for_each(|source| extract::strip(&mut head.headers, source));
         }
@@ -211,6 +214,13 @@ impl<V: Verify> Passage<'_, V> {
                 headers::remove_disguised(&mut head.headers, name);
             }
         }
+        if takes_trailers {
+            headers::take_trailers(&mut head.headers, head.version);
+        }
+        if head.version == Version::HTTP_2 {
+            target::absolute(&mut head, pool.upstream())
+                .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
+        }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.connection.answer_by;
@@ -219,11 +229,13 @@ impl<V: Verify> Passage<'_, V> {
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // Unless told, hyper takes some methods to have no body and drops it in silence.
             head.headers.remove(header::CONTENT_LENGTH);
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            if head.version == Version::HTTP_11 {
+                head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
         let answer = upstream::forward(pool, Request::from_parts(head, body), answer_by).await;
-        let (response, mut lease) = answer.map_err(|failure| {
+        let (response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
                 forwarding.failed(failure.reason);
@@ -239,7 +251,6 @@ impl<V: Verify> Passage<'_, V> {
             refusal
         })?;
         forwarding.answered(response.status().as_u16());
-        lease.forwarding = Some(forwarding);
-        Ok((response, lease))
+        Ok((response, lease, forwarding))
     }
 }

@@ -3,6 +3,7 @@
 //! The order is the point: `Connection` is obeyed first, so that it can't take away what we set (checklist T14), and every
 //! spelling of our names goes before they are set (T13), on public routes too.
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::proxy::edge::Approach;
@@ -46,6 +47,20 @@ pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     }
     for name in HOP_BY_HOP {
         fields.remove(name);
+    }
+}
+
+/// Whether whoever asks takes trailers: the one thing that `TE` says which we can keep for them.
+pub(super) fn takes_trailers(fields: &HeaderMap) -> bool {
+    let members = fields.get_all(header::TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    members.map(<[u8]>::trim_ascii).any(|member| member.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Tells the upstream that trailers are taken. In HTTP/1.1 that is said to a neighbour alone (RFC 9110 section 10.1.4).
+pub(super) fn take_trailers(fields: &mut HeaderMap, version: Version) {
+    fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    if version != Version::HTTP_2 {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
 }
 

@@ -1,38 +1,43 @@
 //! Connections to one upstream, kept by one worker.
 //!
-//! A connection comes back when a response was read to its end and the request was sent to its end, never earlier; the
-//! one that came back last goes out first, so that a burst's extra connections grow old and go. A response dropped
-//! half-way closes its connection.
+//! An HTTP/1.1 connection comes back when a response was read to its end and the request was sent to its end, never
+//! earlier; the one that came back last goes out first, so that a burst's extra connections grow old and go. A response
+//! dropped half-way closes its connection. HTTP/2 connections are shared instead, and never leave `multiplexed`.
 
-use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use crate::config::settings::{Endpoint, Limits, Upstream};
-use crate::proxy::body::{End, RequestBody};
-use crate::telemetry::{Forwarding, UpstreamMeter};
+use crate::config::settings::{Limits, Upstream};
+use crate::proxy::body::{End, Ending, RequestBody};
+use crate::proxy::multiplexed::{Connections, Slot};
+use crate::proxy::reach::{ConnectError, Reached, reach};
+use crate::telemetry::UpstreamMeter;
+use crate::tls::UpstreamTls;
 
 /// How long a connection may lie unused. Shorter than most applications' own limit, so that we close first.
-const IDLE: Duration = Duration::from_secs(30);
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may be used at all, so that changed addresses are noticed.
-const AGE: Duration = Duration::from_secs(600);
+pub(super) const AGE: Duration = Duration::from_secs(600);
 /// The most unused connections that are kept.
 const KEPT: usize = 256;
 /// The most bytes of a response's head, and of what is read of its body at once.
-const READ: usize = 64 << 10;
+pub(super) const READ: usize = 64 << 10;
 
 /// The connections to one upstream.
-#[derive(Debug)]
 pub(super) struct Pool {
     upstream: Upstream,
+    tls: Option<Arc<UpstreamTls>>,
     connect: Duration,
     idle: RefCell<Vec<Idle>>,
     meter: Rc<UpstreamMeter>,
+    /// Those that speak HTTP/2.
+    shared: Rc<Connections>,
 }
 
 #[derive(Debug)]
@@ -42,31 +47,40 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection in use. Dropped without [`Lease::give_back`], it is closed.
+/// What a request under way has of an upstream's connections.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) enum Lease {
+    /// A connection for itself. Dropped without [`Lease::give_back`], it is closed.
+    Whole(Whole),
+    /// A place on one that others use too; given up when dropped.
+    Slot(Slot),
+}
+
+/// A connection in use, for one request at a time.
+#[derive(Debug)]
+pub(super) struct Whole {
     sender: SendRequest<RequestBody>,
     born: Instant,
     pool: Rc<Pool>,
     /// How the body of the request that is sent on it ends.
-    request: Option<Rc<Cell<End>>>,
-    /// Counts the request until its answer is through, or dropped.
-    pub(super) forwarding: Option<Forwarding>,
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(super) enum ConnectError {
-    /// It took too long.
-    Late,
-    /// It was refused, or the name has no address.
-    Failed(String),
+    request: Option<Ending>,
 }
 
 impl Pool {
-    pub(super) fn new(upstream: &Upstream, limits: &Limits, meter: UpstreamMeter) -> Rc<Self> {
-        let (upstream, connect, meter) = (upstream.clone(), limits.connect, Rc::new(meter));
-        Rc::new(Self { upstream, connect, idle: RefCell::default(), meter })
+    pub(super) fn new(
+        upstream: &Upstream,
+        tls: Option<&Arc<UpstreamTls>>,
+        limits: &Limits,
+        meter: UpstreamMeter,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            upstream: upstream.clone(),
+            tls: tls.cloned(),
+            connect: limits.connect,
+            idle: RefCell::default(),
+            meter: Rc::new(meter),
+            shared: Rc::default(),
+        })
     }
 
     /// Who counts what is asked of this upstream.
@@ -78,68 +92,127 @@ impl Pool {
         &self.upstream
     }
 
-    /// A connection that was used before, where one is left that still lives.
-    pub(super) async fn reuse(self: &Rc<Self>) -> Option<Lease> {
+    /// An HTTP/1.1 connection that was used before, where one is left that still lives.
+    pub(super) async fn reuse(self: &Rc<Self>) -> Option<Whole> {
         loop {
             let Idle { mut sender, born, since } = self.idle.borrow_mut().pop()?;
             if sender.is_closed() || since.elapsed() > IDLE || born.elapsed() > AGE {
                 continue;
             }
             if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Lease { sender, born, pool: Rc::clone(self), request: None, forwarding: None });
+                return Some(Whole { sender, born, pool: Rc::clone(self), request: None });
             }
         }
     }
 
-    /// A new connection.
-    pub(super) async fn connect(self: &Rc<Self>) -> Result<Lease, ConnectError> {
-        let socket = tokio::time::timeout(self.connect, self.reach()).await;
-        let socket =
-            socket.map_err(|_late| ConnectError::Late)?.map_err(|error| ConnectError::Failed(error.to_string()))?;
-        let _no_delay = socket.set_nodelay(true);
-        let (sender, connection) = Builder::new()
-            .max_buf_size(READ)
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(|error| ConnectError::Failed(error.to_string()))?;
+    /// A new HTTP/1.1 connection.
+    pub(super) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
+        // Rare enough to be boxed, and too large to be part of every request.
+        let sender = match Box::pin(reach(&self.upstream, self.tls.as_ref(), self.connect)).await? {
+            Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
+            Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
+            Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
+        }?;
         self.meter.connected();
-        // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
-        tokio::task::spawn_local(async move {
-            let _told = connection.await;
-        });
-        Ok(Lease { sender, born: Instant::now(), pool: Rc::clone(self), request: None, forwarding: None })
+        Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(self), request: None })
     }
 
-    async fn reach(&self) -> std::io::Result<TcpStream> {
-        match &self.upstream.endpoint {
-            Endpoint::Tcp(host, port) => match host.parse() {
-                Ok(address) => TcpStream::connect(SocketAddr::new(address, *port)).await,
-                Err(_name) => TcpStream::connect((host.as_str(), *port)).await,
-            },
-            Endpoint::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+    /// A place on an HTTP/2 connection: on one that has room, else on a new one. Waits for room where there are enough
+    /// connections.
+    pub(super) async fn slot(self: &Rc<Self>) -> Result<Slot, ConnectError> {
+        loop {
+            if let Some(slot) = self.shared.slot() {
+                return Ok(slot);
+            }
+            let pool = Rc::clone(self);
+            match self.shared.opening(|connections| async move { pool.open(&connections).await }) {
+                Some(mut opening) => {
+                    let outcome = opening.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+                    outcome.unwrap_or_else(|| Err(ConnectError::Failed("the attempt was given up".into())))?;
+                }
+                None => self.shared.wait().await,
+            }
         }
+    }
+
+    async fn open(&self, connections: &Connections) -> Result<(), ConnectError> {
+        let begun = async {
+            match reach(&self.upstream, self.tls.as_ref(), self.connect).await? {
+                Reached::Tcp(socket) => connections.take_up(TokioIo::new(socket)).await,
+                Reached::Tls(stream) => connections.take_up(TokioIo::new(*stream)).await.map_err(|error| match error {
+                    // In TLS 1.3 whoever does not like our certificate says so after the handshake, if at all.
+                    ConnectError::Failed(cause) => ConnectError::Failed(format!(
+                        "{cause} (right after the TLS handshake: it may want a certificate that it was not shown)"
+                    )),
+                    ConnectError::Late => ConnectError::Late,
+                }),
+                Reached::Unix(socket) => connections.take_up(TokioIo::new(socket)).await,
+            }
+        };
+        // The first words of HTTP/2 count as part of connecting.
+        tokio::time::timeout(self.connect, begun).await.unwrap_or(Err(ConnectError::Late))?;
+        self.meter.connected();
+        Ok(())
+    }
+
+    /// No request was answered in time since then; what was silent all the while is trusted no more.
+    pub(super) fn doubt(&self, since: Instant) {
+        self.shared.doubt(since);
     }
 
     /// Closes what has lain unused for too long.
     pub(super) fn sweep(&self) {
         self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
+        self.shared.sweep();
     }
 }
 
-impl Lease {
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// Begins HTTP/1.1 on a socket.
+async fn begin<T>(io: T) -> Result<SendRequest<RequestBody>, ConnectError>
+where
+    T: Read + Write + Unpin + 'static,
+{
+    let (sender, connection) = Builder::new()
+        .max_buf_size(READ)
+        .handshake(io)
+        .await
+        .map_err(|error| ConnectError::Failed(error.to_string()))?;
+    // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
+    tokio::task::spawn_local(async move {
+        let _told = connection.await;
+    });
+    Ok(sender)
+}
+
+impl Whole {
     /// Notes the request that is to be sent on it, and gives the way to send it.
     pub(super) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
         &mut self.sender
     }
 
-    /// The response was read to its end.
-    pub(super) fn give_back(self) {
-        let Self { sender, born, pool, request, forwarding: _done } = self;
+    fn give_back(self) {
+        let Self { sender, born, pool, request } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
         let mut idle = pool.idle.borrow_mut();
         if sent && !sender.is_closed() && idle.len() < KEPT {
             idle.push(Idle { sender, born, since: Instant::now() });
+        }
+    }
+}
+
+impl Lease {
+    /// The response was read to its end.
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Whole(whole) => whole.give_back(),
+            Self::Slot(slot) => drop(slot),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use http::header::{self, HeaderMap};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
+use crate::config::settings::Upstream;
 use crate::policy::{CanonicalPath, Denial, canonical_host};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::wire::Seen;
@@ -114,11 +116,26 @@ pub(super) fn forwarded(path: &CanonicalPath, uri: &Uri) -> Result<Uri, http::ur
     }
 }
 
+/// Makes a head what HTTP/2 wants: scheme and authority in the target, and no `Host` beside them (RFC 9113 section 8.3.1).
+pub(super) fn absolute(head: &mut Parts, upstream: &Upstream) -> Result<(), http::Error> {
+    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+    let mut uri = Uri::builder().scheme(scheme);
+    uri = match head.headers.remove(header::HOST) {
+        Some(host) => uri.authority(host.as_bytes()),
+        // An old client need not have named one.
+        None => uri.authority(upstream.endpoint.to_string()),
+    };
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    head.uri = uri.path_and_query(path).build()?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;
 
     use super::*;
+    use crate::config::settings::ClientTls;
 
     fn head(method: &str, uri: &str, fields: &[(&'static str, &'static str)]) -> Parts {
         let mut request = Request::builder().method(method).uri(uri);
@@ -173,6 +190,21 @@ mod tests {
             (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], true),
         ] {
             assert_eq!(reason(path(&head("POST", "/", fields), Seen::Plain)).is_some(), refused, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn over_http_2_the_host_that_was_judged_is_the_authority() {
+        let plain = Upstream::plain("app".into(), "10.0.0.1".into(), 80);
+        let tls = Upstream { tls: Some(ClientTls::default()), ..plain.clone() };
+        for (upstream, fields, is) in [
+            (&plain, &[("host", "api.example:8080")][..], "http://api.example:8080/a?b"),
+            (&tls, &[("host", "[::1]")], "https://[::1]/a?b"),
+            (&plain, &[], "http://10.0.0.1:80/a?b"),
+        ] {
+            let mut head = head("GET", "/a?b", fields);
+            absolute(&mut head, upstream).unwrap();
+            assert_eq!((head.uri.to_string().as_str(), head.headers.len()), (is, 0));
         }
     }
 

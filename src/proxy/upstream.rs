@@ -1,13 +1,19 @@
 //! A permitted request in, the upstream's response out.
 
+use std::rc::Rc;
+use std::time::Instant;
+
+use h2::Reason as Reset;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use std::rc::Rc;
 
 use crate::proxy::body::{End, RequestBody};
 use crate::proxy::headers;
-use crate::proxy::pool::{ConnectError, Lease, Pool};
+use crate::proxy::multiplexed::chain;
+use crate::proxy::pool::{Lease, Pool};
+use crate::proxy::reach::ConnectError;
 use crate::proxy::timing::{Deadline, Passed};
 use crate::reason::Reason;
 
@@ -41,7 +47,14 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let end = request.body().end();
     let bodiless = *request.method() == Method::HEAD;
-    let outcome = answer_by.bound(exchange(pool, request)).await;
+    let outcome = if pool.upstream().http2 {
+        let since = Instant::now();
+        // Boxed, so that HTTP/1.1 does not carry its size.
+        let outcome = answer_by.bound(Box::pin(multiplexed(pool, request))).await;
+        outcome.inspect_err(|Passed| pool.doubt(since))
+    } else {
+        answer_by.bound(exchange(pool, request)).await
+    };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
         (Ok((response, lease)), _) => Ok((cleaned(response, bodiless)?, lease)),
@@ -60,11 +73,11 @@ pub(super) async fn forward(
 }
 
 async fn exchange(pool: &Rc<Pool>, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Failure> {
-    if let Some(mut lease) = pool.reuse().await {
+    if let Some(mut whole) = pool.reuse().await {
         let copy = copy(&request);
-        let sending = lease.sender(request.body()).try_send_request(request);
+        let sending = whole.sender(request.body()).try_send_request(request);
         let mut error = match sending.await {
-            Ok(response) => return Ok((response, lease)),
+            Ok(response) => return Ok((response, Lease::Whole(whole))),
             Err(error) => error,
         };
         let unsent = error.take_message();
@@ -74,33 +87,127 @@ async fn exchange(pool: &Rc<Pool>, mut request: Request<RequestBody>) -> Result<
             None => return Err(broken(&error)),
         };
     }
-    let mut lease = pool.connect().await.map_err(|error| {
-        let address = &pool.upstream().endpoint;
-        match error {
-            ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
-            ConnectError::Failed(error) => Failure::unreachable(format!("no connection to {address}: {error}")),
-        }
-    })?;
-    let sending = lease.sender(request.body()).send_request(request);
+    let mut whole = pool.connect().await.map_err(|error| unconnected(pool, error))?;
+    let sending = whole.sender(request.body()).send_request(request);
     match sending.await {
-        Ok(response) => Ok((response, lease)),
+        Ok(response) => Ok((response, Lease::Whole(whole))),
         Err(error) => Err(broken(&error)),
     }
 }
 
+fn unconnected(pool: &Pool, error: ConnectError) -> Failure {
+    let address = &pool.upstream().endpoint;
+    match error {
+        ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
+        ConnectError::Failed(error) => Failure::unreachable(format!("no connection to {address}: {error}")),
+    }
+}
+
+/// The same over HTTP/2. A request that never left, and one of which the upstream says that it did nothing with it, is sent
+/// again whatever it is; any other only where that does no harm, and not when the connection was new.
+async fn multiplexed(
+    pool: &Rc<Pool>,
+    mut request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    /// Sendings that reached the upstream, and connections that were gone before.
+    const SENT: u32 = 2;
+    const UNSENT: u32 = 3;
+
+    let (mut sent, mut unsent) = (0u32, 0u32);
+    loop {
+        let slot = pool.slot().await.map_err(|error| unconnected(pool, error))?;
+        let was_fresh = slot.is_fresh();
+        let (head, again) = (head_of(&request), request.body().keep());
+        let (is_safe, is_bodiless) = (is_safe(request.method()), request.body().is_end_stream());
+        let mut error = match slot.sender().try_send_request(request).await {
+            Ok(response) => {
+                slot.heard();
+                return Ok((response, Lease::Slot(slot)));
+            }
+            Err(error) => error,
+        };
+        if let Some(message) = error.take_message()
+            && unsent < UNSENT
+        {
+            unsent = unsent.saturating_add(1);
+            slot.leave();
+            request = message;
+            continue;
+        }
+        let error = error.into_error();
+        let fate = Fate::of(&error);
+        match fate {
+            Fate::Refused => slot.refused(),
+            Fate::GoingAway | Fate::Broken => slot.leave(),
+            Fate::Reset => {}
+        }
+        sent = sent.saturating_add(1);
+        let harmless = match fate {
+            Fate::Refused | Fate::GoingAway => true,
+            Fate::Broken => is_safe && is_bodiless && !was_fresh,
+            Fate::Reset => false,
+        };
+        let body = if harmless && sent < SENT { again.body() } else { None };
+        let Some(body) = body else { return Err(broken(&error)) };
+        request = head.map(|()| body);
+    }
+}
+
+/// What became of a request on an HTTP/2 connection that got no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The upstream takes no more streams for now, and did nothing with it (RFC 9113 section 8.7).
+    Refused,
+    /// The upstream is leaving the connection and did nothing with it (RFC 9113 section 6.8).
+    GoingAway,
+    /// The upstream ended this stream, for reasons of its own.
+    Reset,
+    /// The connection broke; what was done with it nobody knows.
+    Broken,
+}
+
+impl Fate {
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                return match error {
+                    error if error.is_reset() && error.is_remote() && error.reason() == Some(Reset::REFUSED_STREAM) => {
+                        Self::Refused
+                    }
+                    error if error.is_reset() => Self::Reset,
+                    // Only streams beyond the last one that was taken up end with it.
+                    error if error.is_go_away() && error.is_remote() => Self::GoingAway,
+                    _ => Self::Broken,
+                };
+            }
+            cause = error.source();
+        }
+        Self::Broken
+    }
+}
+
 fn broken(error: &hyper::Error) -> Failure {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Failure::unreachable(format!("the connection broke before a response head: {error}{cause}"))
+    Failure::unreachable(format!("the connection broke before a response head: {}", chain(error)))
 }
 
 /// The same request once more, where sending it twice does no harm and there is no body.
 fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let mut copy = Request::new(request.body().again().filter(|_| safe)?);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+    let body = request.body().again().filter(|_| is_safe(request.method()))?;
+    Some(head_of(request).map(|()| body))
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn head_of(request: &Request<RequestBody>) -> Request<()> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(request.method());
+    head.uri_mut().clone_from(request.uri());
+    *head.version_mut() = request.version();
+    head.headers_mut().clone_from(request.headers());
+    head
 }
 
 /// Takes away what is between the upstream and us alone.

@@ -23,6 +23,7 @@ use crate::proxy::timing::{TICK, Ticker};
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{self, Scratch};
 use crate::telemetry::Recorder;
+use crate::tls::UpstreamTls;
 
 /// Everything that the workers share. Nothing in it waits for a lock on a request's way.
 pub struct Gate<V> {
@@ -36,6 +37,8 @@ pub struct Gate<V> {
     pub listeners: Vec<Listener>,
     /// Where requests are forwarded, in the order to which [`crate::live::Snapshot::upstream_of_route`] refers.
     pub upstreams: Vec<Upstream>,
+    /// How they are spoken to in TLS, in the same order.
+    pub upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
     /// What upstreams are told of the caller.
     pub identity: Identity,
     /// What clients call us, if it is configured: the own origin of cookies.
@@ -114,11 +117,7 @@ async fn work<V: Verify>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let worker = Rc::new(Worker {
-        pools: gate
-            .upstreams
-            .iter()
-            .map(|upstream| Pool::new(upstream, &gate.limits, gate.recorder.upstream(&upstream.name)))
-            .collect(),
+        pools: pools(&gate),
         ticker: Ticker::new(),
         ids: RequestIds::new(),
         scratch: wire::scratch(),
@@ -145,6 +144,13 @@ async fn work<V: Verify>(
     let _cut = tokio::time::timeout(worker.gate.limits.drain, drained).await;
     ticking.abort();
     // Whatever is left ends with the runtime.
+}
+
+fn pools<V>(gate: &Gate<V>) -> Vec<Rc<Pool>> {
+    let tls = |place| gate.upstream_tls.get(place).and_then(Option::as_ref);
+    let upstreams = gate.upstreams.iter().enumerate();
+    let meter = |upstream: &Upstream| gate.recorder.upstream(&upstream.name);
+    upstreams.map(|(place, upstream)| Pool::new(upstream, tls(place), &gate.limits, meter(upstream))).collect()
 }
 
 async fn tick<V>(worker: Rc<Worker<V>>) {

@@ -35,6 +35,12 @@ impl UpstreamMeter {
     pub fn connected(&self) {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Connections to it that were opened.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.0.connections.load(Ordering::Relaxed)
+    }
 }
 
 /// What all workers counted of one upstream.

@@ -11,14 +11,15 @@ use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
     Method, MethodTable, Pair, Proof, Reading,
 };
-use stepgate::config::settings::{Identity, Limits, Listener};
+use stepgate::config::settings::{self as config, Identity, Limits, Listener};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
     Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
-use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
+use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure, UpstreamMeter};
+use stepgate::tls::UpstreamTls;
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
 use tokio::sync::watch;
@@ -107,6 +108,10 @@ pub struct Noted {
 pub struct Notes {
     pub decided: Mutex<Vec<Noted>>,
     pub failed: Mutex<Vec<(String, Reason, u16)>>,
+    /// Why the upstream failed, as operators read it.
+    pub causes: Mutex<Vec<String>>,
+    /// What each worker asked of the upstream.
+    pub meters: Mutex<Vec<UpstreamMeter>>,
     pub refused: Mutex<usize>,
     pub unreadable: Mutex<usize>,
     pub unproxied: Mutex<Vec<(IpAddr, String)>>,
@@ -114,6 +119,13 @@ pub struct Notes {
     pub asked_for: Arc<Mutex<Vec<IpAddr>>>,
     pub open: Mutex<isize>,
     pub blocked: Mutex<bool>,
+}
+
+impl Notes {
+    /// Connections that were made to the upstream.
+    pub fn connections(&self) -> u64 {
+        self.meters.lock().unwrap().iter().map(UpstreamMeter::connections).sum()
+    }
 }
 
 impl Recorder for Notes {
@@ -138,7 +150,14 @@ impl Recorder for Notes {
     }
 
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
+        self.causes.lock().unwrap().push(failure.detail.to_owned());
         self.failed.lock().unwrap().push((failure.upstream.to_owned(), failure.reason, failure.status));
+    }
+
+    fn upstream(&self, _: &str) -> UpstreamMeter {
+        let meter = UpstreamMeter::default();
+        self.meters.lock().unwrap().push(meter.clone());
+        meter
     }
 
     fn connection_opened(&self) {
@@ -166,6 +185,7 @@ pub struct Running1 {
     pub address: SocketAddr,
     pub notes: Arc<Notes>,
     pub live: Arc<Live>,
+    pub upstream_tls: Option<Arc<UpstreamTls>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -198,6 +218,13 @@ impl Default for Setup {
 
 impl Setup {
     pub fn start(self, upstream: SocketAddr) -> Running1 {
+        let timeout = self.timeout;
+        let plain = config::Upstream::plain("app".into(), upstream.ip().to_string(), upstream.port());
+        self.start_with(config::Upstream { timeout, ..plain })
+    }
+
+    /// In front of an upstream with settings of its own.
+    pub fn start_with(self, upstream: config::Upstream) -> Running1 {
         let listener = Listener {
             trusted_peers: self.trusted.iter().map(|net| net.parse().unwrap()).collect(),
             proxy_protocol: self.proxy_protocol,
@@ -205,6 +232,7 @@ impl Setup {
         };
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
+        let upstream_tls = UpstreamTls::load_all(std::slice::from_ref(&upstream)).unwrap();
         let notes = Arc::new(Notes::default());
         let live = Arc::new(Live::new(snapshot()));
         let gate = Arc::new(Gate {
@@ -212,17 +240,15 @@ impl Setup {
             verifier: Known { asked_for: notes.asked_for.clone() },
             recorder: notes.clone(),
             listeners: vec![listener],
-            upstreams: vec![stepgate::config::settings::Upstream {
-                timeout: self.timeout,
-                ..stepgate::config::settings::Upstream::plain("app".into(), upstream.ip().to_string(), upstream.port())
-            }],
+            upstream_tls: upstream_tls.clone(),
+            upstreams: vec![upstream],
             identity: self.identity,
             public_url: self.public_url,
             limits: self.limits,
         });
         let (shutdown, told) = watch::channel(false);
         let running = serve(bound, &gate, &told).unwrap();
-        Running1 { address, notes, live, shutdown, running: Some(running) }
+        Running1 { address, notes, live, upstream_tls: upstream_tls[0].clone(), shutdown, running: Some(running) }
     }
 }
 
