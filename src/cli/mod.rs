@@ -11,6 +11,7 @@ mod parts;
 mod profiles;
 pub mod render;
 mod run;
+mod schema;
 mod signals;
 mod test;
 
@@ -49,6 +50,8 @@ enum Command {
     Test(test::TestArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
+    /// List the JSON Schemas of the files, or print one; for editors
+    Schema(schema::SchemaArgs),
     /// Ask a running gate whether it is ready; for containers without a shell
     Healthcheck(healthcheck::Arguments),
 }
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => ended(healthcheck::run(&arguments)),
     }
 }

@@ -22,6 +22,7 @@ pub mod proofs;
 pub mod reader;
 pub mod requirement;
 pub mod routes;
+pub mod schema;
 pub mod secrets;
 pub mod settings;
 pub mod source;

@@ -164,7 +164,7 @@ fn profiles_are_listed_and_printed() {
     let (code, out, _) = stepgate(&["profiles"]);
     assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
     let (code, out, _) = stepgate(&["profiles", "okta"]);
-    assert!(out.starts_with("profile: okta\n") && code == Some(0));
+    assert!(out.contains("\nprofile: okta\n") && code == Some(0));
     let (code, out, err) = stepgate(&["profiles", "otka"]);
     assert!(out.is_empty() && err.contains("did you mean `okta`?"), "{err}");
     assert_eq!(code, Some(2));
