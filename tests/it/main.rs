@@ -13,6 +13,7 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod audit_lines;
 mod connections;
 mod cookies;
 mod forwarding;

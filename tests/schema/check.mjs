@@ -1,10 +1,11 @@
 // Does an independent validator, with our schemas, agree with our loader? It must take every file that ships, refuse
 // every broken file that the tests keep, and judge small changes to good files as the loader does. What no schema can
 // express stands in beyond.json, by problem code or by file, with the reason; what stands there in vain fails too.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { auditLines } from './audit.mjs'
 import { mutants } from './mutate.mjs'
 import { complaints, read, root, written } from './schemas.mjs'
@@ -28,7 +29,7 @@ const good = [
   ['config', 'deploy/stepgate.yaml'],
   ...list('tests/config/valid', yaml).map((file) => ['policy', file]),
   ...list('tests/config/linted', yaml).map((file) => ['policy', file]),
-  ...list('tests/config/settings/valid', yaml).map((file) => ['config', file]),
+  ...['valid', 'linted'].flatMap((folder) => list(`tests/config/settings/${folder}`, yaml)).map((file) => ['config', file]),
   ['policy', 'tests/config/cli/promises/policy.yaml'],
   ['test', 'tests/config/cli/promises/policy.test.yaml'],
 ]
@@ -93,10 +94,10 @@ function spread(folder, file, value, from, beside = {}) {
   return all
 }
 
-function inFolder(judge) {
+async function inFolder(judge) {
   const folder = mkdtempSync(path.join(tmpdir(), 'stepgate-schema-'))
   try {
-    judge(folder)
+    await judge(folder)
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -121,17 +122,22 @@ function codesByFolder(problems) {
   return (name) => [...(found.get(name) ?? [])]
 }
 
-function changedSettings(folder) {
+async function changedSettings(folder) {
   mkdirSync(path.join(folder, 'policies'))
   writeFileSync(path.join(folder, 'policies/policy.yaml'), 'version: 1\n')
-  const files = [...list('tests/config/settings/valid', yaml), 'deploy/stepgate.yaml']
-  files.forEach((file, place) => {
-    for (const { name, what, changed } of spread(folder, 'stepgate.yaml', read(file), place)) {
-      const said = stepgate(folder, 'check', 'policies', '-c', `${name}/stepgate.yaml`, '--format', 'json')
-      const problems = JSON.parse(said).filter((problem) => problem.file.endsWith('stepgate.yaml'))
-      compare(`${file} ${what}`, complaints('config', changed), codesByFolder(problems)(name))
-    }
+  const all = list('tests/config/settings/valid', yaml).flatMap((file, place) => {
+    return spread(folder, 'stepgate.yaml', read(file), place).map((one) => ({ ...one, what: `${file} ${one.what}` }))
   })
+  // One run of the program takes one file of settings, so several run at once.
+  const judge = async () => {
+    for (let one = all.pop(); one; one = all.pop()) {
+      const args = ['check', 'policies', '-c', `${one.name}/stepgate.yaml`, '--format', 'json']
+      const { stdout } = await promisify(execFile)(program, args, { cwd: folder }).catch((error) => error)
+      const problems = JSON.parse(stdout).filter(({ file }) => file.endsWith('stepgate.yaml'))
+      compare(one.what, complaints('config', one.changed), codesByFolder(problems)(one.name))
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() + 1 }, judge))
 }
 
 function changedTests(folder) {
@@ -166,9 +172,9 @@ for (const kind of ['policy', 'config', 'test', 'audit']) {
 }
 shipped()
 fixtures()
-inFolder(changedPolicies)
-inFolder(changedSettings)
-inFolder(changedTests)
+await inFolder(changedPolicies)
+await inFolder(changedSettings)
+await inFolder(changedTests)
 await audit()
 for (const entry of [...Object.keys(beyond.codes), ...Object.keys(beyond.files)]) {
   if (!needed.has(entry)) failures.push(`beyond.json: ${entry} stands there in vain`)
