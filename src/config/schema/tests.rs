@@ -24,13 +24,13 @@ fn parts(schema: &Value) -> Vec<(String, &Value)> {
     let mut all = vec![(String::new(), schema)];
     let mut next = 0;
     while let Some((pointer, part)) = all.get(next).cloned() {
-        next += 1;
+        next = next.saturating_add(1);
         let inner: Vec<(String, &Value)> = match part {
             Value::Object(members) => members.iter().map(|(name, part)| (format!("{pointer}/{name}"), part)).collect(),
             Value::Array(items) => {
                 items.iter().enumerate().map(|(place, part)| (format!("{pointer}/{place}"), part)).collect()
             }
-            _ => Vec::new(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
         all.extend(inner.into_iter().filter(|(pointer, _)| !is_data(pointer)));
     }
