@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CARGO := cargo
 BIN := target/e2e/stepgate
 PROVIDER := tests/provider
+SCHEMA := tests/schema
 export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help
@@ -15,17 +16,18 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 .PHONY: test
-test: tools fmt lint core unit doc policies e2e ## everything a change must pass
+test: tools fmt lint core unit doc policies schema e2e ## everything a change must pass
 
 .PHONY: demo
 demo: ## the proxy, a small identity provider and an upstream, in one process, with requests to try
 	$(CARGO) run --release -- demo
 
 .PHONY: tools
-tools: ## installs what the other targets need: a C compiler, Node.js, the test provider
+tools: ## installs what the other targets need: a C compiler, Node.js, the test provider, a schema validator
 	@./tests/tools.sh
-	@if [[ ! $(PROVIDER)/node_modules/.package-lock.json -nt $(PROVIDER)/package-lock.json ]]; then \
-	  cd $(PROVIDER) && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; fi
+	@for folder in $(PROVIDER) $(SCHEMA); do \
+	  if [[ ! $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ]]; then \
+	    (cd $$folder && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json); fi; done
 
 .PHONY: fmt
 fmt: ## the formatting is rustfmt's
@@ -60,6 +62,11 @@ policies: ## the example policies load, lint clean and keep their promises
 	$(BIN) check policies/examples
 	$(BIN) check --config deploy/stepgate.yaml policies/examples/demo
 	$(BIN) test policies/examples
+
+.PHONY: schema
+schema: tools ## an independent validator, with our JSON Schemas, judges files as the loader does
+	$(CARGO) build --locked --profile e2e --bin stepgate
+	node $(SCHEMA)/check.mjs $(BIN)
 
 .PHONY: certs
 certs: ## development certificates into certs/dev

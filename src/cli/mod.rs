@@ -12,6 +12,7 @@ mod profiles;
 mod reload;
 pub mod render;
 mod run;
+mod schema;
 mod secret;
 mod signals;
 mod test;
@@ -51,6 +52,8 @@ enum Command {
     Test(test::TestArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
+    /// List the JSON Schemas of the files, or print one; for editors
+    Schema(schema::SchemaArgs),
     /// Ask a running gate whether it is ready; for containers without a shell
     Healthcheck(healthcheck::Arguments),
 }
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => ended(healthcheck::run(&arguments)),
     }
 }

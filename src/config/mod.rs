@@ -28,6 +28,7 @@ pub mod proofs;
 pub mod reader;
 pub mod requirement;
 pub mod routes;
+pub mod schema;
 pub mod secrets;
 pub mod section;
 pub mod settings;

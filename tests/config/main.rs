@@ -166,11 +166,25 @@ fn test_names_the_cases_that_came_out_otherwise() {
 }
 
 #[test]
+fn schemas_are_listed_and_printed_and_nothing_else_is() {
+    let (code, out, _) = stepgate(&["schema"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
+    for name in ["policy", "config", "test", "audit"] {
+        let (code, out, err) = stepgate(&["schema", name]);
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        assert!(code == Some(0) && err.is_empty(), "{err}");
+    }
+    let (code, out, err) = stepgate(&["schema", "polcy"]);
+    assert!(out.is_empty() && err.contains("did you mean `policy`?") && code == Some(2), "{err}");
+}
+
+#[test]
 fn profiles_are_listed_and_printed() {
     let (code, out, _) = stepgate(&["profiles"]);
     assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
     let (code, out, _) = stepgate(&["profiles", "okta"]);
-    assert!(out.starts_with("profile: okta\n") && code == Some(0));
+    assert!(out.contains("\nprofile: okta\n") && code == Some(0));
     let (code, out, err) = stepgate(&["profiles", "otka"]);
     assert!(out.is_empty() && err.contains("did you mean `okta`?"), "{err}");
     assert_eq!(code, Some(2));
