@@ -19,14 +19,15 @@ pub struct Observer {
     blocked: Occasionally,
     refused: Occasionally,
     unreadable: Occasionally,
+    handshakes: Occasionally,
 }
 
 impl Observer {
     /// Records from now on.
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
-        let [blocked, refused, unreadable] = [QUIET; 3].map(Occasionally::new);
-        Self { audit, metrics, blocked, refused, unreadable }
+        let [blocked, refused, unreadable, handshakes] = [QUIET; 4].map(Occasionally::new);
+        Self { audit, metrics, blocked, refused, unreadable, handshakes }
     }
 }
 
@@ -95,6 +96,13 @@ impl Recorder for Observer {
         self.metrics.connection_refused();
         if let Some(more) = self.refused.due() {
             tracing::warn!(%peer, more, "a connection was turned away: `limits.connections` is reached");
+        }
+    }
+
+    fn handshake_failed(&self, peer: IpAddr, detail: &str) {
+        self.metrics.request_unreadable();
+        if let Some(more) = self.handshakes.due() {
+            tracing::info!(%peer, detail, more, "a TLS handshake failed");
         }
     }
 

@@ -88,6 +88,8 @@ fn serve(
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
     let (stop, stopped) = watch::channel(false);
+    let (_nudger, nudge) = watch::channel(());
+    proxy.watch_certificates(control, &nudge);
     let readiness = readiness(&live, &tokens, &audit, settings.audit.when_blocked);
     if let Some(admin) = admin {
         let router = admin::router(readiness.clone(), Arc::clone(&metrics));

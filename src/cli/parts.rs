@@ -15,9 +15,11 @@ use crate::config::{
 };
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
+use crate::live::watch::Nudge;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
+use crate::tls::{self, ListenerTls};
 use crate::token::{Credential, Timestamp};
 use crate::verification::{self, Verifier};
 
@@ -122,17 +124,19 @@ impl Verify for ByTokens {
 pub(super) struct Proxy {
     bound: Bound,
     settings: Settings,
+    tls: Vec<Option<ListenerTls>>,
 }
 
 impl Proxy {
-    /// Binds every listener.
+    /// Binds every listener, and reads its certificates.
     ///
     /// # Errors
-    /// For a port that is busy or cannot be bound.
+    /// For a port that is busy or cannot be bound, and for files that cannot be used.
     pub(super) fn bind(settings: &Settings) -> Result<Self, Failure> {
         // The cores that the cgroup grants, not those of the machine.
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = settings.workers.unwrap_or_else(cores);
+        let tls = tls::server::load_all(&settings.listeners).map_err(Failure::could_not_run)?;
         let bound = bind(&settings.listeners, workers).map_err(|error| {
             let remedy = match &error {
                 BindError::InUse(_) => {
@@ -144,7 +148,14 @@ impl Proxy {
             };
             Failure::could_not_run(format!("{error}{remedy}"))
         })?;
-        Ok(Self { bound, settings: settings.clone() })
+        Ok(Self { bound, settings: settings.clone(), tls })
+    }
+
+    /// Takes up certificates that change, and looks for changes at once when nudged.
+    pub(super) fn watch_certificates(&self, control: &Handle, nudge: &Nudge) {
+        for tls in self.tls.iter().flatten() {
+            control.spawn(Arc::clone(tls).watch(nudge.clone()));
+        }
     }
 
     /// Where it listens.
@@ -164,8 +175,18 @@ impl Proxy {
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), Failure> {
         let Settings { listeners, upstreams, identity, public_url, limits, .. } = self.settings;
-        let gate =
-            Gate { live, verifier: ByTokens(tokens), recorder, listeners, upstreams, identity, public_url, limits };
+        let tls = self.tls;
+        let gate = Gate {
+            live,
+            verifier: ByTokens(tokens),
+            recorder,
+            listeners,
+            tls,
+            upstreams,
+            identity,
+            public_url,
+            limits,
+        };
         let running = serve(self.bound, &Arc::new(gate), shutdown)
             .map_err(|error| Failure::could_not_run(format!("failed to start a worker: {error}")))?;
         running.join().map_err(|lost| Failure::could_not_run(format!("{lost} of the workers ended by a bug")))

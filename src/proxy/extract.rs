@@ -28,7 +28,7 @@ pub(super) fn credentials<'r>(
     route: &'r Route,
     head: &Parts,
     limit: usize,
-    public_url: Option<&str>,
+    (public_url, secure): (Option<&str>, bool),
     body_fits: Result<(), Refusal>,
 ) -> Result<Vec<Found<'r>>, Refusal> {
     let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
@@ -51,7 +51,7 @@ pub(super) fn credentials<'r>(
         };
         stands_somewhere = true;
         if let Place::Cookie(_, origins) = &source.place {
-            let _allowed = first.note(origin::check(head, origins, public_url));
+            let _allowed = first.note(origin::check(head, origins, public_url, secure));
         }
         if let Some(credential) = first.note(checked(token, limit)) {
             let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);

@@ -4,22 +4,22 @@
 //! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
 use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
-use crate::proxy::body::{Answered, RequestBody, ResponseBody};
+use crate::proxy::body::{RequestBody, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::evidence::Verified;
 use crate::proxy::identity::Identity;
+use crate::proxy::lane::{Answered, Exchange};
 use crate::proxy::pool::Lease;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
@@ -52,18 +52,21 @@ struct Walk<'w, 'l, V> {
 pub(super) async fn handle<V: Verify>(
     connection: &Connection<V>,
     request: Request<Incoming>,
-    seen: Seen,
+    exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (started, now) = (Instant::now(), clock::now());
-    let answered = Answered(Rc::clone(&connection.watch));
+    let turn = connection.worker.requests.turn();
+    let has_turn = turn.is_some();
+    let answered = Answered::new(exchange.lane.clone(), turn);
     let live = connection.worker.gate.live.current();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
     let id = connection.worker.ids.of(&head.headers);
     let mut walk = Walk {
         connection,
         live: &live,
         head: &head,
-        seen,
+        seen: exchange.seen,
         length: body.size_hint().exact(),
         id: &id,
         now,
@@ -73,7 +76,11 @@ pub(super) async fn handle<V: Verify>(
         route: None,
         tokens: Verified::default(),
     };
-    let mut outcome = walk.judge().await;
+    let mut outcome = match readable {
+        _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
+        Err(unreadable) => Err(unreadable),
+        Ok(()) => walk.judge().await,
+    };
     if walk.record(&outcome).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
@@ -81,7 +88,8 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let passage = Passage { connection, live: &live, route, place, path: &path, tokens: &tokens, id: &id };
+            let (live, path, tokens, id) = (&*live, &path, &tokens, &id);
+            let passage = Passage { connection, exchange: &exchange, live, route, place, path, tokens, id };
             passage.forward(head, body, &permit).await
         }
         (Err(refusal), ..) => Err(refusal),
@@ -97,9 +105,7 @@ pub(super) async fn handle<V: Verify>(
             let context =
                 Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
             let mut response = respond::refuse(&refusal, &context, answered);
-            if !connection.watch.body_is_at_hand() {
-                // The rest of the body is not read, so what follows it can't be found.
-                connection.watch.linger();
+            if exchange.lane.refuse() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
@@ -112,6 +118,7 @@ impl<V: Verify> Walk<'_, '_, V> {
     async fn judge(&mut self) -> Result<Permit, Refusal> {
         let gate = &self.connection.worker.gate;
         let policy = &self.live.policy;
+        check_fields(&self.head.headers, gate.limits.headers)?;
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
@@ -121,8 +128,8 @@ impl<V: Verify> Walk<'_, '_, V> {
             body_fits?;
             return Ok(decide(policy, route, &target, None, self.now)?);
         }
-        let (limit, public_url) = (gate.limits.token, gate.public_url.as_deref());
-        let found = extract::credentials(route, self.head, limit, public_url, body_fits)?;
+        let (limit, own) = (gate.limits.token, (gate.public_url.as_deref(), self.connection.secure));
+        let found = extract::credentials(route, self.head, limit, own, body_fits)?;
         let peer = self.connection.peer.ip().to_canonical();
         let tokens = evidence::verify(&gate.verifier, policy, found, peer, self.now).await?;
         self.tokens = tokens;
@@ -164,9 +171,19 @@ fn check_length(length: Option<u64>, limit: Option<u64>) -> Result<(), Refusal> 
     }
 }
 
+/// Whether the number of fields is within the limit.
+fn check_fields(fields: &HeaderMap, limit: usize) -> Result<(), Refusal> {
+    if fields.len() <= limit {
+        return Ok(());
+    }
+    let detail = format!("the head has {} fields, `limits.headers` is {limit}", fields.len());
+    Err(Refusal { head_too_large: true, ..Refusal::new(Denial::because(Reason::RequestMalformed), detail) })
+}
+
 /// A permitted request on its way to the upstream.
 struct Passage<'p, V> {
     connection: &'p Connection<V>,
+    exchange: &'p Exchange,
     live: &'p Snapshot,
     route: &'p Route,
     place: usize,
@@ -206,9 +223,10 @@ impl<V: Verify> Passage<'_, V> {
         }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
-        let answer_by = &self.connection.answer_by;
+        let answer_by = &self.exchange.answer_by;
         answer_by.set(limit);
-        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit);
+        let stream = self.exchange.lane.stream().cloned();
+        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit, stream);
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // Unless told, hyper takes some methods to have no body and drops it in silence.
             head.headers.remove(header::CONTENT_LENGTH);

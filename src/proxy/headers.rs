@@ -14,11 +14,13 @@ use crate::proxy::identity::Identity;
 pub(super) struct Forwarded {
     for_: HeaderValue,
     port: HeaderValue,
+    proto: HeaderValue,
     element: HeaderValue,
 }
 
 impl Forwarded {
-    pub(super) fn new(peer: IpAddr, local: SocketAddr) -> Self {
+    pub(super) fn new(peer: IpAddr, local: SocketAddr, secure: bool) -> Self {
+        let proto = if secure { "https" } else { "http" };
         let node = match peer {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("\"[{address}]\""),
@@ -28,7 +30,8 @@ impl Forwarded {
         Self {
             for_: value(&peer.to_string()),
             port: value(&local.port().to_string()),
-            element: value(&format!("for={node};proto=http")),
+            proto: HeaderValue::from_static(proto),
+            element: value(&format!("for={node};proto={proto}")),
         }
     }
 }
@@ -43,7 +46,7 @@ pub(super) fn prepare(fields: &mut HeaderMap, forwarded: &Forwarded, id: &Header
     // We answer `100-continue` ourselves, by reading the body.
     fields.remove(header::EXPECT);
     fields.insert(X_FORWARDED_FOR, forwarded.for_.clone());
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    fields.insert(X_FORWARDED_PROTO, forwarded.proto.clone());
     fields.insert(X_FORWARDED_PORT, forwarded.port.clone());
     if let Some(host) = fields.get(header::HOST).cloned() {
         fields.insert(X_FORWARDED_HOST, host);
@@ -222,7 +225,7 @@ mod tests {
         for (name, value) in given {
             fields.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let forwarded = Forwarded::new([192, 0, 2, 1].into(), ([127, 0, 0, 1], 8443).into());
+        let forwarded = Forwarded::new([192, 0, 2, 1].into(), ([127, 0, 0, 1], 8443).into(), false);
         prepare(&mut fields, &forwarded, &HeaderValue::from_static("id"), None);
         fields
     }

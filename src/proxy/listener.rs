@@ -9,6 +9,8 @@ use crate::config::settings::Listener;
 
 /// How many connections may wait to be accepted on one socket.
 const BACKLOG: i32 = 1024;
+/// No more than these are found waiting when a drain begins.
+pub(super) const MOST_WAITING: usize = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,26 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// From now on connections are not begun on this socket; those that wait can still be accepted. A client that is turned
+/// down asks again after a second, and then finds the socket closed or another gate behind the same address.
+pub(super) fn take_no_more(socket: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    {
+        use socket2::{SockFilter, SockRef};
+        // Drops what has SYN among its TCP flags: load byte 13; if bit 2 is set, take nothing; else take all.
+        let no_syn = [
+            SockFilter::new(0x30, 0, 0, 13),
+            SockFilter::new(0x45, 0, 1, 2),
+            SockFilter::new(0x06, 0, 0, 0),
+            SockFilter::new(0x06, 0, 0, u32::MAX),
+        ];
+        // Where that is not allowed, a connection may be lost that is made in the very moment of closing.
+        let _best_effort = SockRef::from(socket).attach_filter(&no_syn);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _only_there = socket;
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use crate::reason::Reason;
 ///
 /// # Errors
 /// `origin_refused`: it can change something, and was not made by a page of an origin that the route takes it from.
-pub(super) fn check(head: &Parts, origins: &Origins, public_url: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check(head: &Parts, origins: &Origins, public_url: Option<&str>, secure: bool) -> Result<(), Refusal> {
     let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if safe && !head.headers.contains_key(header::UPGRADE) {
         return Ok(());
     }
-    if is_taken(&head.headers, origins, public_url) {
+    if is_taken(&head.headers, origins, public_url, secure) {
         return Ok(());
     }
     let detail = "a cookie came with an unsafe method, and neither `Origin` nor `Sec-Fetch-Site` names an origin it is taken from";
@@ -27,7 +27,7 @@ pub(super) fn check(head: &Parts, origins: &Origins, public_url: Option<&str>) -
 
 /// A browser that sends `Sec-Fetch-Site` knows whether the origins are the same, and no page can write the field. Without
 /// it `Origin` is compared. A request with neither was made by no browser that can be told apart from a forged one.
-fn is_taken(fields: &HeaderMap, origins: &Origins, public_url: Option<&str>) -> bool {
+fn is_taken(fields: &HeaderMap, origins: &Origins, public_url: Option<&str>, secure: bool) -> bool {
     let (Ok(site), Ok(origin)) = (single(fields, &SEC_FETCH_SITE), single(fields, &header::ORIGIN)) else {
         return false;
     };
@@ -38,12 +38,12 @@ fn is_taken(fields: &HeaderMap, origins: &Origins, public_url: Option<&str>) -> 
     match (site, origin) {
         (_, Some(origin)) if listed(origin) => true,
         (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => is_own(origin, fields, public_url),
+        (None, Some(origin)) => is_own(origin, fields, public_url, secure),
         (None, None) => false,
     }
 }
 
-fn is_own(origin: &str, fields: &HeaderMap, public_url: Option<&str>) -> bool {
+fn is_own(origin: &str, fields: &HeaderMap, public_url: Option<&str>, secure: bool) -> bool {
     if let Some(url) = public_url {
         // Of the URL, which may have a path, the scheme and the authority.
         let end = url.find("://").and_then(|scheme| {
@@ -53,8 +53,9 @@ fn is_own(origin: &str, fields: &HeaderMap, public_url: Option<&str>) -> bool {
         return url.get(..end.unwrap_or(url.len())).is_some_and(|own| own.eq_ignore_ascii_case(origin));
     }
     let host = fields.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = origin.strip_prefix("http://").map(|own| own.strip_suffix(":80").unwrap_or(own));
-    host.map(|host| host.strip_suffix(":80").unwrap_or(host))
+    let (scheme, port) = if secure { ("https://", ":443") } else { ("http://", ":80") };
+    let own = origin.strip_prefix(scheme).map(|own| own.strip_suffix(port).unwrap_or(own));
+    host.map(|host| host.strip_suffix(port).unwrap_or(host))
         .zip(own)
         .is_some_and(|(host, own)| own.eq_ignore_ascii_case(host))
 }
@@ -87,7 +88,22 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0, origins, public_url).is_ok()
+        check(&request.body(()).unwrap().into_parts().0, origins, public_url, false).is_ok()
+    }
+
+    #[test]
+    fn within_tls_the_own_origin_is_the_https_one() {
+        for (origin, expected) in [
+            ("https://app.example", true),
+            ("https://app.example:443", true),
+            ("http://app.example", false),
+            ("http://app.example:443", false),
+            ("https://app.example:80", false),
+        ] {
+            let request = Request::builder().method("POST").header("host", "app.example").header("origin", origin);
+            let head = request.body(()).unwrap().into_parts().0;
+            assert_eq!(check(&head, &Origins::Same, None, true).is_ok(), expected, "{origin}");
+        }
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub trait Recorder: Send + Sync {
     /// A client connected while the limit on connections was reached, and was turned away.
     fn connection_refused(&self, _peer: IpAddr) {}
 
+    /// A client and we came to no terms on TLS.
+    fn handshake_failed(&self, _peer: IpAddr, _detail: &str) {}
+
     /// What came on a connection was no HTTP request that could be answered by the policy.
     fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}
 }

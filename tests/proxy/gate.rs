@@ -185,6 +185,7 @@ impl Setup {
             live: live.clone(),
             verifier: Known,
             recorder: notes.clone(),
+            tls: stepgate::tls::server::load_all(std::slice::from_ref(&listener)).unwrap(),
             listeners: vec![listener],
             upstreams: vec![stepgate::config::settings::Upstream {
                 timeout: self.timeout,
