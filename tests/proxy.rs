@@ -20,11 +20,16 @@
 mod proxy {
     mod client;
     mod connections;
+    mod drain;
+    mod floods;
     mod forwarding;
     mod gate;
+    mod h2_client;
+    mod http2;
     mod hygiene;
     mod refusals;
     mod streaming;
+    mod tls;
     mod tokens;
     mod upstream;
 }

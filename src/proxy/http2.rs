@@ -6,6 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use http::Request;
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::settings::Limits;
-use crate::proxy::connection::{Connection, LINGER};
+use crate::proxy::connection::Connection;
 use crate::proxy::first::GRACE;
 use crate::proxy::handler;
 use crate::proxy::lane::{Exchange, Lane};
@@ -33,6 +34,8 @@ const SEND_BUFFER: usize = 16 << 10;
 const FRAME: u32 = 16 << 10;
 /// What each side remembers of fields to write them shorter: the protocol's own default.
 const HEADER_TABLE: u32 = 4 << 10;
+/// How long a client that was told to go may take to take the last of its answers and say that it knows.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Streams that were reset before we saw their requests. One read may hold a few; a flood holds nothing else.
 const RESET_UNSEEN: usize = 20;
 /// Streams that we had to reset, for what the client sent in them was malformed (CVE-2025-8671).
@@ -95,6 +98,11 @@ where
                 grace.start(GRACE);
             }
             let drains = worker.ticker.is_draining() && (streams.was_asked() || grace.has_passed());
+            if told && streams.is_idle() {
+                closed_by.start(FAREWELL);
+            } else {
+                closed_by.clear();
+            }
             if told || !(idles || drains) {
                 streams.read_by.wake(cx);
                 closed_by.wake(cx);
@@ -102,10 +110,7 @@ where
             }
             // GOAWAY: what was sent before it arrives is answered still.
             told = true;
-            if idles {
-                streams.read_by.clear();
-                closed_by.set(LINGER);
-            }
+            streams.read_by.clear();
             http.as_mut().graceful_shutdown();
         }
     });

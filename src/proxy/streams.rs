@@ -102,6 +102,11 @@ impl Streams {
         self.patience.get() == 0
     }
 
+    /// Whether no stream is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0
+    }
+
     /// Whether anything was ever asked.
     pub(super) fn was_asked(&self) -> bool {
         self.asked.get()

@@ -11,7 +11,7 @@ use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
     Method, MethodTable, Pair, Proof, Reading,
 };
-use stepgate::config::settings::{Identity, Limits, Listener};
+use stepgate::config::settings::{Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
@@ -19,6 +19,7 @@ use stepgate::policy::{
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
+use stepgate::tls::ListenerTls;
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
 use tokio::sync::watch;
@@ -40,6 +41,10 @@ impl Verify for Known {
         // Nothing is to depend on the answer being there at once.
         tokio::task::yield_now().await;
         let token = credential.expose();
+        if let Some(millis) = token.strip_prefix("sleep.") {
+            // Not how a verifier may behave: the worker does nothing else meanwhile.
+            std::thread::sleep(Duration::from_millis(millis.parse().unwrap()));
+        }
         let rejected =
             |reason, retry_after| Rejected { rejection: Rejection::new(reason, "by name"), issuer: None, retry_after };
         if let Some(reason) = token.strip_prefix("bad.").and_then(Reason::from_code) {
@@ -102,6 +107,7 @@ pub struct Notes {
     pub failed: Mutex<Vec<(String, Reason, u16)>>,
     pub refused: Mutex<usize>,
     pub unreadable: Mutex<usize>,
+    pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
     pub blocked: Mutex<bool>,
 }
@@ -140,6 +146,10 @@ impl Recorder for Notes {
         *self.refused.lock().unwrap() += 1;
     }
 
+    fn handshake_failed(&self, _: IpAddr, detail: &str) {
+        self.handshakes.lock().unwrap().push(detail.to_owned());
+    }
+
     fn request_unreadable(&self, _: IpAddr, _: &str) {
         *self.unreadable.lock().unwrap() += 1;
     }
@@ -149,6 +159,7 @@ pub struct Running1 {
     pub address: SocketAddr,
     pub notes: Arc<Notes>,
     pub live: Arc<Live>,
+    pub tls: Vec<Option<ListenerTls>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -160,6 +171,7 @@ pub struct Setup {
     pub public_url: Option<String>,
     pub timeout: Option<Duration>,
     pub workers: usize,
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for Setup {
@@ -170,13 +182,15 @@ impl Default for Setup {
             public_url: None,
             timeout: None,
             workers: 1,
+            tls: None,
         }
     }
 }
 
 impl Setup {
     pub fn start(self, upstream: SocketAddr) -> Running1 {
-        let listener = Listener::plain(([127, 0, 0, 1], 0).into());
+        let listener = Listener { tls: self.tls, ..Listener::plain(([127, 0, 0, 1], 0).into()) };
+        let tls = stepgate::tls::server::load_all(std::slice::from_ref(&listener)).unwrap();
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
         let notes = Arc::new(Notes::default());
@@ -185,7 +199,7 @@ impl Setup {
             live: live.clone(),
             verifier: Known,
             recorder: notes.clone(),
-            tls: stepgate::tls::server::load_all(std::slice::from_ref(&listener)).unwrap(),
+            tls: tls.clone(),
             listeners: vec![listener],
             upstreams: vec![stepgate::config::settings::Upstream {
                 timeout: self.timeout,
@@ -197,7 +211,7 @@ impl Setup {
         });
         let (shutdown, told) = watch::channel(false);
         let running = serve(bound, &gate, &told).unwrap();
-        Running1 { address, notes, live, shutdown, running: Some(running) }
+        Running1 { address, notes, live, tls, shutdown, running: Some(running) }
     }
 }
 
