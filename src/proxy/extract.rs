@@ -210,7 +210,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let head = request.body(()).unwrap().into_parts().0;
-        match credentials(&all_places(), &head, 8, None, Ok(())) {
+        match credentials(&all_places(), &head, 8, (None, false), Ok(())) {
             Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
             Err(refusal) => Err(refusal.denial.reason),
         }

@@ -39,9 +39,8 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
         let remedy = "nobody is there to type its pass phrase; write it without one: `openssl pkey -in OLD -out NEW`";
         return Err(format!("the private key in `{}` is encrypted: {remedy}", path.display()));
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        PemError::NoItemsFound => none(path, "private key", &bytes),
-        error => broken(path, &error),
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        if matches!(error, PemError::NoItemsFound) { none(path, "private key", &bytes) } else { broken(path, &error) }
     })
 }
 
@@ -50,11 +49,12 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 /// # Errors
 /// What is wrong, without naming files.
 pub fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), String> {
-    CertifiedKey::from_der(chain, key, &default_provider()).map(drop).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "the private key is not that of the first certificate; a chain begins with the own certificate".to_owned()
+    CertifiedKey::from_der(chain, key, &default_provider()).map(drop).map_err(|error| {
+        if matches!(error, Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) {
+            let rule = "a chain begins with the own certificate";
+            return format!("the private key is not that of the first certificate; {rule}");
         }
-        error => error.to_string(),
+        error.to_string()
     })
 }
 
@@ -66,15 +66,13 @@ pub fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<St
     let (nobody, algorithms) = (RootCertStore::empty(), default_provider().signature_verification_algorithms.all);
     let found = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms).err()?;
     let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()).div_ceil(86_400);
-    match found {
-        Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
-            Some(format!("it expired {} day(s) ago", days(not_after, time)))
-        }
-        Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
-            Some(format!("it will be valid in {} day(s)", days(time, not_before)))
-        }
-        _others => None,
+    if let Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before: not_after }) = found {
+        return Some(format!("it expired {} day(s) ago", days(not_after, time)));
     }
+    if let Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) = found {
+        return Some(format!("it will be valid in {} day(s)", days(time, not_before)));
+    }
+    None
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -95,10 +93,12 @@ fn none(path: &Path, what: &str, bytes: &[u8]) -> String {
 }
 
 fn broken(path: &Path, error: &PemError) -> String {
-    let reason = match error {
-        PemError::MissingSectionEnd { .. } => "a part has no end; was it cut short?",
-        PemError::Base64Decode(_) => "it is not base64 between its marks",
-        _others => "a mark in it is written wrong",
+    let reason = if matches!(error, PemError::MissingSectionEnd { .. }) {
+        "a part has no end; was it cut short?"
+    } else if matches!(error, PemError::Base64Decode(_)) {
+        "it is not base64 between its marks"
+    } else {
+        "a mark in it is written wrong"
     };
     format!("`{}` is no PEM file: {reason}", path.display())
 }
