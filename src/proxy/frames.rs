@@ -117,7 +117,7 @@ mod tests {
         let whole = frame(HEADERS, END_HEADERS, 3);
         for (parts, amid) in [
             (&[][..], false),
-            (&[whole.clone()], false),
+            (std::slice::from_ref(&whole), false),
             (&[whole[..11].to_vec()], true),
             (&[whole[..4].to_vec()], true),
             (&[frame(HEADERS, 0, 3)], true),
@@ -125,7 +125,7 @@ mod tests {
             (&[frame(HEADERS, 0, 3), frame(CONTINUATION, END_HEADERS, 0)], false),
             (&[frame(HEADERS, END_HEADERS, 0)], false),
             (&[whole.clone(), frame(0, 0, 9)[..12].to_vec()], false),
-            (&[whole, frame(6, END_HEADERS, 8)], false),
+            (&[whole.clone(), frame(6, END_HEADERS, 8)], false),
         ] {
             assert_eq!(after(parts).is_amid(), amid, "{parts:?}");
         }

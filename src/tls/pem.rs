@@ -66,7 +66,7 @@ pub fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<St
     let (nobody, algorithms) = (RootCertStore::empty(), default_provider().signature_verification_algorithms.all);
     let found = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms).err()?;
     let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()).div_ceil(86_400);
-    if let Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before: not_after }) = found {
+    if let Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) = found {
         return Some(format!("it expired {} day(s) ago", days(not_after, time)));
     }
     if let Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) = found {

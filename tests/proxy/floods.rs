@@ -167,8 +167,7 @@ fn frames_that_ask_for_answers_which_nobody_reads_are_not_read_either() {
 fn what_is_no_http_2_ends_its_connection() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
-    let mut ended = 0;
-    for nonsense in [
+    let nonsense = [
         frame(DATA, 0, 0, b"x"),
         frame(HEADERS, END_HEADERS, 0, &get_block("/public")),
         frame(HEADERS, END_HEADERS, 2, &get_block("/public")),
@@ -177,12 +176,12 @@ fn what_is_no_http_2_ends_its_connection() {
         frame(PING, 0, 0, &[1]),
         frame(HEADERS, END_HEADERS, 1, &[0xff; 40]),
         frame(DATA, 0, 1, &vec![0; 20 << 10]),
-    ] {
+    ];
+    for (before, nonsense) in nonsense.iter().enumerate() {
         let mut raw = Raw::to(gate.address);
-        raw.send(&nonsense);
+        raw.send(nonsense);
         while raw.frame().is_some() {}
-        ended += 1;
-        eventually(|| *gate.notes.unreadable.lock().unwrap() == ended);
+        eventually(|| *gate.notes.unreadable.lock().unwrap() == before + 1);
     }
     assert!(gate.decided().is_empty());
 }
