@@ -32,7 +32,7 @@ use crate::proxy::{handler, http2};
 use crate::tls::server::HTTP2;
 
 /// How long a client may take to read an answer after which the connection is closed on it.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// What hyper keeps of what it reads and writes, at the most, when the limit for heads is smaller.
 const BUFFER: usize = 64 << 10;
 /// How many fields hyper has room for without asking for memory.

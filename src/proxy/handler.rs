@@ -92,7 +92,10 @@ pub(super) async fn handle<V: Verify>(
             let passage = Passage { connection, exchange: &exchange, live, route, place, path, tokens, id };
             passage.forward(head, body, &permit).await
         }
-        (Err(refusal), ..) => Err(refusal),
+        (Err(refusal), ..) => {
+            exchange.lane.leave(body, &exchange.answer_by);
+            Err(refusal)
+        }
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };

@@ -1,7 +1,14 @@
 //! The place that one request has on its connection: alone on it, or one of many streams.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::proxy::connection::LINGER;
 use crate::proxy::streams::Stream;
 use crate::proxy::timing::Deadline;
 use crate::proxy::turn::Turn;
@@ -42,9 +49,34 @@ impl Lane {
                 watch.linger();
                 true
             }
-            // The stream alone ends: h2 tells the client to send no more of it (RFC 9113 section 8.1).
+            // The stream alone ends.
             Self::Stream(_) => false,
         }
+    }
+
+    /// A body is not wanted. On a stream what comes of it is taken and dropped, within bounds; after them the client is told
+    /// to send no more (RFC 9113 section 8.1), which some take for a failure, whatever answer they have got.
+    pub(super) fn leave(&self, mut body: Incoming, by: &Deadline) {
+        const MOST_BYTES: usize = 1 << 20;
+        if self.stream().is_none() || body.is_end_stream() {
+            return;
+        }
+        let by = by.clone();
+        by.set(LINGER);
+        drop(tokio::task::spawn_local(async move {
+            let mut left = MOST_BYTES;
+            let drain = poll_fn(|cx| {
+                while let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
+                    let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
+                    match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
+                        Some(less) => left = less,
+                        None => return Poll::Ready(()),
+                    }
+                }
+                Poll::Pending
+            });
+            let _late = by.bound(drain).await;
+        }));
     }
 }
 

@@ -11,8 +11,8 @@ use stepgate::config::settings::Limits;
 use super::client::Client;
 use super::gate::{Running1, Setup, assert_only_known_fields, gate};
 use super::h2_client::{
-    ACK, END_HEADERS, END_STREAM, GO_AWAY, H2, HEADERS, PREFACE, RESET, Raw, SETTINGS, block, frame, get, get_block,
-    request,
+    ACK, DATA, END_HEADERS, END_STREAM, GO_AWAY, H2, HEADERS, PING, PREFACE, RESET, Raw, SETTINGS, block, frame, get,
+    get_block, request,
 };
 use super::upstream::{Upstream, eventually, read_body};
 
@@ -247,6 +247,32 @@ fn a_refused_upload_gets_its_answer_and_the_connection_goes_on() {
     }
     assert_eq!(client.ask(get("/public", None)).status, 200);
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_refused_body_that_is_not_long_is_taken_to_its_end_and_a_long_one_is_stopped() {
+    let upstream = Upstream::plain();
+    let gate = gate(&upstream);
+    let mut raw = Raw::to(gate.address);
+    let post = block(&[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/accounts")]);
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &post));
+    assert_eq!(raw.until(HEADERS).unwrap().stream, 1);
+    assert_eq!(raw.until(DATA).unwrap().flags & END_STREAM, END_STREAM, "the answer does not wait for it");
+    thread::sleep(Duration::from_millis(100));
+    raw.send(&frame(DATA, END_STREAM, 1, b"a=b"));
+    raw.send(&frame(PING, 0, 0, &[0; 8]));
+    // Some clients take any reset for a failure, whatever they were answered before.
+    while let Some(next) = raw.frame() {
+        assert_ne!(next.kind, RESET);
+        if next.kind == PING {
+            break;
+        }
+    }
+    raw.send(&frame(HEADERS, END_HEADERS, 3, &post));
+    let started = Instant::now();
+    let reset = raw.until(RESET).unwrap();
+    assert_eq!((reset.stream, reset.code()), (3, 0), "NO_ERROR");
+    assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
 }
 
 #[test]
