@@ -138,6 +138,23 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_socket_that_takes_no_more_still_gives_what_waits_and_begins_nothing() {
+        use std::net::TcpStream;
+        use std::time::Duration;
+        let mut bound = on("127.0.0.1:0").unwrap();
+        let (address, socket) = (bound.addresses()[0], bound.workers.remove(0).remove(0));
+        bound.workers.clear();
+        let waits = TcpStream::connect(address).unwrap();
+        take_no_more(&socket);
+        let error = TcpStream::connect_timeout(&address, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (_, peer) = socket.accept().unwrap();
+        assert_eq!(peer, waits.local_addr().unwrap());
+        assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
     fn an_address_of_another_machine_is_a_clear_error() {
         let error = on("192.0.2.1:8443").unwrap_err();
         assert_eq!(error.to_string(), "192.0.2.1:8443 is not an address of this machine");
