@@ -20,9 +20,13 @@
 mod proxy {
     mod client;
     mod connections;
+    mod drain;
     mod edge;
+    mod floods;
     mod forwarding;
     mod gate;
+    mod h2_client;
+    mod http2;
     mod hygiene;
     mod multiplexed;
     mod pki;
@@ -30,6 +34,7 @@ mod proxy {
     mod secured;
     mod served;
     mod streaming;
+    mod tls;
     mod tokens;
     mod unreadable;
     mod upstream;

@@ -22,6 +22,7 @@ pub struct Observer {
     refused: Occasionally,
     unreadable: Occasionally,
     unproxied: Occasionally,
+    handshakes: Occasionally,
     not_accepted: Occasionally,
     /// For each upstream and way of failing. Looked at when one fails, never else.
     failures: Mutex<BTreeMap<(Box<str>, &'static str), Occasionally>>,
@@ -31,9 +32,9 @@ impl Observer {
     /// Records from now on.
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
-        let [blocked, refused, unreadable, unproxied, not_accepted] = [QUIET; 5].map(Occasionally::new);
+        let [blocked, refused, unreadable, unproxied, handshakes, not_accepted] = [QUIET; 6].map(Occasionally::new);
         let failures = Mutex::default();
-        Self { audit, metrics, blocked, refused, unreadable, unproxied, not_accepted, failures }
+        Self { audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, failures }
     }
 
     /// Whether to speak of a failure now: one upstream's trouble does not hide another's.
@@ -126,6 +127,13 @@ impl Recorder for Observer {
         self.metrics.proxy_header_refused();
         if let Some(more) = self.unproxied.due() {
             tracing::warn!(%peer, detail, more, "a connection was closed: `proxy_protocol` is on and no header of it came");
+        }
+    }
+
+    fn handshake_failed(&self, peer: IpAddr, detail: &str) {
+        self.metrics.request_unreadable();
+        if let Some(more) = self.handshakes.due() {
+            tracing::info!(%peer, detail, more, "a TLS handshake failed");
         }
     }
 

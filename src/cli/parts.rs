@@ -17,7 +17,7 @@ use crate::live::watch::Nudge;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
-use crate::tls::UpstreamTls;
+use crate::tls::{self, ListenerTls, UpstreamTls};
 use crate::token::{Credential, Timestamp};
 use crate::verification::{self, Verifier};
 
@@ -154,6 +154,7 @@ impl Verify for ByTokens {
 pub(super) struct Proxy {
     bound: Bound,
     settings: Settings,
+    tls: Vec<Option<ListenerTls>>,
     upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
 }
 
@@ -161,11 +162,12 @@ impl Proxy {
     /// Binds every listener, and reads the certificates and keys that the settings name.
     ///
     /// # Errors
-    /// For a port that is busy or cannot be bound, and for a file that cannot be used.
+    /// For a port that is busy or cannot be bound, and for files that cannot be used.
     pub(super) fn bind(settings: &Settings) -> Result<Self, Failure> {
         // The cores that the cgroup grants, not those of the machine.
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = settings.workers.unwrap_or_else(cores);
+        let tls = tls::server::load_all(&settings.listeners).map_err(Failure::could_not_run)?;
         let bound = bind(&settings.listeners, workers).map_err(|error| {
             let remedy = match &error {
                 BindError::InUse(_) => {
@@ -178,11 +180,14 @@ impl Proxy {
             Failure::could_not_run(format!("{error}{remedy}"))
         })?;
         let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
-        Ok(Self { bound, settings: settings.clone(), upstream_tls })
+        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls })
     }
 
-    /// Takes up changed certificates and keys while it runs, on this runtime.
+    /// Takes up changed certificates and keys while it runs, on this runtime; looks for changes at once when nudged.
     pub(super) fn watch_files(&self, control: &Handle, nudge: &Nudge) {
+        for tls in self.tls.iter().flatten() {
+            control.spawn(Arc::clone(tls).watch(nudge.clone()));
+        }
         for tls in self.upstream_tls.iter().flatten() {
             control.spawn(tls.reloaded().watch(nudge.clone()));
         }
@@ -205,8 +210,19 @@ impl Proxy {
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), Failure> {
         let Settings { listeners, upstreams, identity, public_url, limits, .. } = self.settings;
-        let (verifier, upstream_tls) = (ByTokens(tokens), self.upstream_tls);
-        let gate = Gate { live, verifier, recorder, listeners, upstreams, upstream_tls, identity, public_url, limits };
+        let (tls, upstream_tls) = (self.tls, self.upstream_tls);
+        let gate = Gate {
+            live,
+            verifier: ByTokens(tokens),
+            recorder,
+            listeners,
+            tls,
+            upstreams,
+            upstream_tls,
+            identity,
+            public_url,
+            limits,
+        };
         let running = serve(self.bound, &Arc::new(gate), shutdown)
             .map_err(|error| Failure::could_not_run(format!("failed to start a worker: {error}")))?;
         running.join().map_err(|lost| Failure::could_not_run(format!("{lost} of the workers ended by a bug")))

@@ -11,9 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::proxy::headers;
+use crate::proxy::lane::Answered;
 use crate::proxy::pool::Lease;
+use crate::proxy::streams::Stream;
 use crate::proxy::timing::Deadline;
-use crate::proxy::wire::Watch;
 use crate::telemetry::Forwarding;
 
 /// How a request's body ended.
@@ -42,6 +43,8 @@ pub(super) struct RequestBody {
     /// The upstream's time to answer counts from when it has what there is of the body.
     answer_by: Deadline,
     answer_limit: Duration,
+    /// The stream that it comes on, where it has limits of its own for the client.
+    stream: Option<Rc<Stream>>,
 }
 
 /// What all sendings of one body share.
@@ -87,23 +90,30 @@ pub(super) struct Again {
     left: Option<u64>,
     answer_by: Deadline,
     answer_limit: Duration,
+    stream: Option<Rc<Stream>>,
 }
 
 impl Again {
     /// The same body from its beginning, if its beginning was kept. An earlier sending gets nothing more.
     pub(super) fn body(self) -> Option<RequestBody> {
-        let Self { shared, left, answer_by, answer_limit } = self;
+        let Self { shared, left, answer_by, answer_limit, stream } = self;
         if matches!(*shared.kept.borrow(), Kept::Not) || matches!(shared.end.get(), End::TooLarge | End::Broken) {
             return None;
         }
         let turn = shared.turn.get().saturating_add(1);
         shared.turn.set(turn);
-        Some(RequestBody { shared, turn, replayed: 0, left, answer_by, answer_limit })
+        Some(RequestBody { shared, turn, replayed: 0, left, answer_by, answer_limit, stream })
     }
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, limit: Option<u64>, answer_by: Deadline, answer_limit: Duration) -> Self {
+    pub(super) fn new(
+        inner: Incoming,
+        limit: Option<u64>,
+        answer_by: Deadline,
+        answer_limit: Duration,
+        stream: Option<Rc<Stream>>,
+    ) -> Self {
         let inner = Some(inner).filter(|inner| !inner.is_end_stream());
         let end = if inner.is_none() { End::Whole } else { End::Open };
         let shared = Rc::new(Shared {
@@ -112,7 +122,7 @@ impl RequestBody {
             turn: Cell::new(0),
             kept: RefCell::new(Kept::Not),
         });
-        Self { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit }
+        Self { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream }
     }
 
     /// The same again, where there is no body: for a request that may have to be sent twice.
@@ -124,6 +134,7 @@ impl RequestBody {
             left: None,
             answer_by: self.answer_by.clone(),
             answer_limit: self.answer_limit,
+            stream: None,
         })
     }
 
@@ -138,6 +149,7 @@ impl RequestBody {
             left: self.left,
             answer_by: self.answer_by.clone(),
             answer_limit: self.answer_limit,
+            stream: self.stream.clone(),
         }
     }
 
@@ -231,7 +243,15 @@ impl Body for RequestBody {
             let Some(inner) = inner.as_mut() else { return Poll::Ready(None) };
             // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
             this.answer_by.clear();
-            let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+            let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+                if let Some(stream) = &this.stream {
+                    stream.await_body();
+                }
+                return Poll::Pending;
+            };
+            if let Some(stream) = &this.stream {
+                stream.body_came();
+            }
             let whole = frame.is_none() || inner.is_end_stream();
             (frame, whole)
         };
@@ -266,7 +286,7 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     content: Content,
     /// Marks the request as answered when the body is through, or dropped.
-    _answered: Answered,
+    answered: Answered,
 }
 
 #[derive(Debug)]
@@ -276,6 +296,7 @@ enum Content {
     /// The upstream's.
     Passed {
         inner: Incoming,
+        rest: Bytes,
         lease: Option<Lease>,
         ended: bool,
         /// Counts the request until its answer is through, or dropped.
@@ -283,25 +304,15 @@ enum Content {
     },
 }
 
-/// Marks a request as answered when dropped.
-#[derive(Debug)]
-pub(super) struct Answered(pub(super) Rc<Watch>);
-
-impl Drop for Answered {
-    fn drop(&mut self) {
-        self.0.answered();
-    }
-}
-
 impl ResponseBody {
     pub(super) fn own(text: Bytes, answered: Answered) -> Self {
-        Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), _answered: answered }
+        Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), answered }
     }
 
     pub(super) fn passed(inner: Incoming, lease: Lease, forwarding: Forwarding, answered: Answered) -> Self {
         let ended = inner.is_end_stream();
-        let content = Content::Passed { inner, lease: Some(lease), ended, _forwarding: forwarding };
-        Self { content, _answered: answered }
+        let rest = Bytes::new();
+        Self { content: Content::Passed { inner, rest, lease: Some(lease), ended, _forwarding: forwarding }, answered }
     }
 }
 
@@ -310,20 +321,38 @@ impl Body for ResponseBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.content {
-            Content::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Content::Passed { inner, ended, .. } => {
-                let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-                *ended = frame.is_none() || inner.is_end_stream();
-                Poll::Ready(frame)
+        let Self { content, answered } = &mut *self;
+        answered.taken();
+        let (inner, rest, ended) = match content {
+            Content::Own(text) => {
+                answered.offer();
+                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
+            Content::Passed { inner, rest, ended, .. } => (inner, rest, ended),
+        };
+        let mut data = if rest.is_empty() {
+            let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+            *ended = frame.is_none() || inner.is_end_stream();
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => data,
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(cleaned(frame)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        } else {
+            std::mem::take(rest)
+        };
+        if let Some(piece) = answered.piece().filter(|piece| data.len() > *piece) {
+            *rest = data.split_off(piece);
         }
+        answered.offer();
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Own(text) => text.is_none(),
-            Content::Passed { inner, .. } => inner.is_end_stream(),
+            Content::Passed { inner, rest, .. } => rest.is_empty() && inner.is_end_stream(),
         }
     }
 
@@ -332,9 +361,21 @@ impl Body for ResponseBody {
             Content::Own(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX)))
             }
+            // Without what is left of a piece; nobody asks any more by then.
             Content::Passed { inner, .. } => inner.size_hint(),
         }
     }
+}
+
+/// Takes out of a response's trailers what is between two neighbours.
+fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame.into_trailers().map_or_else(
+        |frame| frame,
+        |mut trailers| {
+            headers::remove_hop_by_hop(&mut trailers);
+            Frame::trailers(trailers)
+        },
+    )
 }
 
 impl Drop for Content {

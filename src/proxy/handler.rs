@@ -4,23 +4,23 @@
 //! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
 use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
-use crate::proxy::body::{Answered, RequestBody, ResponseBody};
+use crate::proxy::body::{RequestBody, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::edge::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::identity::Identity;
+use crate::proxy::lane::{Answered, Exchange};
 use crate::proxy::origin::Own;
 use crate::proxy::pool::Lease;
 use crate::proxy::refusal::Refusal;
@@ -55,19 +55,22 @@ struct Walk<'w, 'l, V> {
 pub(super) async fn handle<V: Verify>(
     connection: &Connection<V>,
     request: Request<Incoming>,
-    seen: Seen,
+    exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (started, now) = (Instant::now(), clock::now());
-    let answered = Answered(Rc::clone(&connection.watch));
+    let turn = connection.worker.requests.turn();
+    let has_turn = turn.is_some();
+    let answered = Answered::new(exchange.lane.clone(), turn);
     let live = connection.worker.gate.live.current();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
     let id = connection.worker.ids.of(&head.headers);
     let approach = connection.edge.approach(&head.headers);
     let mut walk = Walk {
         connection,
         live: &live,
         head: &head,
-        seen,
+        seen: exchange.seen,
         length: body.size_hint().exact(),
         id: &id,
         approach: &approach,
@@ -78,7 +81,11 @@ pub(super) async fn handle<V: Verify>(
         route: None,
         tokens: Verified::default(),
     };
-    let mut outcome = walk.judge().await;
+    let mut outcome = match readable {
+        _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
+        Err(unreadable) => Err(unreadable),
+        Ok(()) => walk.judge().await,
+    };
     if walk.record(&outcome).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
@@ -86,11 +93,15 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let (path, tokens, approach) = (&path, &tokens, &approach);
-            let passage = Passage { connection, live: &live, route, place, path, tokens, id: &id, approach, started };
+            let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
+            let passage =
+                Passage { connection, exchange: &exchange, live, route, place, path, tokens, id, approach, started };
             passage.forward(head, body, &permit).await
         }
-        (Err(refusal), ..) => Err(refusal),
+        (Err(refusal), ..) => {
+            exchange.lane.leave(body, &exchange.answer_by);
+            Err(refusal)
+        }
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
@@ -105,9 +116,7 @@ pub(super) async fn handle<V: Verify>(
             let context =
                 Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
             let mut response = respond::refuse(&refusal, &context, answered);
-            if !connection.watch.body_is_at_hand() {
-                // The rest of the body is not read, so what follows it can't be found.
-                connection.watch.linger();
+            if exchange.lane.refuse() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
@@ -120,6 +129,7 @@ impl<V: Verify> Walk<'_, '_, V> {
     async fn judge(&mut self) -> Result<Permit, Refusal> {
         let gate = &self.connection.worker.gate;
         let policy = &self.live.policy;
+        check_fields(&self.head.headers, gate.limits.headers)?;
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
@@ -171,9 +181,19 @@ fn check_length(length: Option<u64>, limit: Option<u64>) -> Result<(), Refusal> 
     }
 }
 
+/// Whether the number of fields is within the limit.
+fn check_fields(fields: &HeaderMap, limit: usize) -> Result<(), Refusal> {
+    if fields.len() <= limit {
+        return Ok(());
+    }
+    let detail = format!("the head has {} fields, `limits.headers` is {limit}", fields.len());
+    Err(Refusal { head_too_large: true, ..Refusal::new(Denial::because(Reason::RequestMalformed), detail) })
+}
+
 /// A permitted request on its way to the upstream.
 struct Passage<'p, V> {
     connection: &'p Connection<V>,
+    exchange: &'p Exchange,
     live: &'p Snapshot,
     route: &'p Route,
     place: usize,
@@ -223,9 +243,10 @@ impl<V: Verify> Passage<'_, V> {
         }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
-        let answer_by = &self.connection.answer_by;
+        let answer_by = &self.exchange.answer_by;
         answer_by.set(limit);
-        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit);
+        let stream = self.exchange.lane.stream().cloned();
+        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit, stream);
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // Unless told, hyper takes some methods to have no body and drops it in silence.
             head.headers.remove(header::CONTENT_LENGTH);

@@ -9,6 +9,8 @@ use crate::config::settings::Listener;
 
 /// How many connections may wait to be accepted on one socket.
 const BACKLOG: i32 = 1024;
+/// No more than these are found waiting when a drain begins.
+pub(super) const MOST_WAITING: usize = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +99,26 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// From now on connections are not begun on this socket; those that wait can still be accepted. A client that is turned
+/// down asks again after a second, and then finds the socket closed or another gate behind the same address.
+pub(super) fn take_no_more(socket: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    {
+        use socket2::{SockFilter, SockRef};
+        // Drops what has SYN among its TCP flags: load byte 13; if bit 2 is set, take nothing; else take all.
+        let no_syn = [
+            SockFilter::new(0x30, 0, 0, 13),
+            SockFilter::new(0x45, 0, 1, 2),
+            SockFilter::new(0x06, 0, 0, 0),
+            SockFilter::new(0x06, 0, 0, u32::MAX),
+        ];
+        // Where that is not allowed, a connection may be lost that is made in the very moment of closing.
+        let _best_effort = SockRef::from(socket).attach_filter(&no_syn);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _only_there = socket;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +135,23 @@ mod tests {
         assert_eq!(error.to_string(), format!("{address} is already in use by another program"));
         drop(first);
         assert_eq!(on(&address.to_string()).unwrap().addresses(), [address], "free again at once");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_socket_that_takes_no_more_still_gives_what_waits_and_begins_nothing() {
+        use std::net::TcpStream;
+        use std::time::Duration;
+        let mut bound = on("127.0.0.1:0").unwrap();
+        let (address, socket) = (bound.addresses()[0], bound.workers.remove(0).remove(0));
+        bound.workers.clear();
+        let waits = TcpStream::connect(address).unwrap();
+        take_no_more(&socket);
+        let error = TcpStream::connect_timeout(&address, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (_, peer) = socket.accept().unwrap();
+        assert_eq!(peer, waits.local_addr().unwrap());
+        assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub(super) struct Refusal {
     /// The cause, for the operator alone.
     pub(super) detail: Cow<'static, str>,
     pub(super) retry_after: Option<Duration>,
+    /// The head is beyond a limit, for which there is a status of its own (RFC 6585 section 5).
+    pub(super) head_too_large: bool,
 }
 
 impl Refusal {
     pub(super) fn new(denial: Denial, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { denial: Box::new(denial), detail: detail.into(), retry_after: None }
+        Self { denial: Box::new(denial), detail: detail.into(), retry_after: None, head_too_large: false }
     }
 
     pub(super) fn because(reason: Reason) -> Self {
@@ -38,6 +40,6 @@ impl From<Rejected> for Refusal {
     fn from(rejected: Rejected) -> Self {
         let Rejected { rejection, issuer, retry_after } = rejected;
         let denial = Box::new(Denial { issuer, ..Denial::because(rejection.reason) });
-        Self { denial, detail: rejection.detail, retry_after }
+        Self { denial, detail: rejection.detail, retry_after, head_too_large: false }
     }
 }

@@ -11,9 +11,10 @@ use http::{Response, StatusCode};
 
 use crate::assurance::Challenge;
 use crate::policy::StepUp;
-use crate::proxy::body::{Answered, ResponseBody};
+use crate::proxy::body::ResponseBody;
 use crate::proxy::challenge::{self, Scheme};
 use crate::proxy::headers::X_REQUEST_ID;
+use crate::proxy::lane::Answered;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 use crate::token::Timestamp;
@@ -103,7 +104,12 @@ fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
 
 /// The status that a refusal is answered with.
 pub(super) fn status(refusal: &Refusal) -> StatusCode {
-    face_of(refusal.denial.reason, refusal.denial.step_up.as_ref()).status
+    face_of_refusal(refusal).status
+}
+
+fn face_of_refusal(refusal: &Refusal) -> Face {
+    let face = face_of(refusal.denial.reason, refusal.denial.step_up.as_ref());
+    if refusal.head_too_large { Face { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ..face } } else { face }
 }
 
 /// What the answer needs to know of the request and the issuer.
@@ -122,7 +128,7 @@ pub(super) struct Context<'a> {
 /// Answers a refused request.
 pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
     let denial = &refusal.denial;
-    let face = face_of(denial.reason, denial.step_up.as_ref());
+    let face = face_of_refusal(refusal);
     let step_up = denial.step_up.as_ref().filter(|_| face.error == Some("insufficient_user_authentication"));
     let acr_values = step_up.map(|step_up| acr_values(step_up, context.supported)).unwrap_or_default();
     let max_age = step_up.and_then(|step_up| step_up.max_age);
@@ -222,13 +228,15 @@ fn body(
 mod tests {
     use super::*;
     use crate::policy::Denial;
+    use crate::proxy::lane::Lane;
     use crate::proxy::timing::Ticker;
     use crate::proxy::wire::Watch;
 
     const ID: HeaderValue = HeaderValue::from_static("id-1");
 
     fn answer(refusal: &Refusal, supported: Option<&[Box<str>]>) -> (Response<ResponseBody>, serde_json::Value) {
-        let answered = || Answered(Watch::new(&Ticker::new(), &crate::config::settings::Limits::default()));
+        let watch = || Watch::new(&Ticker::new(), &crate::config::settings::Limits::default());
+        let answered = || Answered::new(Lane::Alone(watch()), None);
         let context = Context { id: &ID, realm: "api.example", head: false, supported };
         let response = refuse(refusal, &context, answered());
         let mut body = refuse(refusal, &context, answered()).into_body();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
@@ -33,6 +33,30 @@ pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
             Err(malformed("`Host` differs from the host in the request target"))
         }
         Some(_) | None => Ok(canonical.into_owned()),
+    }
+}
+
+/// Makes the head of a request in HTTP/2 what the same request's would be in HTTP/1.1, which all stages read and which is
+/// forwarded: the host in `Host` (RFC 9113 section 8.3.1), the cookies in one field (section 8.2.3).
+///
+/// # Errors
+/// `request_malformed`: a scheme that is not HTTP's.
+pub(super) fn of_http2(head: &mut Parts) -> Result<(), Refusal> {
+    if let Some(authority) = head.uri.authority()
+        && !head.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    if head.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
+        let pairs: Vec<&[u8]> = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        let cookies = HeaderValue::from_bytes(&pairs.join(&b"; "[..]));
+        // Values of fields, joined by what may stand in one, are the value of a field.
+        head.headers.insert(header::COOKIE, cookies.map_err(|_never| malformed("the cookies cannot be joined"))?);
+    }
+    match head.uri.scheme_str() {
+        None | Some("http" | "https") => Ok(()),
+        Some(_) => Err(malformed("a scheme other than `http` and `https`")),
     }
 }
 
@@ -168,6 +192,21 @@ mod tests {
         assert_eq!(absolute("http://A.example/x").ok().as_deref(), Some("a.example"));
         assert_eq!(reason(absolute("http://b.example/x")), Some(Reason::RequestMalformed));
         assert_eq!(reason(absolute("http://u@a.example/x")), Some(Reason::RequestMalformed));
+    }
+
+    #[test]
+    fn a_head_in_http_2_is_read_as_one_in_http_1() {
+        let mut both = head("GET", "https://a.example/x", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]);
+        of_http2(&mut both).unwrap();
+        assert_eq!(host(&both).ok().as_deref(), Some("a.example"));
+        assert_eq!(both.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let mut other = head("GET", "https://a.example/x", &[("host", "b.example")]);
+        of_http2(&mut other).unwrap();
+        assert_eq!(reason(host(&other)), Some(Reason::RequestMalformed));
+        let mut user = head("GET", "https://u@a.example/x", &[]);
+        of_http2(&mut user).unwrap();
+        assert_eq!(reason(host(&user)), Some(Reason::RequestMalformed));
+        assert_eq!(reason(of_http2(&mut head("GET", "ftp://a.example/x", &[]))), Some(Reason::RequestMalformed));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A client's socket as hyper reads and writes it: one head at a time, within the time limits.
+//! A client's connection as hyper reads and writes it in HTTP/1.1: one head at a time, within the time limits.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,7 +11,6 @@ use bytes::{Buf as _, BytesMut};
 use http::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::config::settings::Limits;
 use crate::proxy::framing::{Chunked, Expect, Found, Head};
@@ -47,7 +46,9 @@ pub(super) struct Watch {
     unreadable: Cell<Option<StatusCode>>,
     /// A refusal left a body unread, so the client may still be sending.
     linger: Cell<bool>,
-    read_by: Deadline,
+    /// The time for the first head runs already.
+    begun: Cell<bool>,
+    pub(super) read_by: Deadline,
     write_by: Deadline,
     idle: Duration,
     head_read: Duration,
@@ -87,6 +88,7 @@ impl Watch {
             held_back: RefCell::default(),
             unreadable: Cell::new(None),
             linger: Cell::new(false),
+            begun: Cell::new(false),
             read_by: ticker.deadline(),
             write_by: ticker.deadline(),
             idle: limits.idle,
@@ -109,6 +111,18 @@ impl Watch {
             Framing::Chunked => Expect::Chunked(Chunked::START),
         });
         if self.fragment.get() { Seen::Fragment } else { Seen::Plain }
+    }
+
+    /// The time for the first head has been running since its first byte was awaited for the rest.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
+    }
+
+    /// Whether nothing is under way: no request is being answered, none has begun to come.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.busy.get()
+            && self.surplus.get() == 0
+            && matches!(self.expect.get(), Expect::Head(head) if !head.has_begun())
     }
 
     /// The request that was begun is answered; from now on the connection idles, unless the next head has begun.
@@ -220,47 +234,26 @@ impl Watch {
     }
 }
 
-/// The socket.
+/// The connection: a socket, or TLS on one.
 #[derive(Debug)]
-pub(super) struct Wire {
-    io: TcpStream,
+pub(super) struct Wire<I> {
+    io: I,
     watch: Rc<Watch>,
     scratch: Scratch,
     /// What was received beyond the end of a head or body.
     surplus: BytesMut,
 }
 
-impl Wire {
-    pub(super) fn new(io: TcpStream, watch: Rc<Watch>, scratch: Scratch) -> Self {
-        Self { io, watch, scratch, surplus: BytesMut::new() }
+impl<I> Wire<I> {
+    /// `first` holds what was read of it already.
+    pub(super) fn new(io: I, watch: Rc<Watch>, scratch: Scratch, first: BytesMut) -> Self {
+        watch.surplus.set(first.len());
+        Self { io, watch, scratch, surplus: first }
     }
 
-    /// Says a last thing to the client, past hyper, and lets it read that.
-    pub(super) async fn conclude(mut self, answer: &[u8], most: Duration) {
-        let say = async {
-            self.io.write_all(answer).await?;
-            self.io.shutdown().await
-        };
-        if let Ok(Ok(())) = tokio::time::timeout(most, say).await {
-            self.linger(most).await;
-        }
-    }
-
-    /// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way:
-    /// a socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
-    pub(super) async fn linger(mut self, most: Duration) {
-        const MOST_BYTES: usize = 1 << 20;
-        let drain = async {
-            let mut left = MOST_BYTES;
-            let mut sink = [0u8; 4096];
-            while let Ok(count @ 1..) = tokio::io::AsyncReadExt::read(&mut self.io, &mut sink).await {
-                left = match left.checked_sub(count) {
-                    Some(left) => left,
-                    None => break,
-                };
-            }
-        };
-        let _late = tokio::time::timeout(most, drain).await;
+    /// What is below.
+    pub(super) fn into_io(self) -> I {
+        self.io
     }
 
     fn late(&self) -> Option<io::Result<()>> {
@@ -284,14 +277,14 @@ impl Wire {
         // The limit for a head runs from its first byte, that for a body starts anew with each read.
         let goes_on =
             matches!((was, self.watch.expect.get()), (Expect::Head(head), Expect::Head(_)) if head.has_begun());
-        if !goes_on {
+        if !goes_on && !self.watch.begun.take() {
             self.watch.read_by.clear();
         }
         taken
     }
 }
 
-impl Read for Wire {
+impl<I: AsyncRead + Unpin> Read for Wire<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -353,27 +346,37 @@ impl Read for Wire {
     }
 }
 
-impl Wire {
-    fn written(&self, cx: &Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if outcome.is_ready() {
-            self.watch.write_by.clear();
-        } else if self.watch.write_by.has_passed() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        } else {
-            self.watch.write_by.start(self.watch.idle);
-            self.watch.write_by.wake(cx);
-        }
-        outcome
+/// What a write came to, unless the client has been taking nothing for too long.
+pub(super) fn in_time<T>(
+    by: &Deadline,
+    limit: Duration,
+    cx: &Context<'_>,
+    outcome: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    if outcome.is_ready() {
+        by.clear();
+    } else if by.has_passed() {
+        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+    } else {
+        by.start(limit);
+        by.wake(cx);
+    }
+    outcome
+}
+
+impl<I> Wire<I> {
+    fn in_time<T>(&self, cx: &Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        in_time(&self.watch.write_by, self.watch.idle, cx, outcome)
     }
 }
 
-impl Write for Wire {
+impl<I: AsyncWrite + Unpin> Write for Wire<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.watch.keeps_back(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.written(cx, outcome)
+        self.in_time(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -385,15 +388,17 @@ impl Write for Wire {
             return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
         }
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
-        self.written(cx, outcome)
+        self.in_time(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        // TLS holds back what the socket has no room for.
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        ready!(self.in_time(cx, outcome))?;
         self.watch.said();
         Poll::Ready(Ok(()))
     }
@@ -402,8 +407,39 @@ impl Write for Wire {
         if self.watch.unreadable().is_some() {
             return Poll::Ready(Ok(())); // Something is still to be said.
         }
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.in_time(cx, outcome)
     }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
+    /// Says a last thing to the client, past hyper, and lets it read that.
+    pub(super) async fn conclude(mut self, answer: &[u8], most: Duration) {
+        let say = async {
+            self.io.write_all(answer).await?;
+            self.io.shutdown().await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(most, say).await {
+            linger(self.io, most).await;
+        }
+    }
+}
+
+/// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way: a
+/// socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
+pub(super) async fn linger(mut io: impl AsyncRead + Unpin, most: Duration) {
+    const MOST_BYTES: usize = 1 << 20;
+    let drain = async {
+        let mut left = MOST_BYTES;
+        let mut sink = [0u8; 4096];
+        while let Ok(count @ 1..) = tokio::io::AsyncReadExt::read(&mut io, &mut sink).await {
+            left = match left.checked_sub(count) {
+                Some(left) => left,
+                None => break,
+            };
+        }
+    };
+    let _late = tokio::time::timeout(most, drain).await;
 }
 
 #[cfg(test)]

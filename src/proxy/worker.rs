@@ -16,14 +16,15 @@ use tokio::time::MissedTickBehavior;
 use crate::config::settings::{Identity, Limits, Listener, Upstream};
 use crate::live::Live;
 use crate::proxy::connection;
-use crate::proxy::listener::Bound;
+use crate::proxy::listener::{self, Bound};
 use crate::proxy::pool::Pool;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::timing::{TICK, Ticker};
+use crate::proxy::turn::Requests;
 use crate::proxy::verify::Verify;
 use crate::proxy::wire::{self, Scratch};
 use crate::telemetry::Recorder;
-use crate::tls::UpstreamTls;
+use crate::tls::{ListenerTls, UpstreamTls};
 
 /// Everything that the workers share. Nothing in it waits for a lock on a request's way.
 pub struct Gate<V> {
@@ -35,6 +36,8 @@ pub struct Gate<V> {
     pub recorder: Arc<dyn Recorder>,
     /// Where requests are taken, in the order in which they were bound.
     pub listeners: Vec<Listener>,
+    /// How each of them speaks TLS; `None`: it does not.
+    pub tls: Vec<Option<ListenerTls>>,
     /// Where requests are forwarded, in the order to which [`crate::live::Snapshot::upstream_of_route`] refers.
     pub upstreams: Vec<Upstream>,
     /// How they are spoken to in TLS, in the same order.
@@ -75,9 +78,11 @@ impl Running {
 /// A thread or a runtime that could not be had.
 pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Receiver<bool>) -> io::Result<Running> {
     let open = Arc::new(AtomicUsize::new(0));
+    let under_way = Arc::new(AtomicUsize::new(0));
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
+        let requests = (Arc::clone(&under_way), gate.limits.requests);
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -88,7 +93,8 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
                 Err(error) => return drop(told.send(Err(error))),
             };
             let _started = told.send(Ok(()));
-            runtime.block_on(work(sockets, gate, open, shutdown));
+            let requests = Requests::new(requests.0, requests.1);
+            runtime.block_on(work(sockets, gate, open, requests, shutdown));
         };
         threads.push(builder.spawn(work)?);
         tells.recv().unwrap_or_else(|_gone| Err(io::Error::other("the worker thread ended at once")))?;
@@ -103,6 +109,7 @@ pub(super) struct Worker<V> {
     pub(super) ticker: Rc<Ticker>,
     pub(super) ids: RequestIds,
     pub(super) scratch: Scratch,
+    pub(super) requests: Rc<Requests>,
     /// Connections to clients, of this worker and of all.
     here: Cell<usize>,
     open: Arc<AtomicUsize>,
@@ -114,6 +121,7 @@ async fn work<V: Verify>(
     sockets: Vec<TcpListener>,
     gate: Arc<Gate<V>>,
     open: Arc<AtomicUsize>,
+    requests: Rc<Requests>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let worker = Rc::new(Worker {
@@ -121,6 +129,7 @@ async fn work<V: Verify>(
         ticker: Ticker::new(),
         ids: RequestIds::new(),
         scratch: wire::scratch(),
+        requests,
         here: Cell::new(0),
         open,
         turned_away: Cell::new(0),
@@ -129,11 +138,15 @@ async fn work<V: Verify>(
     let accepting: Vec<_> = sockets
         .into_iter()
         .enumerate()
-        .map(|(listener, socket)| tokio::task::spawn_local(accept(socket, listener, Rc::clone(&worker))))
+        .map(|(listener, socket)| {
+            tokio::task::spawn_local(accept(socket, listener, Rc::clone(&worker), shutdown.clone()))
+        })
         .collect();
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
     let _gone = shutdown.wait_for(|stop| *stop).await;
-    accepting.into_iter().for_each(|task| task.abort());
+    for task in accepting {
+        let _ended = task.await;
+    }
     worker.ticker.drain();
     let drained = async {
         while worker.here.get() > 0 {
@@ -166,26 +179,57 @@ async fn tick<V>(worker: Rc<Worker<V>>) {
     }
 }
 
-async fn accept<V: Verify>(socket: TcpListener, listener: usize, worker: Rc<Worker<V>>) {
+/// Accepts until the gate drains, and then what was made before: a client whose connection the system took has been
+/// promised an answer, and closing the socket would break it off.
+async fn accept<V: Verify>(
+    socket: TcpListener,
+    listener: usize,
+    worker: Rc<Worker<V>>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
+    let mut stop = std::pin::pin!(shutdown.wait_for(|stop| *stop));
     let mut trouble = Duration::ZERO;
     loop {
-        match socket.accept().await {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _told = &mut stop => break,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 trouble = Duration::ZERO;
                 take(stream, peer, listener, &worker);
             }
-            // The client's doing: it left before it was accepted.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
-            }
+            Err(error) if is_clients_doing(&error) => {}
             // Out of descriptors or memory: asking again at once would only burn the processor.
             Err(exhausted) => {
                 worker.gate.recorder.accept_failed(&exhausted);
                 trouble = trouble.saturating_mul(2).clamp(Duration::from_millis(20), Duration::from_secs(1));
-                tokio::time::sleep(trouble).await;
+                tokio::select! {
+                    () = tokio::time::sleep(trouble) => {}
+                    _told = &mut stop => break,
+                }
             }
         }
     }
+    let Ok(socket) = socket.into_std() else { return };
+    listener::take_no_more(&socket);
+    for _ in 0..listener::MOST_WAITING {
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    take(stream, peer, listener, &worker);
+                }
+            }
+            Err(error) if is_clients_doing(&error) => {}
+            Err(_none_left) => break,
+        }
+    }
+}
+
+/// Whether a connection could not be accepted for its client left before.
+fn is_clients_doing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 fn take<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
@@ -198,7 +242,7 @@ fn take<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker:
                 drop(seat);
             }));
         }
-        None => turn_away(stream, peer, worker),
+        None => turn_away(stream, peer, listener, worker),
     }
 }
 
@@ -226,10 +270,12 @@ impl<V> Drop for Seat<V> {
 }
 
 /// Tells a client that there is no room, where that can be done without making room for it.
-fn turn_away<V: Verify>(stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker<V>>) {
+fn turn_away<V: Verify>(stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
     const AT_ONCE: usize = 64;
     worker.gate.recorder.connection_refused(peer.ip());
-    if worker.turned_away.get() >= AT_ONCE {
+    // In TLS there would have to be a handshake first, which is what there is no room for.
+    let secure = worker.gate.tls.get(listener).is_some_and(Option::is_some);
+    if secure || worker.turned_away.get() >= AT_ONCE {
         return;
     }
     worker.turned_away.set(worker.turned_away.get().saturating_add(1));

@@ -121,6 +121,9 @@ pub trait Recorder: Send + Sync {
     /// A connection did not begin with the PROXY protocol header that its listener wants, and was closed.
     fn proxy_header_refused(&self, _peer: IpAddr, _detail: &str) {}
 
+    /// A client and we came to no terms on TLS.
+    fn handshake_failed(&self, _peer: IpAddr, _detail: &str) {}
+
     /// What came on a connection was no HTTP request that could be answered by the policy.
     fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}
 }

@@ -7,7 +7,9 @@ pub mod client;
 pub mod pem;
 pub mod reload;
 pub mod roots;
+pub mod server;
 
 pub use client::UpstreamTls;
 pub use reload::Reloaded;
 pub use roots::roots;
+pub use server::ListenerTls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::upstream::read_chunk;
 
-pub struct Client(pub BufReader<TcpStream>);
+pub struct Client<S: Read = TcpStream>(pub BufReader<S>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
@@ -33,7 +33,9 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }
+}
 
+impl<S: Read + Write> Client<S> {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
         self

@@ -175,7 +175,7 @@ fn nonsense_is_answered_or_closed_and_noted() {
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
         b"HELLO\r\n\r\n",
         b"GET /public HTTP/3.0\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n",
     ] {
         let answer = gate.client().send(nonsense).rest();
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");

@@ -11,7 +11,7 @@ use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
     Method, MethodTable, Pair, Proof, Reading,
 };
-use stepgate::config::settings::{self as config, Identity, Limits, Listener};
+use stepgate::config::settings::{self as config, Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
@@ -19,7 +19,7 @@ use stepgate::policy::{
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure, UpstreamMeter};
-use stepgate::tls::UpstreamTls;
+use stepgate::tls::{ListenerTls, UpstreamTls};
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
 use tokio::sync::watch;
@@ -45,6 +45,10 @@ impl Verify for Known {
         // Nothing is to depend on the answer being there at once.
         tokio::task::yield_now().await;
         let token = credential.expose();
+        if let Some(millis) = token.strip_prefix("sleep.") {
+            // Not how a verifier may behave: the worker does nothing else meanwhile.
+            std::thread::sleep(Duration::from_millis(millis.parse().unwrap()));
+        }
         let rejected =
             |reason, retry_after| Rejected { rejection: Rejection::new(reason, "by name"), issuer: None, retry_after };
         if let Some(reason) = token.strip_prefix("bad.").and_then(Reason::from_code) {
@@ -117,6 +121,7 @@ pub struct Notes {
     pub unproxied: Mutex<Vec<(IpAddr, String)>>,
     /// For whom keys would have been fetched.
     pub asked_for: Arc<Mutex<Vec<IpAddr>>>,
+    pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
     pub blocked: Mutex<bool>,
 }
@@ -176,6 +181,10 @@ impl Recorder for Notes {
         self.unproxied.lock().unwrap().push((peer, detail.to_owned()));
     }
 
+    fn handshake_failed(&self, _: IpAddr, detail: &str) {
+        self.handshakes.lock().unwrap().push(detail.to_owned());
+    }
+
     fn request_unreadable(&self, _: IpAddr, _: &str) {
         *self.unreadable.lock().unwrap() += 1;
     }
@@ -186,6 +195,7 @@ pub struct Running1 {
     pub notes: Arc<Notes>,
     pub live: Arc<Live>,
     pub upstream_tls: Option<Arc<UpstreamTls>>,
+    pub tls: Vec<Option<ListenerTls>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -200,6 +210,7 @@ pub struct Setup {
     /// The networks whose word on the client is taken.
     pub trusted: Vec<&'static str>,
     pub proxy_protocol: bool,
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for Setup {
@@ -212,6 +223,7 @@ impl Default for Setup {
             workers: 1,
             trusted: Vec::new(),
             proxy_protocol: false,
+            tls: None,
         }
     }
 }
@@ -226,10 +238,12 @@ impl Setup {
     /// In front of an upstream with settings of its own.
     pub fn start_with(self, upstream: config::Upstream) -> Running1 {
         let listener = Listener {
+            tls: self.tls,
             trusted_peers: self.trusted.iter().map(|net| net.parse().unwrap()).collect(),
             proxy_protocol: self.proxy_protocol,
             ..Listener::plain(([127, 0, 0, 1], 0).into())
         };
+        let tls = stepgate::tls::server::load_all(std::slice::from_ref(&listener)).unwrap();
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
         let upstream_tls = UpstreamTls::load_all(std::slice::from_ref(&upstream)).unwrap();
@@ -239,6 +253,7 @@ impl Setup {
             live: live.clone(),
             verifier: Known { asked_for: notes.asked_for.clone() },
             recorder: notes.clone(),
+            tls: tls.clone(),
             listeners: vec![listener],
             upstream_tls: upstream_tls.clone(),
             upstreams: vec![upstream],
@@ -248,7 +263,8 @@ impl Setup {
         });
         let (shutdown, told) = watch::channel(false);
         let running = serve(bound, &gate, &told).unwrap();
-        Running1 { address, notes, live, upstream_tls: upstream_tls[0].clone(), shutdown, running: Some(running) }
+        let upstream_tls = upstream_tls[0].clone();
+        Running1 { address, notes, live, tls, upstream_tls, shutdown, running: Some(running) }
     }
 }
 

@@ -1,0 +1,211 @@
+//! What is known of one HTTP/2 connection and of each of its streams: who waits for whom, since when, and how often a
+//! client gave up what it asked for.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::settings::Limits;
+use crate::proxy::frames::Frames;
+use crate::proxy::timing::{Deadline, Ticker};
+
+/// How many requests a client may give up before their answers begin, beyond those that it waits for. Each costs a
+/// decision and perhaps an upstream's connection, and none counts against the limit on streams (CVE-2023-44487).
+const GIVEN_UP: u32 = 200;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Streams {
+    frames: Cell<Frames>,
+    /// Streams under way.
+    open: Cell<u32>,
+    /// Whether anything was ever asked.
+    asked: Cell<bool>,
+    awaited: Cell<Awaited>,
+    /// How many more requests may be given up.
+    patience: Cell<u32>,
+    ticker: Rc<Ticker>,
+    pub(super) read_by: Deadline,
+    pub(super) write_by: Deadline,
+    pub(super) idle: Duration,
+    head_read: Duration,
+    /// The stream whose task runs just now, for the request that begins in it.
+    running: RefCell<Option<Rc<Stream>>>,
+}
+
+/// What the connection as a whole waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The rest of something that was begun.
+    Head,
+    /// A request, or the end.
+    Request,
+    /// Nothing: each stream has its own limits.
+    Streams,
+}
+
+impl Streams {
+    pub(super) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
+        let read_by = ticker.deadline();
+        read_by.set(limits.head_read);
+        Rc::new(Self {
+            frames: Cell::new(Frames::START),
+            open: Cell::new(0),
+            asked: Cell::new(false),
+            awaited: Cell::new(Awaited::Head),
+            patience: Cell::new(GIVEN_UP),
+            ticker: Rc::clone(ticker),
+            read_by,
+            write_by: ticker.deadline(),
+            idle: limits.idle,
+            head_read: limits.head_read,
+            running: RefCell::default(),
+        })
+    }
+
+    /// These bytes came.
+    pub(super) fn follow(&self, bytes: &[u8]) {
+        let mut frames = self.frames.get();
+        let ended = frames.follow(bytes);
+        self.frames.set(frames);
+        if ended && frames.is_amid() {
+            // What is begun now is another thing than what was begun before.
+            self.awaited.set(Awaited::Streams);
+        }
+        self.look();
+    }
+
+    /// Starts the limit for what is awaited now, unless that has been awaited before.
+    fn look(&self) {
+        let now = match (self.frames.get().is_amid(), self.open.get()) {
+            (true, _) => Awaited::Head,
+            (false, 0) => Awaited::Request,
+            (false, _) => Awaited::Streams,
+        };
+        if self.awaited.replace(now) == now {
+            return;
+        }
+        match now {
+            Awaited::Head => self.read_by.set(self.head_read),
+            Awaited::Request => self.read_by.set(self.idle),
+            Awaited::Streams => self.read_by.clear(),
+        }
+    }
+
+    /// What the client has left us waiting for past its limit.
+    pub(super) fn late(&self) -> Option<Awaited> {
+        self.read_by.has_passed().then(|| self.awaited.get())
+    }
+
+    /// Whether the client has given up more requests than anyone does who wants answers.
+    pub(super) fn is_abused(&self) -> bool {
+        self.patience.get() == 0
+    }
+
+    /// Whether no stream is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0
+    }
+
+    /// Whether anything was ever asked.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.get()
+    }
+
+    /// A stream begins.
+    pub(super) fn open(self: &Rc<Self>) -> Rc<Stream> {
+        self.open.set(self.open.get().saturating_add(1));
+        self.asked.set(true);
+        self.look();
+        Rc::new(Stream {
+            streams: Rc::clone(self),
+            client_by: self.ticker.deadline(),
+            body_awaited: Cell::new(false),
+            offered: Cell::new(false),
+            begun: Cell::new(false),
+        })
+    }
+
+    /// A stream is over.
+    pub(super) fn closed(&self, stream: &Stream) {
+        self.open.set(self.open.get().saturating_sub(1));
+        let patience = self.patience.get();
+        self.patience.set(if stream.begun.get() {
+            patience.saturating_add(1).min(GIVEN_UP)
+        } else {
+            patience.saturating_sub(1)
+        });
+        self.look();
+    }
+
+    /// Runs a stream's task one step.
+    pub(super) fn run<T>(&self, stream: &Rc<Stream>, step: impl FnOnce() -> T) -> T {
+        let before = self.running.replace(Some(Rc::clone(stream)));
+        let outcome = step();
+        self.running.replace(before);
+        outcome
+    }
+
+    /// The stream whose task runs now.
+    pub(super) fn running(self: &Rc<Self>) -> Rc<Stream> {
+        let running = self.running.borrow().clone();
+        // hyper runs a request in the task of its stream. If that changed, the request would have limits all the same.
+        running.unwrap_or_else(|| self.open())
+    }
+}
+
+/// One stream: one request and its response.
+#[derive(Debug)]
+pub(super) struct Stream {
+    streams: Rc<Streams>,
+    /// By when the client must have done something, where something is awaited of it.
+    pub(super) client_by: Deadline,
+    /// More of the request's body is awaited.
+    body_awaited: Cell<bool>,
+    /// A piece of the response waits until the client makes room for it.
+    offered: Cell<bool>,
+    /// The response has begun.
+    begun: Cell<bool>,
+}
+
+impl Stream {
+    /// There is a response.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
+    }
+
+    /// The request's body has nothing more for now.
+    pub(super) fn await_body(&self) {
+        if !self.body_awaited.replace(true) {
+            self.client_by.set(self.streams.idle);
+        }
+    }
+
+    /// More of the request's body came, or its end.
+    pub(super) fn body_came(&self) {
+        self.body_awaited.set(false);
+        self.look();
+    }
+
+    /// A piece of the response is ready for the client.
+    pub(super) fn offer(&self) {
+        self.offered.set(true);
+        self.look();
+    }
+
+    /// The client took it.
+    pub(super) fn taken(&self) {
+        if self.offered.replace(false) {
+            self.look();
+        }
+    }
+
+    /// Something moved: the limit begins anew, where the client owes something.
+    fn look(&self) {
+        if self.body_awaited.get() || self.offered.get() {
+            self.client_by.set(self.streams.idle);
+        } else {
+            self.client_by.clear();
+        }
+    }
+}
