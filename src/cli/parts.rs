@@ -13,12 +13,14 @@ use crate::cli::render;
 use crate::config::{
     IssuerKeys, LoadedSettings, Problem, Rejected, Settings, SourceFile, Sources, load_policy, load_settings,
 };
-use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
+
+use crate::config::settings::Keys;
+use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
-use crate::token::{Credential, Timestamp};
+use crate::token::{Credential, KeyLimits, Timestamp};
 use crate::verification::{self, Verifier};
 
 /// A policy, compiled, with what was found odd about it.
@@ -71,9 +73,9 @@ impl Tokens {
     /// Begins to fetch the keys of the policy's issuers, on this runtime.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// When the folder of `keys.cache_dir` cannot be used, or the system has no randomness to give.
     pub(super) fn start(settings: &Settings, keys: &[IssuerKeys], control: &Handle) -> Result<Self, Failure> {
-        let store = KeyStore::new(KeySettings::new(settings.keys.max_stale, settings.keys.allow_http), control.clone());
+        let store = KeyStore::new(key_settings(settings)?, control.clone());
         let configs: Vec<IssuerKeysConfig> = keys.iter().map(wanted).collect();
         store.apply(&configs);
         let keys = Arc::new(store);
@@ -81,6 +83,14 @@ impl Tokens {
             .map_err(|_none| Failure::could_not_run("the system has no randomness to give"))?;
         Ok(Self { keys, verifier })
     }
+}
+
+fn key_settings(settings: &Settings) -> Result<KeySettings, Failure> {
+    let Keys { max_stale, allow_http, cache_dir, proxy } = &settings.keys;
+    let cache_dir = cache_dir.as_deref().map(CacheDir::open).transpose().map_err(Failure::could_not_run)?;
+    let limits = KeyLimits { bytes: settings.limits.jwks, keys: settings.limits.jwks_keys };
+    let proxy = proxy.as_deref().map(Into::into);
+    Ok(KeySettings { cache_dir, proxy, limits, ..KeySettings::new(*max_stale, *allow_http) })
 }
 
 fn wanted(keys: &IssuerKeys) -> IssuerKeysConfig {

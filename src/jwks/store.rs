@@ -27,7 +27,7 @@ pub struct IssuerKeysConfig {
 /// The keys of every issuer of the policy.
 #[derive(Debug)]
 pub struct KeyStore {
-    settings: KeySettings,
+    settings: Arc<KeySettings>,
     runtime: Handle,
     issuers: ArcSwap<HashMap<Box<str>, Arc<IssuerKeys>>>,
     /// The task of each issuer; also makes `apply` one at a time.
@@ -38,7 +38,7 @@ impl KeyStore {
     /// A store without issuers; fetches will run on `runtime` (the control runtime, never a worker's).
     #[must_use]
     pub fn new(settings: KeySettings, runtime: Handle) -> Self {
-        Self { settings, runtime, issuers: ArcSwap::default(), tasks: Mutex::default() }
+        Self { settings: Arc::new(settings), runtime, issuers: ArcSwap::default(), tasks: Mutex::default() }
     }
 
     /// Takes over the issuers of a policy, and returns at once. New and changed issuers start to fetch in the background,
@@ -53,8 +53,8 @@ impl KeyStore {
             let keys = match old.get(&config.name) {
                 Some(keys) if keys.config() == config => Arc::clone(keys),
                 Some(_) | None => {
-                    let keys = Arc::new(IssuerKeys::new(config.clone(), self.settings));
-                    let task = self.runtime.spawn(refresher::run(Arc::clone(&keys), self.settings));
+                    let keys = Arc::new(IssuerKeys::new(config.clone(), Arc::clone(&self.settings)));
+                    let task = self.runtime.spawn(refresher::run(Arc::clone(&keys), Arc::clone(&self.settings)));
                     if let Some(replaced) = tasks.insert(config.name.clone(), task.abort_handle()) {
                         replaced.abort();
                     }
