@@ -20,6 +20,7 @@ pub(crate) struct Setup {
     folder: TempDir,
     upstreams: String,
     settings: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -48,8 +49,14 @@ impl Setup {
         self
     }
 
+    /// A variable of its environment.
+    pub(crate) fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     fn spawn(self) -> Gate {
-        let Self { port, admin, folder, upstreams, settings } = self;
+        let Self { port, admin, folder, upstreams, settings, environment } = self;
         let config = format!(
             "version: 1\n\
              {}\
@@ -69,6 +76,7 @@ impl Setup {
         let process = Command::new(env!("CARGO_BIN_EXE_stepgate"))
             .args(["run", "--config"])
             .arg(folder.path().join("stepgate.yaml"))
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -118,7 +126,7 @@ impl Gate {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("policies")).unwrap();
         let upstreams = format!("{{ app: {{ url: \"http://127.0.0.1:{upstream}\" }} }}");
-        Setup { port: free_port(), admin: free_port(), folder, upstreams, settings: String::new() }
+        Setup { port: free_port(), admin: free_port(), folder, upstreams, settings: String::new(), environment: Vec::new() }
     }
 
     pub(crate) fn send(&self, request: &Request) -> Response {

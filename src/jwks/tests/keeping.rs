@@ -116,7 +116,7 @@ async fn no_more_is_read_than_the_settings_allow() {
             (KeyLimits { bytes: exact.bytes - 1, ..exact }, "`limits.jwks`"),
             (KeyLimits { keys: 1, ..exact }, "`limits.jwks_keys`"),
         ] {
-            let store = store(with(limits), &[source.clone()]);
+            let store = store(with(limits), std::slice::from_ref(&source));
             eventually("the fetch fails", || store.status()[0].failed > 0).await;
             let error = store.status()[0].error.clone().unwrap();
             assert!(error.contains(word), "{error}");
