@@ -25,7 +25,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = parts::settings(read_settings(&arguments.config)?)?;
     let compiled = parts::policy(read_policies(&settings)?, &settings)?;
     let control = gate::control_runtime()?;
-    gate::run(&settings, compiled, &control, |_addresses| Ok(()))
+    let result = gate::run(&settings, compiled, &control, |_addresses| Ok(()));
+    // A disk or a name server that does not answer is not waited for.
+    control.shutdown_background();
+    result
 }
 
 fn read_settings(path: &Path) -> Result<SourceFile, Failure> {

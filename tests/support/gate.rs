@@ -126,7 +126,14 @@ impl Gate {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("policies")).unwrap();
         let upstreams = format!("{{ app: {{ url: \"http://127.0.0.1:{upstream}\" }} }}");
-        Setup { port: free_port(), admin: free_port(), folder, upstreams, settings: String::new(), environment: Vec::new() }
+        Setup {
+            port: free_port(),
+            admin: free_port(),
+            folder,
+            upstreams,
+            settings: String::new(),
+            environment: Vec::new(),
+        }
     }
 
     pub(crate) fn send(&self, request: &Request) -> Response {
