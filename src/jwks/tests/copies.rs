@@ -82,6 +82,29 @@ async fn the_copy_never_replaces_what_the_issuer_says() {
 }
 
 #[tokio::test]
+async fn a_copy_that_comes_late_changes_nothing() {
+    let (idp, folder) = gone_after_one_fetch().await;
+    let text = fs::read(files(folder.path()).remove(0)).unwrap();
+    let copy = || {
+        crate::jwks::copy::decode(&text, &idp.by_discovery("bank"), &settings(), crate::clock::now())
+            .expect("a good one")
+    };
+    idp.keys(&[&key("b")]);
+    let (store, keys) = ready(settings(), idp.by_discovery("bank")).await;
+    let fetched_at = store.status()[0].fetched_at;
+    keys.take_copy(copy());
+    assert!(keys.current().unwrap().names("b"), "the issuer was asked since");
+    assert_eq!((store.status()[0].state, store.status()[0].fetched_at), (KeyState::Ready, fetched_at));
+
+    idp.set("/jwks", 503, "", "");
+    store.apply(&[idp.by_url("bank"), idp.by_discovery("other")]);
+    let gone = store.get("other").unwrap();
+    store.apply(&[]);
+    gone.take_copy(copy());
+    assert!(gone.current().is_none(), "the issuer left the policy");
+}
+
+#[tokio::test]
 async fn an_issuer_that_a_reload_adds_starts_from_its_copy_too() {
     let (idp, folder) = gone_after_one_fetch().await;
     let store = store(keeping(&folder), &[]);

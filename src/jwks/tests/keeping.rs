@@ -125,6 +125,18 @@ async fn no_more_is_read_than_the_settings_allow() {
 }
 
 #[tokio::test]
+async fn a_longer_document_is_not_even_read_to_its_end() {
+    let idp = Idp::start().await;
+    idp.discovery();
+    let mut settings = settings();
+    settings.limits.bytes = 50;
+    let store = store(settings, &[idp.by_discovery("bank")]);
+    eventually("the fetch fails", || store.status()[0].failed > 0).await;
+    let error = store.status()[0].error.clone().unwrap();
+    assert!(error.contains("the document is longer than 50 bytes"), "{error}");
+}
+
+#[tokio::test]
 async fn one_dead_issuer_does_not_delay_another() {
     let (dead, alive) = (Idp::start().await, Idp::start().await);
     dead.delay(Duration::from_secs(60));
