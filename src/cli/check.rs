@@ -81,6 +81,7 @@ fn settings(path: &Path, colour: bool, findings: &mut Findings) -> Result<Option
     match load_settings(file) {
         Ok(LoadedSettings { settings, mut lints, sources, files }) => {
             lints.extend(named::problems(&files));
+            lints.sort_by_key(|lint| lint.span);
             findings.add(&lints, &sources, colour);
             Ok(Some(settings))
         }

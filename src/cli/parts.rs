@@ -31,13 +31,13 @@ pub(super) struct Compiled {
     pub(super) lints: Vec<String>,
 }
 
-/// Reads `stepgate.yaml`.
+/// Reads `stepgate.yaml`, and says in a line each what was found odd about it.
 ///
 /// # Errors
 /// Every problem in it, rendered.
-pub(super) fn settings(file: SourceFile) -> Result<Settings, Failure> {
-    let LoadedSettings { settings, .. } = load_settings(file).map_err(|rejected| refused(&rejected))?;
-    Ok(settings)
+pub(super) fn settings(file: SourceFile) -> Result<(Settings, Vec<String>), Failure> {
+    let LoadedSettings { settings, lints, sources, .. } = load_settings(file).map_err(|rejected| refused(&rejected))?;
+    Ok((settings, lints.iter().map(|lint| lint.line(&sources)).collect()))
 }
 
 /// Compiles the files of a policy folder, and holds them against the settings.

@@ -22,10 +22,15 @@ pub(super) struct Arguments {
 
 /// Reads everything, says every problem, and only then starts.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = parts::settings(read_settings(&arguments.config)?)?;
+    let (settings, lints) = parts::settings(read_settings(&arguments.config)?)?;
     let compiled = parts::policy(read_policies(&settings)?, &settings)?;
     let control = gate::control_runtime()?;
-    let result = gate::run(&settings, compiled, &control, |_addresses| Ok(()));
+    let result = gate::run(&settings, compiled, &control, |_addresses| {
+        for lint in &lints {
+            tracing::warn!(lint, "the settings are taken, but hardly mean what they say");
+        }
+        Ok(())
+    });
     // A disk or a name server that does not answer is not waited for.
     control.shutdown_background();
     result

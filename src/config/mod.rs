@@ -4,17 +4,23 @@
 //! [`load_policy`] takes a folder's files together; each file of this room reads one part of them.
 
 pub mod addresses;
+pub mod admin;
+pub mod audit;
 pub mod cases;
 pub mod classes;
 pub mod expression;
+pub mod fetching;
 pub mod issuer;
 pub mod keys;
 pub mod kinds;
 pub mod ladders;
+pub mod limits;
 pub mod lints;
+pub mod listeners;
 pub mod log_filter;
 pub mod mapping;
 pub mod matches;
+pub mod peers;
 pub mod policy;
 pub mod problem;
 pub mod profile;
@@ -23,11 +29,13 @@ pub mod reader;
 pub mod requirement;
 pub mod routes;
 pub mod secrets;
+pub mod section;
 pub mod settings;
 pub mod source;
 pub mod stepgate;
 pub mod take;
 pub mod units;
+pub mod upstreams;
 pub mod url;
 pub mod yaml;
 

@@ -97,13 +97,21 @@ fn values(text: &str) -> Vec<(usize, usize)> {
         }
         if let Some(value) = secret_value(line) {
             let rest = line.get(value..).unwrap_or_default().trim();
-            if !rest.starts_with('{') {
+            if !says_where(rest) {
                 found.push((start.saturating_add(value), place));
                 inside = Some(Inside { key: depth, text: !rest.is_empty() });
             }
         }
     }
     found
+}
+
+/// Whether a value is a mapping that says where a secret is. In any other one it may itself stand.
+fn says_where(value: &str) -> bool {
+    value.strip_prefix('{').is_some_and(|inside| {
+        let inside = inside.trim_start_matches([' ', '\t', '"', '\'']);
+        inside.is_empty() || ["env", "file", "}"].iter().any(|key| inside.starts_with(key))
+    })
 }
 
 /// A secret key whose value may go on in the lines below.
@@ -164,6 +172,9 @@ mod tests {
                 "token: alice\ntoken_cache: 64MiB\nstrip_token: true\n",
             ),
             ("bearerToken: é!\n", "bearerToken: ***\n"),
+            ("credential: { value: x }\n", "credential: ************\n"),
+            ("credential: { env: A }\n", "credential: { env: A }\n"),
+            ("credential: { \"file\": a }\n", "credential: { \"file\": a }\n"),
             ("url: http://u:p@h # secret\n", "url: http://***@h # secret\n"),
         ] {
             assert_eq!(veiled(text), shown);

@@ -49,7 +49,7 @@ pub struct NamedFile {
 }
 
 /// What a file that a key names is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// `jwks_file`: read.
     KeySet,
@@ -57,6 +57,19 @@ pub enum Purpose {
     Authority,
     /// `audit.path`: appended to, and made if it is not there.
     AuditLog,
+    /// `tls.cert`: a certificate chain, in PEM.
+    Certificate,
+    /// `tls.key`: a private key, in PEM.
+    PrivateKey {
+        /// The file with the chain whose first certificate it belongs to.
+        certificate: PathBuf,
+    },
+    /// `{ file: … }` where a secret is asked for: read.
+    Secret,
+    /// `keys.cache_dir`: a folder that is written to, made if it is not there.
+    KeyCache,
+    /// An upstream's Unix socket. The application makes it, in its own time.
+    Socket,
 }
 
 /// The files that one reading looked at.

@@ -1,16 +1,20 @@
 //! `stepgate.yaml` to [`Settings`].
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::config::addresses;
+use crate::config::admin::{self, admin};
+use crate::config::audit::{self, audit};
+use crate::config::fetching::{self, keys};
+use crate::config::limits::{self, limits};
+use crate::config::listeners::{self, listeners};
 use crate::config::log_filter;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
-use crate::config::settings::{
-    Admin, Audit, AuditTarget, Identity, Keys, Limits, LogFormat, Settings, Telemetry, WhenBlocked,
-};
-use crate::config::source::{NamedFile, Purpose, SourceFile, Sources, Span};
+use crate::config::section::{Paths, Section};
+use crate::config::settings::{Identity, Listener, LogFormat, Settings, Telemetry};
+use crate::config::source::{NamedFile, SourceFile, Sources, Span};
+use crate::config::upstreams::{self, upstreams};
 use crate::config::url::{self, Url};
 use crate::config::yaml::{self, Kind, Node};
 
@@ -33,25 +37,25 @@ const FILE: KeyList = KeyList {
     later: &["integrations", "seal", "state", "events"],
 };
 const IDENTITY: KeyList = KeyList { what: "`identity`", known: &["headers", "strip_token"], later: &["assertion"] };
-const KEYS: KeyList = KeyList { what: "`keys`", known: &["max_stale", "allow_http", "cache_dir", "proxy"], later: &[] };
-const AUDIT: KeyList = KeyList { what: "`audit`", known: &["to", "path", "when_blocked"], later: &[] };
 const TELEMETRY: KeyList = KeyList { what: "`telemetry`", known: &["log", "format", "otlp"], later: &[] };
-const LIMITS: KeyList = KeyList {
-    what: "`limits`",
-    known: &[
-        "token",
-        "head",
-        "body",
-        "token_cache",
-        "connections",
-        "drain",
-        "head_read",
-        "idle",
-        "connect",
-        "response_head",
-    ],
-    later: &["form"],
-};
+/// Every mapping of `stepgate.yaml` with the keys that it may have, by its place in the file. What documents say of keys is
+/// held against it.
+pub const SECTIONS: &[(&str, KeyList)] = &[
+    ("", FILE),
+    ("listeners[]", listeners::LISTENER),
+    ("listeners[].tls", listeners::TLS),
+    ("listeners[].client_auth", listeners::CLIENT_AUTH),
+    ("upstreams.NAME", upstreams::UPSTREAM),
+    ("upstreams.NAME.tls", upstreams::TLS),
+    ("admin", admin::ADMIN),
+    ("admin.credential", admin::SECRET),
+    ("identity", IDENTITY),
+    ("keys", fetching::KEYS),
+    ("audit", audit::AUDIT),
+    ("audit.rotate", audit::ROTATE),
+    ("telemetry", TELEMETRY),
+    ("limits", limits::LIMITS),
+];
 
 /// The settings, and what in them is taken but hardly means what it says.
 #[derive(Clone, Debug)]
@@ -85,8 +89,7 @@ pub fn load_settings(file: SourceFile) -> Result<LoadedSettings, Box<Rejected>> 
         }
     };
     match settings {
-        Some((settings, audit)) if !out.has_errors() => {
-            let files = audit.into_iter().collect();
+        Some((settings, files)) if !out.has_errors() => {
             Ok(LoadedSettings { settings, lints: out.into_problems(), sources, files })
         }
         Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
@@ -107,54 +110,64 @@ pub fn is_settings(file: &SourceFile) -> bool {
     yaml::parse(id, text, &mut Report::default()).is_some_and(|root| settings_key(&root).is_some())
 }
 
-fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Option<NamedFile>)> {
+fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Vec<NamedFile>)> {
     let fields = Fields::of(root, FILE, out)?;
+    let mut paths = Paths::new(folder);
     version(&fields, out);
-    let public_url = fields.get_nullable("public_url").map(|node| public_url(node, out));
-    let listeners = fields.required("listeners", out).and_then(|node| addresses::listeners(node, out));
-    let upstreams = fields.required("upstreams", out).and_then(|node| addresses::upstreams(node, out));
+    let public_url = match fields.get_nullable("public_url") {
+        Some(node) => public_url(node, out).map(Some),
+        None => Some(None),
+    };
+    let listeners = fields.required("listeners", out).and_then(|node| listeners(node, &mut paths, out));
+    let upstreams = fields.required("upstreams", out).and_then(|node| upstreams(node, &mut paths, out));
     let policies = match fields.get("policies", out) {
         Some(node) => reader::text(node, "a folder", out),
         None => Some("policies"),
     };
     let admin = match fields.get_nullable("admin") {
-        Some(node) => addresses::admin(node, out).map(|address| Some(Admin { address, credential: None })),
+        Some(node) => admin(node, &mut paths, out).map(Some),
         None => Some(None),
     };
     let identity = identity(&fields, out);
-    let keys = keys(&fields, out);
-    let audit = audit(&fields, folder, out);
+    let keys = keys(&fields, &mut paths, out);
+    let audit = audit(&fields, &mut paths, out);
     let telemetry = telemetry(&fields, out);
     let limits = limits(&fields, out);
-    let workers = value(Some(&fields), "workers", None, workers, out);
-    if let (Some(listeners), Some(Some(Admin { address: admin, .. }))) = (&listeners, &admin)
-        && listeners.iter().any(|listener| listener.address == *admin && admin.port() != 0)
-    {
-        let message = format!("`{admin}` is a listener's address already");
-        out.add(Problem::error("duplicate_address", fields.key_span("admin").unwrap_or(root.span), message));
+    let workers = match fields.get("workers", out) {
+        Some(node) => workers(node, out),
+        None => Some(None),
+    };
+    let taken = listeners.as_deref().unwrap_or_default();
+    let known_admin = admin.as_ref().and_then(Option::as_ref);
+    addresses::each_its_own(taken, known_admin, out);
+    addresses::never_ourselves(taken, known_admin, upstreams.as_deref().unwrap_or_default(), out);
+    if let (Some(Some(url)), Some(span)) = (&public_url, fields.key_span("public_url")) {
+        speaks_otherwise(url, span, taken, out);
     }
-    if let (Some(listeners), Some(upstreams)) = (&listeners, &upstreams) {
-        addresses::never_ourselves(listeners, upstreams, out);
-    }
-    let (audit, audit_path) = audit?;
     let settings = Settings {
-        public_url: match public_url {
-            Some(url) => Some(url?),
-            None => None,
-        },
-        listeners: listeners?,
+        public_url: public_url?,
+        listeners: listeners?.into_iter().map(|(listener, _)| listener).collect(),
         upstreams: upstreams?.into_iter().map(|(upstream, _)| upstream).collect(),
         policies: folder.join(policies?),
-        admin: admin?,
+        admin: admin?.map(|(admin, _)| admin),
         identity: identity?,
         keys: keys?,
-        audit,
+        audit: audit?,
         workers: workers?,
         telemetry: telemetry?,
         limits: limits?,
     };
-    let file = |(span, path)| NamedFile { span, path, purpose: Purpose::AuditLog };
-    Some((settings, audit_path.map(file)))
+    Some((settings, paths.into_named()))
+}
+
+/// Links and the origin of requests would be those of plain HTTP, while clients come by TLS.
+fn speaks_otherwise(url: &str, span: Span, listeners: &[(Listener, Span)], out: &mut Report) {
+    let speaks_tls = listeners.iter().find(|(listener, _)| listener.tls.is_some());
+    if let (true, Some((_, place))) = (url.starts_with("http://"), speaks_tls) {
+        let message = "`public_url` is plain `http`, and a listener speaks TLS";
+        let help = "write `https://`, as clients do; a page of the other scheme counts as another origin";
+        out.add(Problem::lint("public_url_plain", span, message).help(help).related(*place, "TLS is spoken here"));
+    }
 }
 
 /// The outer `None`: it is written wrong.
@@ -193,95 +206,16 @@ fn public_url(node: &Node, out: &mut Report) -> Option<String> {
     }
 }
 
-/// The mapping under a key; `None` when the key is left out.
-fn section<'n>(fields: &Fields<'n>, name: &'static str, keys: KeyList, out: &mut Report) -> Option<Option<Fields<'n>>> {
-    match fields.get(name, out) {
-        Some(node) => Fields::of(node, keys, out).map(Some),
-        None => Some(None),
-    }
-}
-
-/// The value of a key, or what it is when left out.
-fn value<T>(
-    fields: Option<&Fields<'_>>,
-    name: &'static str,
-    default: T,
-    read: impl FnOnce(&Node, &mut Report) -> Option<T>,
-    out: &mut Report,
-) -> Option<T> {
-    match fields.and_then(|fields| fields.get(name, out)) {
-        Some(node) => read(node, out),
-        None => Some(default),
-    }
-}
-
 fn identity(fields: &Fields<'_>, out: &mut Report) -> Option<Identity> {
-    let fields = section(fields, "identity", IDENTITY, out)?;
-    let headers = value(fields.as_ref(), "headers", true, reader::switch, out);
-    let strip_token = value(fields.as_ref(), "strip_token", false, reader::switch, out);
+    let section = Section::of(fields, "identity", IDENTITY, out)?;
+    let headers = section.value("headers", true, reader::switch, out);
+    let strip_token = section.value("strip_token", false, reader::switch, out);
     Some(Identity { headers: headers?, strip_token: strip_token? })
 }
 
-fn keys(fields: &Fields<'_>, out: &mut Report) -> Option<Keys> {
-    let fields = section(fields, "keys", KEYS, out)?;
-    for name in ["cache_dir", "proxy"] {
-        if let Some(fields) = &fields
-            && let Some((_, span)) = fields.get_nullable(name).zip(fields.key_span(name))
-        {
-            out.add(reader::unsupported(span, name));
-        }
-    }
-    let max_stale = value(fields.as_ref(), "max_stale", Duration::from_secs(86_400), reader::duration, out);
-    let allow_http = value(fields.as_ref(), "allow_http", false, reader::switch, out);
-    Some(Keys { max_stale: max_stale?, allow_http: allow_http?, cache_dir: None, proxy: None })
-}
-
-fn audit(fields: &Fields<'_>, folder: &Path, out: &mut Report) -> Option<(Audit, Option<(Span, PathBuf)>)> {
-    let node = fields.get("audit", out);
-    if node.and_then(reader::word) == Some("off") {
-        return Some((Audit::new(AuditTarget::Off, WhenBlocked::Refuse), None));
-    }
-    if let Some(Node { kind: Kind::Scalar { .. } | Kind::List(_), .. }) = node {
-        out.add(reader::expected(node?, "`off` or a mapping such as `{ to: stdout }`"));
-        return None;
-    }
-    let fields = section(fields, "audit", AUDIT, out)?;
-    let file = value(
-        fields.as_ref(),
-        "to",
-        false,
-        |node, out| reader::choice(node, &[("stdout", false), ("file", true)], out),
-        out,
-    );
-    let words = [("refuse", WhenBlocked::Refuse), ("drop", WhenBlocked::Drop)];
-    let blocked = |node: &Node, out: &mut Report| reader::choice(node, &words, out);
-    let when_blocked = value(fields.as_ref(), "when_blocked", WhenBlocked::Refuse, blocked, out);
-    let path = fields.as_ref().and_then(|fields| fields.get("path", out));
-    let to = match (file?, path) {
-        (true, Some(node)) => AuditTarget::File(folder.join(reader::text(node, "a file", out)?)),
-        (false, None) => AuditTarget::Stdout,
-        (true, None) => {
-            let span = fields.as_ref()?.key_span("to")?;
-            let help = "name the file: `audit: { to: file, path: audit.jsonl }`";
-            out.add(Problem::error("missing_key", span, "`to: file` needs `path`").help(help));
-            return None;
-        }
-        (false, Some(node)) => {
-            let message = "there is a `path`, but the audit log goes to standard output";
-            out.add(Problem::error("ambiguous_audit", node.span, message).help("write `to: file`, or take `path` out"));
-            return None;
-        }
-    };
-    let named = match &to {
-        AuditTarget::File(file) => path.map(|node| (node.span, file.clone())),
-        AuditTarget::Off | AuditTarget::Stdout => None,
-    };
-    Some((Audit::new(to, when_blocked?), named))
-}
-
 fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {
-    let fields = section(fields, "telemetry", TELEMETRY, out)?;
-    if let Some(fields) = &fields
+    let section = Section::of(fields, "telemetry", TELEMETRY, out)?;
+    if let Some(fields) = section.fields()
         && let Some((_, span)) = fields.get_nullable("otlp").zip(fields.key_span("otlp"))
     {
         out.add(reader::unsupported(span, "otlp"));
@@ -297,71 +231,8 @@ fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {
             }
         }
     };
-    let log = value(fields.as_ref(), "log", "info".to_owned(), text, out);
+    let log = section.value("log", "info".to_owned(), text, out);
     let words = [("json", LogFormat::Json), ("text", LogFormat::Text)];
-    let format = value(fields.as_ref(), "format", LogFormat::Json, |node, out| reader::choice(node, &words, out), out);
+    let format = section.value("format", LogFormat::Json, |node, out| reader::choice(node, &words, out), out);
     Some(Telemetry { log: log?, format: format? })
-}
-
-fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
-    let base = Limits::default();
-    let fields = section(fields, "limits", LIMITS, out)?;
-    let fields = fields.as_ref();
-    let bytes = |least: u64, most: u64| {
-        move |node: &Node, out: &mut Report| {
-            let size = reader::size(node, out)?;
-            if !(least..=most).contains(&size) {
-                let message = format!("{size} bytes are out of range: from {least} up to {most}");
-                out.add(Problem::error("out_of_range", node.span, message));
-                return None;
-            }
-            usize::try_from(size).ok()
-        }
-    };
-    let token = value(fields, "token", base.token, bytes(256, 1 << 20), out);
-    let head = value(fields, "head", base.head, bytes(1 << 10, 1 << 20), out);
-    let body = value(fields, "body", base.body, body, out);
-    let token_cache = value(fields, "token_cache", base.token_cache, reader::size, out);
-    let number = |node: &Node, out: &mut Report| {
-        let what = "a number of connections, 1 to 1000000";
-        reader::whole(node, 1..=1_000_000, what, out).and_then(|number| usize::try_from(number).ok())
-    };
-    let connections = value(fields, "connections", base.connections, number, out);
-    let drain = value(fields, "drain", base.drain, reader::duration, out);
-    let head_read = value(fields, "head_read", base.head_read, reader::positive, out);
-    let idle = value(fields, "idle", base.idle, reader::positive, out);
-    let connect = value(fields, "connect", base.connect, reader::positive, out);
-    let response_head = value(fields, "response_head", base.response_head, reader::positive, out);
-    if let (Some(token), Some(head)) = (token, head)
-        && let Some(span) = fields.and_then(|fields| fields.key_span("token"))
-        && token > head
-    {
-        let message = "a token longer than a whole head never arrives";
-        out.add(Problem::lint("token_over_head", span, message).help("raise `head` too"));
-    }
-    Some(Limits {
-        token: token?,
-        head: head?,
-        body: body?,
-        token_cache: token_cache?,
-        connections: connections?,
-        requests: base.requests,
-        headers: base.headers,
-        streams: base.streams,
-        jwks: base.jwks,
-        jwks_keys: base.jwks_keys,
-        drain: drain?,
-        head_read: head_read?,
-        idle: idle?,
-        connect: connect?,
-        response_head: response_head?,
-    })
-}
-
-/// The outer `None`: it is written wrong.
-fn body(node: &Node, out: &mut Report) -> Option<Option<u64>> {
-    if reader::word(node) == Some("none") {
-        return Some(None);
-    }
-    reader::size(node, out).map(Some)
 }

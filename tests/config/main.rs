@@ -3,6 +3,8 @@
 //! `UPDATE=1 cargo test --test config` writes those words anew; read the difference before committing it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods, reason = "test code")]
 
+mod settings;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +51,11 @@ fn no_secret_is_ever_said() {
             assert!(!said.contains("hunter2") && !said.contains("ter2"), "{said}");
         }
     };
-    refused("settings/invalid/secrets.yaml", &|file| *load_settings(file).unwrap_err());
+    for settings in
+        ["secrets", "credential_in_clear", "credential_under_another_key", "credential_env_no_name", "proxy_with_user"]
+    {
+        refused(&format!("settings/invalid/{settings}.yaml"), &|file| *load_settings(file).unwrap_err());
+    }
     refused("invalid/secrets.yaml", &|file| *load_policy(vec![file]).unwrap_err());
     refused("invalid/secret_in_broken_yaml.yaml", &|file| *load_policy(vec![file]).unwrap_err());
 }
@@ -178,6 +184,13 @@ fn every_settings_file_is_taken_or_refused_with_the_words_beside_it() {
     }
     let refused = |path: &Path| load_settings(source(path)).map(|_| ()).map_err(|rejected| *rejected);
     compare("settings/invalid", refused);
+    compare("settings/linted", |path| {
+        let loaded = load_settings(source(path)).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        match loaded.lints.is_empty() {
+            true => Ok(()),
+            false => Err(Rejected { problems: loaded.lints, sources: loaded.sources }),
+        }
+    });
 }
 
 /// A folder with these files.

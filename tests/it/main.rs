@@ -28,6 +28,7 @@ mod reasons;
 mod remembered_tokens;
 mod routes;
 mod secrecy;
+mod settings;
 #[path = "../support/mod.rs"]
 mod shared;
 mod sign_in_strength;

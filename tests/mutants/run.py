@@ -15,7 +15,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "target" / "mutants"
-FOLDERS = ["src", "tests", "policies", "docs"]
+FOLDERS = ["src", "tests", "policies", "docs", "deploy"]
 FILES = ["Cargo.toml", "Cargo.lock", "README.md", "clippy.toml", "rust-toolchain.toml"]
 
 

@@ -1,0 +1,78 @@
+//! `admin` of `stepgate.yaml`: where the admin listener listens, and where the secret is that changes need.
+
+use crate::config::addresses::address;
+use crate::config::problem::{Problem, Report};
+use crate::config::reader::{self, Fields, Keys as KeyList};
+use crate::config::section::Paths;
+use crate::config::settings::{Admin, SecretSource};
+use crate::config::source::{Purpose, Span};
+use crate::config::yaml::{Kind, Node};
+
+pub(super) const ADMIN: KeyList = KeyList { what: "`admin`", known: &["address", "credential"], later: &[] };
+pub(super) const SECRET: KeyList = KeyList { what: "`credential`", known: &["env", "file"], later: &[] };
+
+const SECRET_HELP: &str = "say where it is: `{ env: NAME }` or `{ file: FILE }`";
+
+/// `admin`, and where its address stands. It shows what it knows to whoever asks, so only to this machine.
+pub(crate) fn admin(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<(Admin, Span)> {
+    let fields = Fields::of(node, ADMIN, out)?;
+    let credential = match fields.get("credential", out) {
+        Some(node) => secret(node, paths, out).map(Some),
+        None => Some(None),
+    };
+    let node = fields.required("address", out)?;
+    let address = address(node, out)?;
+    if !address.ip().is_loopback() {
+        let message = format!("the admin listener on `{address}` can be reached from other machines");
+        let help = format!(
+            "it shows routes, issuers and metrics to whoever asks: use a loopback address, such as `127.0.0.1:{}`",
+            address.port()
+        );
+        out.add(Problem::error("admin_exposed", node.span, message).help(help));
+        return None;
+    }
+    Some((Admin { address, credential: credential? }, node.span))
+}
+
+/// Where a secret is. One that is written out is refused, and nothing of it is said: whatever stands here may be it.
+fn secret(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<SecretSource> {
+    let refuse = |span: Span, code: &'static str, message: &str, out: &mut Report| {
+        out.add(Problem::error(code, span, message).help(SECRET_HELP).secret(true));
+        None
+    };
+    let pairs = match &node.kind {
+        Kind::Map(pairs) => pairs,
+        Kind::Scalar { .. } | Kind::List(_) | Kind::Null => {
+            return refuse(node.span, "secret_in_clear", "`credential` is a secret, and stands here in clear", out);
+        }
+    };
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| !SECRET.known.contains(&&*key.text)) {
+        return refuse(
+            key.span,
+            "secret_in_clear",
+            "`credential` has a key that does not say where the secret is",
+            out,
+        );
+    }
+    let fields = Fields::of(node, SECRET, out)?;
+    match (fields.has("env"), fields.has("file")) {
+        (true, false) => {
+            let node = fields.get("env", out)?;
+            let name = reader::word_or_text(node).filter(|name| is_variable(name));
+            match name {
+                Some(name) => Some(SecretSource::Env(name.to_owned())),
+                None => refuse(node.span, "bad_variable", "`env` does not name an environment variable", out),
+            }
+        }
+        (false, true) => paths.read(fields.get("file", out)?, Purpose::Secret, out).map(SecretSource::File),
+        (true, true) => refuse(node.span, "ambiguous_secret", "`credential` is in one place, `env` or `file`", out),
+        (false, false) => refuse(node.span, "missing_key", "`credential` needs `env` or `file`", out),
+    }
+}
+
+/// What every shell takes for a name.
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
