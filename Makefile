@@ -16,7 +16,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 .PHONY: test
-test: tools fmt lint core unit doc policies schema e2e ## everything a change must pass
+test: tools fmt lint core unit doc policies schema deploy e2e ## everything a change must pass
 
 .PHONY: demo
 demo: ## the proxy, a small identity provider and an upstream, in one process, with requests to try
@@ -67,6 +67,18 @@ policies: ## the example policies load, lint clean and keep their promises
 schema: tools ## an independent validator, with our JSON Schemas, judges files as the loader does
 	$(CARGO) build --locked --profile e2e --bin stepgate
 	node $(SCHEMA)/check.mjs $(BIN)
+
+.PHONY: deploy
+deploy: tools .tools/deploy/requirements.txt ## the Dockerfile, the systemd unit and the Kubernetes example are held against schemas and the program
+	$(CARGO) build --locked --profile e2e --bin stepgate
+	.tools/deploy/bin/python tests/deploy/check.py $(BIN)
+
+# Made anew when the list changes; the copy of the list comes last, so that half an environment is none.
+.tools/deploy/requirements.txt: tests/deploy/requirements.txt
+	rm -rf .tools/deploy
+	python3 -m venv .tools/deploy
+	.tools/deploy/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	cp $< $@
 
 .PHONY: certs
 certs: ## development certificates into certs/dev

@@ -24,7 +24,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use stepgate::assurance::Assurance;
 use stepgate::config::{SourceFile, load_policy};
 use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
-use stepgate::token::{Credential, KeySet, Timestamp, Unverified, verify};
+use stepgate::token::{Credential, KeyLimits, KeySet, Timestamp, Unverified, verify};
 
 use keys::{Alg, Key, jwks};
 use token::{Token, now};
@@ -76,7 +76,7 @@ fn policy(routes: usize) -> Policy {
 
 fn assurance(policy: &Policy, methods: usize) -> Assurance {
     let key = Key::new(Alg::Es256, "k");
-    let keys = KeySet::parse(jwks(&[&key]).as_bytes()).unwrap();
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes(), KeyLimits::USUAL).unwrap();
     let mut amr: Vec<String> = (2..methods).map(|number| format!("x-{number}")).collect();
     amr.extend(["pwd".to_owned(), "otp".to_owned()]);
     let credential = Credential::new(&Token::access().claim("amr", amr).sign(&key), 16 << 10).unwrap();
@@ -124,7 +124,7 @@ fn canonical_path(path: &str) -> bool {
 fn verification(bencher: Bencher<'_, '_>, alg: Alg) {
     let policy = policy(10);
     let key = Key::new(alg, "k");
-    let keys = KeySet::parse(jwks(&[&key]).as_bytes()).unwrap();
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes(), KeyLimits::USUAL).unwrap();
     let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
     let issuer = policy.issuer_of("https://bank.example").unwrap();
     let now = Timestamp::from_seconds(now());

@@ -19,7 +19,7 @@ mod token;
 use allocation_counter::measure;
 use stepgate::config::{SourceFile, load_policy};
 use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
-use stepgate::token::{Credential, KeySet, Timestamp, Unverified, verify};
+use stepgate::token::{Credential, KeyLimits, KeySet, Timestamp, Unverified, verify};
 
 use keys::{Alg, Key, jwks};
 use token::{Token, now};
@@ -52,7 +52,7 @@ fn policy() -> Policy {
 fn allocations(method: &str, path: &str) -> u64 {
     let policy = policy();
     let key = Key::new(Alg::Es256, "k");
-    let keys = KeySet::parse(jwks(&[&key]).as_bytes()).unwrap();
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes(), KeyLimits::USUAL).unwrap();
     let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
     let now = Timestamp::from_seconds(now());
     let issuer = policy.issuer_of("https://bank.example").unwrap();

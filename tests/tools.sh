@@ -8,6 +8,9 @@ need cc build-essential
 need node nodejs
 need npm npm
 need python3 python3
+need openssl openssl
+need systemd-analyze systemd
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null 2>&1 && [[ "$(id -u)" == 0 ]]; then

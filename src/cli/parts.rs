@@ -10,15 +10,16 @@ use tokio::sync::watch;
 use crate::assurance::{Assurance, Issuer};
 use crate::cli::output::Failure;
 use crate::cli::render;
+use crate::config::settings::Keys;
 use crate::config::{IssuerKeys, LoadedSettings, Problem, Settings, SourceFile, Sources, load_policy, load_settings};
-use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
+use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
 use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
 use crate::tls::{self, ListenerTls, UpstreamTls};
-use crate::token::{Credential, Timestamp};
+use crate::token::{Credential, KeyLimits, Timestamp};
 use crate::verification::{self, Verifier};
 
 /// A policy, compiled, with what was found odd about it.
@@ -81,14 +82,14 @@ impl Tokens {
     /// Begins to fetch the keys of the policy's issuers, on this runtime.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// When the folder of `keys.cache_dir` cannot be used, or the system has no randomness to give.
     pub(super) fn start(
         settings: &Settings,
         policy: &str,
         keys: &[IssuerKeys],
         control: &Handle,
     ) -> Result<Self, Failure> {
-        let store = KeyStore::new(KeySettings::new(settings.keys.max_stale, settings.keys.allow_http), control.clone());
+        let store = KeyStore::new(key_settings(settings)?, control.clone());
         store.take_up(policy, &wanted(keys));
         let keys = Arc::new(store);
         let verifier = Verifier::new(Arc::clone(&keys), settings.limits.token_cache)
@@ -105,6 +106,14 @@ impl Tokens {
     pub(super) fn let_go(&self, but: &[&str]) {
         self.keys.let_go(but);
     }
+}
+
+fn key_settings(settings: &Settings) -> Result<KeySettings, Failure> {
+    let Keys { max_stale, allow_http, cache_dir, proxy } = &settings.keys;
+    let cache_dir = cache_dir.as_deref().map(CacheDir::open).transpose().map_err(Failure::could_not_run)?;
+    let limits = KeyLimits { bytes: settings.limits.jwks, keys: settings.limits.jwks_keys };
+    let proxy = proxy.as_deref().map(Into::into);
+    Ok(KeySettings { cache_dir, proxy, limits, ..KeySettings::new(*max_stale, *allow_http) })
 }
 
 fn wanted(keys: &[IssuerKeys]) -> Vec<IssuerKeysConfig> {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::cli::gate;
 use crate::cli::output::Failure;
@@ -34,8 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Ok(())
     });
-    // A look at a file system that hangs must not keep the process.
-    control.shutdown_timeout(Duration::from_secs(1));
+    // A disk or a name server that does not answer is not waited for.
+    control.shutdown_background();
     result
 }
 

@@ -1,7 +1,8 @@
 //! The issuer's own word on where its keys are (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
 
-use reqwest::{Client, Url};
+use reqwest::Url;
 
+use crate::jwks::client::Client;
 use crate::jwks::fetch::{FetchError, document};
 use crate::jwks::origin::{fetchable, told};
 use crate::token::Json;

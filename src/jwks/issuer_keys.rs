@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::jwks::budget::Budget;
+use crate::jwks::copy::Copy;
 use crate::jwks::pace::{KeySettings, Pace};
 use crate::jwks::refresher::Fetched;
 use crate::jwks::store::IssuerKeysConfig;
@@ -20,7 +21,7 @@ use crate::token::{KeyId, KeySet, Timestamp};
 /// One issuer's keys: the current set for every token, and a way to ask for a newer one.
 pub struct IssuerKeys {
     config: IssuerKeysConfig,
-    settings: KeySettings,
+    settings: Arc<KeySettings>,
     current: ArcSwapOption<KeySet>,
     acr_values_supported: ArcSwapOption<Box<[Box<str>]>>,
     desk: Mutex<Desk>,
@@ -56,6 +57,8 @@ struct Flights {
     begun: u64,
     ended: u64,
     last_was_good: bool,
+    /// The keys of a copy on disk are in use: nobody need wait for the first fetch.
+    has_copy: bool,
 }
 
 struct Record {
@@ -71,14 +74,15 @@ struct Record {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(config: IssuerKeysConfig, settings: KeySettings) -> Self {
+    pub(super) fn new(config: IssuerKeysConfig, settings: Arc<KeySettings>) -> Self {
         let now = Instant::now();
+        let budget = Budget::new(&settings.pace);
         Self {
             config,
             settings,
             current: ArcSwapOption::empty(),
             acr_values_supported: ArcSwapOption::empty(),
-            desk: Mutex::new(Desk { budget: Budget::new(&settings.pace), requested: false }),
+            desk: Mutex::new(Desk { budget, requested: false }),
             flights: watch::Sender::new(Flights::default()),
             wanted: Notify::new(),
             record: Mutex::new(Record {
@@ -120,7 +124,8 @@ impl IssuerKeys {
         self.acr_values_supported.load_full()
     }
 
-    /// The current set; while the very first fetch is under way, waits for it a moment (about a second).
+    /// The current set; while the very first fetch is under way and there is no copy on disk, waits for it a moment (about a
+    /// second).
     ///
     /// # Errors
     /// When to try again.
@@ -129,7 +134,9 @@ impl IssuerKeys {
             return Ok(set);
         }
         if self.flights.borrow().ended == 0 {
-            let _finished = self.ended(1, self.settings.pace.first_wait).await;
+            let mut flights = self.flights.subscribe();
+            let first = flights.wait_for(|flights| flights.ended > 0 || flights.has_copy);
+            let _in_time = tokio::time::timeout(self.settings.pace.first_wait, first).await;
         }
         self.current().ok_or_else(|| self.retry_after())
     }
@@ -238,8 +245,63 @@ impl IssuerKeys {
         pause
     }
 
+    /// A copy on disk was found good: it is used until the issuer gives a set of its own.
+    pub(super) fn take_copy(&self, copy: Copy) {
+        let Copy { set, acr_values_supported, fetched_at, honoured_for } = copy;
+        let mut record = lock(&self.record);
+        if record.retired || record.fetched > 0 {
+            return;
+        }
+        tracing::info!(
+            issuer = %self.config.name,
+            keys = set.len(),
+            age_seconds = crate::clock::now().seconds().saturating_sub(fetched_at.seconds()),
+            "the key set of the copy on disk is used until the issuer can be asked"
+        );
+        self.acr_values_supported.store(acr_values_supported.map(Arc::new));
+        self.current.store(Some(Arc::new(set)));
+        record.fetched_at = Some(fetched_at);
+        record.honoured_until = later(Instant::now(), honoured_for);
+        drop(record);
+        self.flights.send_modify(|flights| flights.has_copy = true);
+    }
+
+    /// Lets go of keys that became too old, to the moment: a fetch that hangs does not put it off.
+    pub(super) async fn let_go_in_time(&self) {
+        let mut flights = self.flights.subscribe();
+        loop {
+            // Before the record is read, so that no change in between is missed.
+            flights.mark_unchanged();
+            let until = lock(&self.record).honoured_until;
+            let changed = if self.let_go() {
+                flights.changed().await
+            } else {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => Ok(()),
+                    changed = flights.changed() => changed,
+                }
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of keys that are too old; says whether none are held.
+    fn let_go(&self) -> bool {
+        let record = lock(&self.record);
+        if Instant::now() >= record.honoured_until && self.current.swap(None).is_some() {
+            tracing::error!(
+                issuer = %self.config.name,
+                error = record.last_error,
+                "the last good key set is too old to be honoured: its tokens are refused until keys can be had"
+            );
+        }
+        self.current.load().is_none()
+    }
+
     fn take(&self, fetched: Fetched) -> Duration {
-        let Fetched { set, lifetime, acr_values_supported } = fetched;
+        let Fetched { set, lifetime, acr_values_supported, original: _ } = fetched;
         let mut record = lock(&self.record);
         if record.retired {
             return self.settings.pace.last_retry;
@@ -299,9 +361,6 @@ impl IssuerKeys {
             tracing::warn!(issuer = %self.config.name, %error, "keys cannot be had; {kept}");
         }
         record.last_error = Some(error);
-        if now >= record.honoured_until && self.current.swap(None).is_some() {
-            tracing::error!(issuer = %self.config.name, "the last good key set is too old to be honoured");
-        }
         pause
     }
 

@@ -5,10 +5,13 @@
 //! here judges a token.
 
 mod budget;
+mod cache_dir;
 mod client;
+mod copy;
 mod discovery;
 mod fetch;
 mod issuer_keys;
+mod keeper;
 mod origin;
 mod pace;
 mod refresher;
@@ -16,6 +19,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use cache_dir::CacheDir;
 pub use issuer_keys::{Asked, IssuerKeys};
 pub use pace::{KeySettings, Pace};
 pub use store::{IssuerKeysConfig, KeyStore};

@@ -3,22 +3,32 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::jwks::cache_dir::CacheDir;
+use crate::token::KeyLimits;
+
 /// How keys are fetched and kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySettings {
     /// How long the last good set is honoured past its lifetime while no new one can be had.
     pub max_stale: Duration,
     /// Whether issuers other than loopback ones may be asked over plain HTTP.
     pub allow_http: bool,
+    /// The HTTP proxy through which issuers on other machines are asked; `None`: directly.
+    pub proxy: Option<Box<str>>,
+    /// Where the last good sets are kept for a start without the issuer; `None`: nowhere.
+    pub cache_dir: Option<CacheDir>,
+    /// How large a key set may be; a discovery document may have as many bytes.
+    pub limits: KeyLimits,
     /// Intervals and timeouts; tests shorten them.
     pub pace: Pace,
 }
 
 impl KeySettings {
-    /// These settings with the usual intervals.
+    /// These settings with the usual limits and intervals, without a proxy or a copy on disk.
     #[must_use]
     pub const fn new(max_stale: Duration, allow_http: bool) -> Self {
-        Self { max_stale, allow_http, pace: Pace::USUAL }
+        let limits = KeyLimits::USUAL;
+        Self { max_stale, allow_http, proxy: None, cache_dir: None, limits, pace: Pace::USUAL }
     }
 }
 
@@ -31,7 +41,7 @@ pub struct Pace {
     pub shortest_lifetime: Duration,
     /// The longest lifetime that a server can ask for.
     pub longest_lifetime: Duration,
-    /// The pause after a first failed fetch; it doubles with each further one.
+    /// The longest pause after a first failed fetch; it doubles with each further one.
     pub first_retry: Duration,
     /// The longest pause between failed fetches.
     pub last_retry: Duration,
@@ -74,16 +84,18 @@ impl Pace {
         said.map_or(self.lifetime, |said| said.clamp(self.shortest_lifetime, self.longest_lifetime))
     }
 
-    /// When to refresh a set of this lifetime: at 72 to 80 per cent of it, so that many gates do not ask at once.
+    /// When to refresh a set of this lifetime: at 60 to 80 per cent of it, so that a thousand gates that were started
+    /// together do not ask in the same second.
     pub(super) fn refresh_after(lifetime: Duration) -> Duration {
-        lifetime.mul_f64(0.8 - 0.08 * random())
+        lifetime.mul_f64(0.8 - 0.2 * random())
     }
 
-    /// The pause after so many failures in a row (at least one), up to a fifth longer at random.
+    /// The pause after so many failures in a row (at least one), up to half of it shorter at random: an issuer that comes
+    /// back is not met by all at once.
     pub(super) fn retry_after(&self, failures: u32) -> Duration {
         let doubled =
             self.first_retry.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
-        doubled.min(self.last_retry).mul_f64(1.0 + 0.2 * random())
+        doubled.min(self.last_retry).mul_f64(1.0 - 0.5 * random())
     }
 }
 
@@ -105,11 +117,21 @@ mod tests {
         assert_eq!(pace.bounded(Some(seconds(0))), seconds(60));
         assert_eq!(pace.bounded(Some(seconds(3600))), seconds(3600));
         assert_eq!(pace.bounded(Some(Duration::MAX)), seconds(24 * 3600));
-        for _ in 0..100 {
-            assert!((seconds(431)..=seconds(480)).contains(&Pace::refresh_after(seconds(600))));
-            assert!((seconds(1)..seconds(2)).contains(&pace.retry_after(1)));
-            assert!((seconds(4)..seconds(5)).contains(&pace.retry_after(3)));
-            assert!((seconds(30)..=seconds(36)).contains(&pace.retry_after(40)));
-        }
+    }
+
+    #[test]
+    fn gates_that_were_started_together_ask_at_different_times() {
+        let millis = Duration::from_millis;
+        // The least and the most of a thousand: the bounds hold, and what lies between them is used.
+        let spread = |pause: &dyn Fn() -> Duration, from: u64, to: u64| {
+            let pauses: Vec<Duration> = (0..1000).map(|_| pause()).collect();
+            let (least, most) = (*pauses.iter().min().unwrap(), *pauses.iter().max().unwrap());
+            assert!(least >= millis(from) && most <= millis(to), "{least:?} {most:?}");
+            assert!(most - least > millis((to - from) * 9 / 10), "{least:?} {most:?}");
+        };
+        spread(&|| Pace::refresh_after(millis(600_000)), 360_000, 480_000);
+        spread(&|| Pace::USUAL.retry_after(1), 500, 1000);
+        spread(&|| Pace::USUAL.retry_after(3), 2000, 4000);
+        spread(&|| Pace::USUAL.retry_after(40), 15_000, 30_000);
     }
 }

@@ -28,7 +28,7 @@ pub struct IssuerKeysConfig {
 /// reload of the one before.
 #[derive(Debug)]
 pub struct KeyStore {
-    settings: KeySettings,
+    settings: Arc<KeySettings>,
     runtime: Handle,
     /// The newest last.
     policies: ArcSwap<Vec<Arc<OfPolicy>>>,
@@ -47,7 +47,7 @@ impl KeyStore {
     /// A store without issuers; fetches will run on `runtime` (the control runtime, never a worker's).
     #[must_use]
     pub fn new(settings: KeySettings, runtime: Handle) -> Self {
-        Self { settings, runtime, policies: ArcSwap::default(), tasks: Mutex::default() }
+        Self { settings: Arc::new(settings), runtime, policies: ArcSwap::default(), tasks: Mutex::default() }
     }
 
     /// Takes up the issuers of the policy with this hash, and returns at once. New and changed issuers start to fetch in the
@@ -64,8 +64,8 @@ impl KeyStore {
             let keys = match known.into_iter().find(|keys| keys.config() == config) {
                 Some(keys) => Arc::clone(keys),
                 None => {
-                    let keys = Arc::new(IssuerKeys::new(config.clone(), self.settings));
-                    let task = self.runtime.spawn(refresher::run(Arc::clone(&keys), self.settings));
+                    let keys = Arc::new(IssuerKeys::new(config.clone(), Arc::clone(&self.settings)));
+                    let task = self.runtime.spawn(refresher::run(Arc::clone(&keys), Arc::clone(&self.settings)));
                     tasks.push((Arc::clone(&keys), task.abort_handle()));
                     keys
                 }

@@ -36,15 +36,25 @@ pub struct DroppedKey {
 /// Why a document is not a key set that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// It is longer than [`MAX_BYTES`].
-    #[error("the key set has {0} bytes, the limit is {MAX_BYTES}")]
-    TooLarge(usize),
+    /// It is longer than [`KeyLimits::bytes`].
+    #[error("the key set has {has} bytes, the limit is {limit} (`limits.jwks`)")]
+    TooLarge {
+        /// Its length in bytes.
+        has: usize,
+        /// What it may have.
+        limit: usize,
+    },
     /// It is not a JSON object with one array `keys`.
     #[error("not a key set: {0}")]
     NotAKeySet(String),
-    /// It has more than [`MAX_KEYS`] keys.
-    #[error("the key set has {0} keys, the limit is {MAX_KEYS}")]
-    TooManyKeys(usize),
+    /// It has more than [`KeyLimits::keys`] keys.
+    #[error("the key set has {has} keys, the limit is {limit} (`limits.jwks_keys`)")]
+    TooManyKeys {
+        /// How many it has.
+        has: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// None of its keys can check a signature.
     #[error("the key set has no usable key{}", listed(.0))]
     NoUsableKey(Box<[DroppedKey]>),
@@ -59,10 +69,20 @@ pub enum NoKey {
     Unfit,
 }
 
-/// Longest key set that is read, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
-/// Most keys that a set may have.
-pub const MAX_KEYS: usize = 100;
+/// How large a key set may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// The longest document, in bytes.
+    pub bytes: usize,
+    /// The most keys in it, usable or not.
+    pub keys: usize,
+}
+
+impl KeyLimits {
+    /// What holds where the settings do not say.
+    pub const USUAL: Self = Self { bytes: 1 << 20, keys: 100 };
+}
+
 /// Most keys that are tried on one token.
 pub const MAX_TRIED: usize = 16;
 
@@ -72,24 +92,11 @@ impl KeySet {
     ///
     /// # Errors
     /// When the document is no key set, is too large, has too many keys or none that can be used.
-    pub fn parse(jwks: &[u8]) -> Result<Self, KeySetError> {
-        #[derive(Deserialize)]
-        struct Document<'d> {
-            #[serde(borrow)]
-            keys: Vec<&'d RawValue>,
-        }
-        if jwks.len() > MAX_BYTES {
-            return Err(KeySetError::TooLarge(jwks.len()));
-        }
-        let document: Document<'_> =
-            serde_json::from_slice(jwks).map_err(|error| KeySetError::NotAKeySet(error.to_string()))?;
-        if document.keys.len() > MAX_KEYS {
-            return Err(KeySetError::TooManyKeys(document.keys.len()));
-        }
+    pub fn parse(jwks: &[u8], limits: KeyLimits) -> Result<Self, KeySetError> {
         let mut keys: Vec<Key> = Vec::new();
         let mut ids = HashSet::new();
         let mut dropped = Vec::new();
-        for raw in document.keys {
+        for raw in members(jwks, limits)? {
             match Key::read(raw.get().as_bytes()) {
                 Ok(key) => {
                     if ids.insert(key.id) {
@@ -109,6 +116,16 @@ impl KeySet {
             }
         }
         Ok(Self { keys: keys.into(), by_kid, ids, dropped: dropped.into() })
+    }
+
+    /// The text of those keys of a document that [`Self::parse`] uses: what may be kept of it. What an issuer publishes by
+    /// mistake, a shared secret or a private half, is not among them.
+    ///
+    /// # Errors
+    /// When the document is no key set, is too large or has too many keys.
+    pub fn usable(jwks: &[u8], limits: KeyLimits) -> Result<Vec<&RawValue>, KeySetError> {
+        let usable = |raw: &&RawValue| Key::read(raw.get().as_bytes()).is_ok();
+        Ok(members(jwks, limits)?.into_iter().filter(usable).collect())
     }
 
     /// Whether this key is (still) in the set.
@@ -206,6 +223,24 @@ impl fmt::Display for DroppedKey {
             None => write!(f, "a key without a readable `kid` is not used: {}", self.why),
         }
     }
+}
+
+/// The members of the document's `keys`, unread.
+fn members(jwks: &[u8], limits: KeyLimits) -> Result<Vec<&RawValue>, KeySetError> {
+    #[derive(Deserialize)]
+    struct Document<'d> {
+        #[serde(borrow)]
+        keys: Vec<&'d RawValue>,
+    }
+    if jwks.len() > limits.bytes {
+        return Err(KeySetError::TooLarge { has: jwks.len(), limit: limits.bytes });
+    }
+    let document: Document<'_> =
+        serde_json::from_slice(jwks).map_err(|error| KeySetError::NotAKeySet(error.to_string()))?;
+    if document.keys.len() > limits.keys {
+        return Err(KeySetError::TooManyKeys { has: document.keys.len(), limit: limits.keys });
+    }
+    Ok(document.keys)
 }
 
 /// The first few dropped keys, for an error's end.

@@ -32,7 +32,7 @@ pub use credential::Credential;
 pub use expectation::{Expectation, KindRule, TokenKind};
 pub use json::Json;
 pub use key_source::{KeyPlace, KeySource};
-pub use keys::{KeyId, KeySet, KeySetError};
+pub use keys::{KeyId, KeyLimits, KeySet, KeySetError};
 pub use rejection::Rejection;
 pub use time::Timestamp;
 pub use unverified::Unverified;

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::token::{Algorithm, ClaimPath, Credential, Expectation, KeySet, KindRule, Timestamp};
+use crate::token::{Algorithm, ClaimPath, Credential, Expectation, KeyLimits, KeySet, KindRule, Timestamp};
 
 /// The moment at which tests verify.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_767_268_800);
@@ -150,7 +150,7 @@ pub(crate) fn jwks(signers: &[&Signer]) -> Vec<u8> {
 
 /// A key set of these keys.
 pub(crate) fn key_set(signers: &[&Signer]) -> KeySet {
-    KeySet::parse(&jwks(signers)).unwrap()
+    KeySet::parse(&jwks(signers), KeyLimits::USUAL).unwrap()
 }
 
 /// The claims of a good access token at [`NOW`].

@@ -23,6 +23,7 @@ mod hostile_headers;
 mod hostile_paths;
 mod hostile_tokens;
 mod identity;
+mod issuers_away;
 mod issuers_keys;
 mod limits;
 mod reasons;

@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     standard_output: Stdio,
     /// In KiB: no file may grow larger.
     largest_file: Option<u32>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -63,8 +64,14 @@ impl Setup {
         self
     }
 
+    /// A variable of its environment.
+    pub(crate) fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     fn spawn(self) -> Gate {
-        let Self { port, admin, folder, upstreams, settings, standard_output, largest_file } = self;
+        let Self { port, admin, folder, upstreams, settings, standard_output, largest_file, environment } = self;
         let config = format!(
             "version: 1\n\
              {}\
@@ -93,6 +100,7 @@ impl Setup {
         let process = command
             .args(["run", "--config"])
             .arg(folder.path().join("stepgate.yaml"))
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(standard_output)
             .stderr(log)
@@ -150,6 +158,7 @@ impl Gate {
             settings: String::new(),
             standard_output: Stdio::null(),
             largest_file: None,
+            environment: Vec::new(),
         }
     }
 

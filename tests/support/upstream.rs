@@ -100,7 +100,12 @@ impl Upstream {
 
     /// One that answers as it is told.
     pub(crate) fn that(answers: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::on(0, answers)
+    }
+
+    /// One on this port.
+    pub(crate) fn on(port: u16, answers: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (record, behaviour): (_, Arc<Behaviour>) = (Arc::new(Record::default()), Arc::new(answers));
         let shared = Arc::clone(&record);

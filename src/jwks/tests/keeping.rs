@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use crate::jwks::tests::idp::*;
 use crate::telemetry::KeyState;
-use crate::token::KeyPlace;
 use crate::token::testing::jwks;
+use crate::token::{KeyLimits, KeyPlace};
 
 #[tokio::test]
 async fn a_rotation_is_seen_in_the_background_and_a_removed_key_is_honoured_no_more() {
@@ -84,6 +84,56 @@ async fn a_set_that_is_too_old_is_let_go() {
     assert_eq!(store.status()[0].state, KeyState::Waiting);
     idp.keys(&[&key("a")]);
     eventually("healed", || keys.current().is_some()).await;
+}
+
+#[tokio::test]
+async fn a_fetch_that_hangs_does_not_lengthen_the_life_of_an_old_set() {
+    let idp = Idp::start().await;
+    idp.set("/jwks", 200, "cache-control: max-age=0\r\n", jwks(&[&key("a")]));
+    let mut settings = crate::jwks::KeySettings { max_stale: Duration::from_millis(100), ..settings() };
+    settings.pace.total = Duration::from_secs(60);
+    let (store, keys) = ready(settings, idp.by_url("bank")).await;
+    idp.delay(Duration::from_secs(60));
+    eventually("let go", || keys.current().is_none()).await;
+    let status = &store.status()[0];
+    assert_eq!((status.state, status.failed), (KeyState::Waiting, 0));
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_the_settings_allow() {
+    let idp = Idp::start().await;
+    let document = jwks(&[&key("a"), &key("b")]);
+    idp.set("/jwks", 200, "", document.clone());
+    let with = |limits| crate::jwks::KeySettings { limits, ..settings() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    std::fs::write(&path, &document).unwrap();
+    let by_file = || config("bank", "https://idp.example", KeyPlace::JwksFile(path.clone()));
+    let exact = KeyLimits { bytes: document.len(), keys: 2 };
+    for source in [idp.by_url("bank"), by_file()] {
+        ready(with(exact), source.clone()).await;
+        for (limits, word) in [
+            (KeyLimits { bytes: exact.bytes - 1, ..exact }, "`limits.jwks`"),
+            (KeyLimits { keys: 1, ..exact }, "`limits.jwks_keys`"),
+        ] {
+            let store = store(with(limits), std::slice::from_ref(&source));
+            eventually("the fetch fails", || store.status()[0].failed > 0).await;
+            let error = store.status()[0].error.clone().unwrap();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_longer_document_is_not_even_read_to_its_end() {
+    let idp = Idp::start().await;
+    idp.discovery();
+    let mut settings = settings();
+    settings.limits.bytes = 50;
+    let store = store(settings, &[idp.by_discovery("bank")]);
+    eventually("the fetch fails", || store.status()[0].failed > 0).await;
+    let error = store.status()[0].error.clone().unwrap();
+    assert!(error.contains("the document is longer than 50 bytes"), "{error}");
 }
 
 #[tokio::test]

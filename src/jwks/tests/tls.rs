@@ -1,6 +1,7 @@
 //! Whom an issuer's server must prove to be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -14,16 +15,16 @@ use crate::telemetry::KeyState;
 use crate::token::testing::jwks;
 use crate::token::{KeyPlace, KeySource};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(super) fn authority() -> Authority {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// An HTTPS server on loopback that answers every request with a key set; its certificate names `name`.
-async fn serve(authority: &Authority, name: &str) -> u16 {
+pub(super) async fn serve(authority: &Authority, name: &str) -> u16 {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -78,6 +79,29 @@ async fn a_private_authority_is_believed_where_the_policy_names_it_and_nowhere_e
         assert_eq!(state, KeyState::Waiting);
         assert!(error.to_lowercase().contains("certificate"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_new_file_of_authorities_counts_from_the_next_fetch_on() {
+    let (old, new) = (authority(), authority());
+    let port = serve(&old, "localhost").await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, old.pem()).unwrap();
+    let place = KeyPlace::JwksUrl(format!("https://localhost:{port}/jwks").into());
+    let source = KeySource { place, ca: Some(ca.clone()) };
+    let mut settings = settings();
+    settings.pace.lifetime = Duration::from_millis(50);
+    let config = IssuerKeysConfig { name: "bank".into(), issuer: "https://localhost".into(), source };
+    let (store, _keys) = ready(settings, config).await;
+    // The server still shows what the old authority signed, and would be believed over an open connection or by a client that
+    // was made before.
+    std::fs::write(&ca, new.pem()).unwrap();
+    eventually("refused", || store.status()[0].error.as_ref().is_some_and(|e| e.contains("certificate"))).await;
+    std::fs::write(&ca, "").unwrap();
+    eventually("the file is named", || store.status()[0].error.as_ref().is_some_and(|e| e.contains("ca.pem"))).await;
+    std::fs::write(&ca, old.pem() + &new.pem()).unwrap();
+    eventually("both are believed", || store.status()[0].error.is_none()).await;
 }
 
 #[tokio::test]

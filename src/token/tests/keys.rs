@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::token::keys::{KeySet, KeySetError, MAX_BYTES, MAX_KEYS, NoKey};
+use crate::token::keys::{KeyLimits, KeySet, KeySetError, NoKey};
 use crate::token::testing::{Signer, jwks, key_set};
 use crate::token::{Algorithm, KeyId};
 
@@ -11,7 +11,7 @@ fn good() -> Value {
 }
 
 fn parse(keys: &[Value]) -> Result<KeySet, KeySetError> {
-    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), KeyLimits::USUAL)
 }
 
 fn with(mut jwk: Value, name: &str, value: Value) -> Value {
@@ -76,10 +76,10 @@ fn t25_a_key_that_publishes_its_private_half_is_dropped() {
 fn t19_a_key_with_a_duplicate_member_is_dropped() {
     let good = good().to_string();
     let twice = good.replacen('{', r#"{"kty":"oct","#, 1);
-    let set = KeySet::parse(format!(r#"{{"keys":[{twice},{good}]}}"#).as_bytes()).unwrap();
+    let set = KeySet::parse(format!(r#"{{"keys":[{twice},{good}]}}"#).as_bytes(), KeyLimits::USUAL).unwrap();
     assert_eq!((set.len(), set.dropped().len()), (1, 1));
     let deep = format!(r#"{{"keys":[{{"kty":{}1{}}},{good}]}}"#, "[".repeat(60), "]".repeat(60));
-    assert_eq!(KeySet::parse(deep.as_bytes()).unwrap().len(), 1);
+    assert_eq!(KeySet::parse(deep.as_bytes(), KeyLimits::USUAL).unwrap().len(), 1);
 }
 
 #[test]
@@ -96,20 +96,43 @@ fn what_is_no_key_set_is_an_error() {
         format!(r#"{{"keys":[{key}],"keys":[{key}]}}"#),
         format!(r#"{{"keys":[{key}]}}x"#),
     ] {
-        assert!(matches!(KeySet::parse(text.as_bytes()), Err(KeySetError::NotAKeySet(_))), "{text}");
+        assert!(matches!(KeySet::parse(text.as_bytes(), KeyLimits::USUAL), Err(KeySetError::NotAKeySet(_))), "{text}");
     }
-    assert!(matches!(KeySet::parse(br#"{"keys":[]}"#), Err(KeySetError::NoUsableKey(_))));
-    assert!(matches!(KeySet::parse(&vec![b' '; MAX_BYTES + 1]), Err(KeySetError::TooLarge(_))));
-    let many: Vec<_> = (0..=MAX_KEYS).map(|n| with(good(), "kid", json!(n.to_string()))).collect();
-    assert_eq!(parse(&many[..MAX_KEYS]).unwrap().len(), MAX_KEYS);
-    assert_eq!(parse(&many).unwrap_err(), KeySetError::TooManyKeys(MAX_KEYS + 1));
+    assert!(matches!(KeySet::parse(br#"{"keys":[]}"#, KeyLimits::USUAL), Err(KeySetError::NoUsableKey(_))));
+}
+
+#[test]
+fn a_set_is_as_large_as_its_limits_allow_and_no_larger() {
+    let of = |keys: usize| {
+        let many: Vec<_> = (0..keys).map(|n| with(good(), "kid", json!(n.to_string()))).collect();
+        json!({ "keys": many }).to_string()
+    };
+    for limits in [KeyLimits::USUAL, KeyLimits { keys: 3, ..KeyLimits::USUAL }] {
+        assert_eq!(KeySet::parse(of(limits.keys).as_bytes(), limits).unwrap().len(), limits.keys);
+        let error = KeySet::parse(of(limits.keys + 1).as_bytes(), limits).unwrap_err();
+        assert_eq!(error, KeySetError::TooManyKeys { has: limits.keys + 1, limit: limits.keys });
+    }
+    let text = of(1);
+    let exact = KeyLimits { bytes: text.len(), ..KeyLimits::USUAL };
+    assert!(KeySet::parse(text.as_bytes(), exact).is_ok());
+    let error = KeySet::parse(format!("{text} ").as_bytes(), exact).unwrap_err();
+    assert_eq!(error, KeySetError::TooLarge { has: text.len() + 1, limit: text.len() });
+    assert!(error.to_string().contains("`limits.jwks`"));
+}
+
+#[test]
+fn what_may_be_kept_of_a_document_holds_no_secret() {
+    let private = with(with(good(), "kid", json!("leaked")), "d", json!("AAAA"));
+    let document = json!({ "keys": [good(), { "kty": "oct", "k": "c2VjcmV0" }, private, 7] }).to_string();
+    let kept = KeySet::usable(document.as_bytes(), KeyLimits::USUAL).unwrap();
+    assert_eq!(kept.iter().map(|raw| serde_json::from_str(raw.get()).unwrap()).collect::<Vec<Value>>(), [good()]);
 }
 
 #[test]
 fn members_that_say_nothing_to_us_are_ignored() {
     let jwk = with(with(good(), "x5c", json!(["AAAA"])), "x5t", json!(1));
     let jwk = with(with(jwk, "key_ops", json!(["sign", "verify"])), "use", json!("sig"));
-    let set = KeySet::parse(json!({ "keys": [jwk], "issuer": 1 }).to_string().as_bytes()).unwrap();
+    let set = KeySet::parse(json!({ "keys": [jwk], "issuer": 1 }).to_string().as_bytes(), KeyLimits::USUAL).unwrap();
     assert_eq!((set.len(), set.dropped().len()), (1, 0));
 }
 
@@ -157,7 +180,11 @@ fn a_key_keeps_its_identity_from_set_to_set() {
     assert!(!pinned.has(id(&first)));
     assert_eq!(key_set(&[&old, &new]), key_set(&[&new, &old]));
     assert_ne!(key_set(&[&old]), key_set(&[&new]));
-    assert_eq!(KeySet::parse(&jwks(&[&old, &old])).unwrap().len(), 1, "a key listed twice is one key");
+    assert_eq!(
+        KeySet::parse(&jwks(&[&old, &old]), KeyLimits::USUAL).unwrap().len(),
+        1,
+        "a key listed twice is one key"
+    );
 }
 
 #[test]

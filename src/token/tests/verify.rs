@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::Reason;
 use crate::token::testing::*;
 use crate::token::{
-    Algorithm, ClaimPath, Expectation, Json, KeySet, Rejection, Timestamp, TokenKind, Unverified, VerifiedToken,
-    danger_assume_signed, verify,
+    Algorithm, ClaimPath, Expectation, Json, KeyLimits, KeySet, Rejection, Timestamp, TokenKind, Unverified,
+    VerifiedToken, danger_assume_signed, verify,
 };
 
 fn signer() -> &'static Signer {
@@ -60,7 +60,7 @@ fn eddsa_is_ed25519_by_its_older_name() {
     let pinned = |alg: &str| {
         let mut jwk = signer.jwk();
         jwk["alg"] = json!(alg);
-        KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap()
+        KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes(), KeyLimits::USUAL).unwrap()
     };
     assert!(verify(token, &pinned("EdDSA"), &expectation(), NOW).is_ok());
     let token = Unverified::parse(&credential(&signer.token(&claims()))).unwrap();
@@ -116,7 +116,7 @@ fn an_ecdsa_signature_in_der_is_refused() {
     let public = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
     let (x, y) = public.public_key().as_ref()[1..].split_at(32);
     let jwk = json!({ "kty": "EC", "crv": "P-256", "x": B64.encode(x), "y": B64.encode(y) });
-    let keys = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
+    let keys = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes(), KeyLimits::USUAL).unwrap();
     let signed = format!("{}.{}", B64.encode(r#"{"alg":"ES256"}"#), B64.encode(claims().to_string()));
     for (form, believed) in [(&ECDSA_P256_SHA256_FIXED_SIGNING, true), (&ECDSA_P256_SHA256_ASN1_SIGNING, false)] {
         let pair = EcdsaKeyPair::from_pkcs8(form, pkcs8.as_ref()).unwrap();

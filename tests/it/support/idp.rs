@@ -13,6 +13,8 @@ pub(crate) enum Mood {
     Serves(String),
     /// With 500.
     Down,
+    /// Not at all: connections are closed.
+    Gone,
     /// With this in place of the key set.
     Broken(&'static str),
     /// With this key set, after a while.
@@ -30,13 +32,19 @@ impl Idp {
     }
 
     pub(crate) fn that(mood: Mood) -> Self {
+        Self::on(0, mood)
+    }
+
+    /// One on this port.
+    pub(crate) fn on(port: u16, mood: Mood) -> Self {
         let mood = Arc::new(Mutex::new(mood));
         let shared = Arc::clone(&mood);
-        let server = Upstream::that(move |seen| {
+        let server = Upstream::on(port, move |seen| {
             let issuer = format!("http://{}", seen.header("host").unwrap());
             let mood = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let json = |text: &str| Answer::status(200, "Content-Type: application/json\r\n", text);
             match (seen.path(), mood) {
+                (_, Mood::Gone) => Answer::nothing(),
                 (_, Mood::Down) => Answer::status(500, "", "down"),
                 ("/.well-known/openid-configuration", _) => {
                     json(&format!(r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}/jwks"}}"#))
