@@ -44,6 +44,15 @@ struct ReloadReport {
     /// Whether the folder's newest content is what is in force.
     current: bool,
     refused: Option<RefusedReport>,
+    /// Certificates and keys that are taken up anew when their files change.
+    tls: Vec<FilesReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct FilesReport {
+    of: Box<str>,
+    not_after: Option<Rfc3339>,
+    refused: Option<Box<str>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,7 +117,12 @@ impl Readiness {
         let in_force = InForce { policy: self.live.current().policy.hash().into(), since: Rfc3339(state.since) };
         let refused =
             state.refused.map(|it| RefusedReport { at: Rfc3339(it.at), diagnostics: it.diagnostics.to_string() });
-        ReloadReport { in_force, current: refused.is_none(), refused }
+        let tls = self.reloads.files().into_iter().map(|files| FilesReport {
+            of: files.of,
+            not_after: files.not_after.map(Rfc3339),
+            refused: files.refused.map(|detail| (*detail).into()),
+        });
+        ReloadReport { in_force, current: refused.is_none(), refused, tls: tls.collect() }
     }
 
     pub(super) fn issuer(&self, name: &str) -> Option<IssuerReport> {

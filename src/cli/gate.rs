@@ -105,6 +105,7 @@ fn serve(
     let live = Arc::new(Live::new(snapshot));
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
+    reloads.observe_files(proxy.files());
     proxy.watch_files(control, &nudges.subscribe());
 
     let (stop, stopped) = watch::channel(false);

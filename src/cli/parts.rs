@@ -20,7 +20,7 @@ use crate::live::Live;
 use crate::live::watch::Nudge;
 use crate::policy::Policy;
 use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
-use crate::telemetry::{CacheUse, Health, IssuerHealth, Recorder};
+use crate::telemetry::{CacheUse, FilesHealth, Health, IssuerHealth, Recorder};
 use crate::tls::{self, ListenerTls, UpstreamTls};
 use crate::token::{Credential, KeyLimits, Timestamp};
 use crate::verification::{self, Verifier};
@@ -197,6 +197,15 @@ impl Proxy {
         })?;
         let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
         Ok(Self { bound, settings: settings.clone(), tls, upstream_tls })
+    }
+
+    /// Who knows how the certificates and keys of listeners and upstreams stand.
+    pub(super) fn files(&self) -> impl Fn() -> Vec<FilesHealth> + Send + Sync + use<> {
+        let (listeners, upstreams) = (self.tls.clone(), self.upstream_tls.clone());
+        move || {
+            let listeners = listeners.iter().flatten().map(|tls| tls.health());
+            listeners.chain(upstreams.iter().flatten().map(|tls| tls.reloaded().health())).collect()
+        }
     }
 
     /// Takes up changed certificates and keys while it runs, on this runtime; looks for changes at once when nudged.

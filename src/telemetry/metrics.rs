@@ -213,6 +213,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::audit::tests::some_policy;
+    use crate::telemetry::FilesHealth;
     use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
     use crate::telemetry::upstream::Forwarding;
     use crate::token::Timestamp;
@@ -238,6 +239,18 @@ pub(crate) mod tests {
         }
     }
 
+    fn with_files() -> Reloads {
+        let reloads = Reloads::new();
+        reloads.observe_files(|| {
+            vec![FilesHealth {
+                of: "listener 0.0.0.0:8443".into(),
+                not_after: Some(Timestamp::from_seconds(1_936_742_400)),
+                refused: Some("no key".into()),
+            }]
+        });
+        reloads
+    }
+
     /// Metrics in which every family has a sample.
     pub(crate) fn busy() -> Arc<Metrics> {
         let metrics = Arc::new(Metrics::default());
@@ -254,7 +267,7 @@ pub(crate) mod tests {
                 last_error: Some(Timestamp::from_micros(1_767_268_800_500_000)),
             })),
             logs_dropped: Some(Arc::new(|| 4)),
-            reloads: Some(Arc::new(Reloads::new())),
+            reloads: Some(Arc::new(with_files())),
         });
         let route = policy.routes().first();
         metrics.decided(&policy, route, None, 12);

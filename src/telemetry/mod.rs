@@ -22,5 +22,5 @@ pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::Metrics;
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, Protocol, Recorder, UpstreamFailure};
-pub use reloads::Reloads;
+pub use reloads::{FilesHealth, Reloads};
 pub use upstream::{Forwarding, UpstreamMeter};

@@ -1,7 +1,7 @@
 //! How loading policies went: what `/readyz?verbose` and `/metrics` say of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::clock;
 use crate::token::Timestamp;
@@ -33,10 +33,23 @@ impl Outcome {
 }
 
 /// The reloads of the process.
-#[derive(Debug)]
 pub struct Reloads {
     counts: [AtomicU64; Outcome::ALL.len()],
     state: Mutex<State>,
+    files: OnceLock<Box<Files>>,
+}
+
+type Files = dyn Fn() -> Vec<FilesHealth> + Send + Sync;
+
+/// How certificates and keys stand that are taken up anew when their files change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesHealth {
+    /// What they are for: `listener 0.0.0.0:8443`, ``upstream `ledger` ``.
+    pub of: Box<str>,
+    /// When the first of the certificates in use ends.
+    pub not_after: Option<Timestamp>,
+    /// Why the files as they are now are not in use; `None`: they are.
+    pub refused: Option<Arc<str>>,
 }
 
 /// How things stand.
@@ -65,7 +78,18 @@ impl Reloads {
     pub fn new() -> Self {
         let now = clock::now();
         let state = State { since: now, succeeded: now, refused: None };
-        Self { counts: Default::default(), state: Mutex::new(state) }
+        Self { counts: Default::default(), state: Mutex::new(state), files: OnceLock::new() }
+    }
+
+    /// Says, once, who knows how certificates and keys stand.
+    pub fn observe_files(&self, files: impl Fn() -> Vec<FilesHealth> + Send + Sync + 'static) {
+        let _only_the_first = self.files.set(Box::new(files));
+    }
+
+    /// How certificates and keys stand.
+    #[must_use]
+    pub fn files(&self) -> Vec<FilesHealth> {
+        self.files.get().map_or_else(Vec::new, |files| files())
     }
 
     /// Another policy came into force now.
@@ -115,6 +139,12 @@ impl Reloads {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Reloads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloads").field("counts", &self.counts).field("state", &self.state).finish_non_exhaustive()
     }
 }
 

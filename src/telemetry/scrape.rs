@@ -172,7 +172,22 @@ impl Families {
         let help = "When the policy folder was last found to hold a good policy";
         let seconds = state.succeeded.micros().div_euclid(1_000_000);
         out.encode_descriptor("stepgate_policy_success_timestamp_seconds", help, None, MetricType::Gauge)?
-            .encode_gauge(&seconds)
+            .encode_gauge(&seconds)?;
+        let files = reloads.files();
+        let help = "Whether certificates and keys are in use as their files are now (1), or the ones before (0)";
+        let mut current = out.encode_descriptor("stepgate_tls_files_current", help, None, MetricType::Gauge)?;
+        for each in &files {
+            current.encode_family(&[("of", &*each.of)])?.encode_gauge(&i64::from(each.refused.is_none()))?;
+        }
+        let (name, help) =
+            ("stepgate_tls_not_after_timestamp_seconds", "When the first of the certificates in use ends");
+        let mut ends = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for each in &files {
+            if let Some(at) = each.not_after {
+                ends.encode_family(&[("of", &*each.of)])?.encode_gauge(&at.seconds())?;
+            }
+        }
+        Ok(())
     }
 
     fn issuers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -81,6 +82,18 @@ pub fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<St
     matches!(found, CertificateError::Expired).then(|| "it ends before it begins".to_owned())
 }
 
+/// When a certificate ends; `None` where it cannot be told.
+#[must_use]
+pub fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let (nobody, algorithms) = (RootCertStore::empty(), default_provider().signature_verification_algorithms.all);
+    // Asked of the end of time, the answer is when it ended (RFC 5280 section 4.1.2.5: the year 9999 is for ever).
+    let never = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
+    let found = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], never, algorithms).err()?;
+    let Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) = found else { return None };
+    Some(not_after)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |reason: &dyn std::fmt::Display| format!("failed to read `{}`: {reason}", path.display());
     let file = File::open(path).map_err(|error| failed(&error))?;
@@ -135,6 +148,14 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_certificate_is_told() {
+        let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        wanted.not_after = rcgen::date_time_ymd(2031, 5, 17);
+        let made = wanted.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(not_after(made.der()).map(|at| at.as_secs()), Some(1_936_742_400));
+    }
+
+    #[test]
     fn a_key_is_held_against_its_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = identity(folder.path(), "a");
@@ -180,7 +201,7 @@ mod tests {
             wanted.not_after = rcgen::date_time_ymd(to.0, to.1, to.2);
             wanted.self_signed(&key).unwrap()
         };
-        let at = |seconds: u64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let at = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let january = made((2020, 1, 1), (2020, 2, 1));
         for (seconds, says) in [
             (1_577_664_000, Some("it will be valid in 2 day(s)")),

@@ -3,14 +3,17 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::pki_types::UnixTime;
 
 use crate::clock;
 use crate::live::watch::{Nudge, watch};
+use crate::telemetry::FilesHealth;
 use crate::tls::pem;
+use crate::token::Timestamp;
 
 /// Something made of files. Whoever asks gets what the files last made sense as; files that make none leave it as it is.
 pub struct Reloaded<T> {
@@ -21,7 +24,13 @@ pub struct Reloaded<T> {
     /// What the files held just before they were read for the first time.
     first: Marks,
     make: Box<Make<T>>,
+    /// Why the files as they are now are not in use.
+    refused: ArcSwapOption<Box<str>>,
+    /// When the first of the certificates in use ends; [`UNKNOWN`] where there is none.
+    not_after: AtomicI64,
 }
+
+const UNKNOWN: i64 = i64::MAX;
 
 type Make<T> = dyn Fn() -> Result<T, String> + Send + Sync;
 
@@ -42,13 +51,33 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         // Looked at first: a change while they are read is then found by the first look.
         let first = marks(&files);
         let current = ArcSwap::from_pointee(make()?);
-        Ok(Arc::new(Self { current, what: what.into(), files, first, make: Box::new(make) }))
+        let (make, not_after) = (Box::new(make), AtomicI64::new(not_after(&files)));
+        Ok(Arc::new(Self {
+            current,
+            what: what.into(),
+            files,
+            first,
+            make,
+            refused: ArcSwapOption::empty(),
+            not_after,
+        }))
     }
 
     /// What holds now.
     #[must_use]
     pub fn current(&self) -> Arc<T> {
         self.current.load_full()
+    }
+
+    /// How its files stand.
+    #[must_use]
+    pub fn health(&self) -> FilesHealth {
+        let not_after = self.not_after.load(Ordering::Relaxed);
+        FilesHealth {
+            of: self.what.strip_prefix("the TLS of ").unwrap_or(&self.what).into(),
+            not_after: (not_after != UNKNOWN).then(|| Timestamp::from_seconds(not_after)),
+            refused: self.refused.load().as_ref().map(|refused| Arc::from(&***refused)),
+        }
     }
 
     /// Looks at the files for ever, and at once when nudged. Ends with its runtime.
@@ -65,6 +94,8 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         match (self.make)() {
             Ok(made) => {
                 self.current.store(Arc::new(made));
+                self.refused.store(None);
+                self.not_after.store(not_after(&self.files), Ordering::Relaxed);
                 tracing::info!(what = self.what, "files were read anew; new connections use them");
                 for detail in out_of_date(&self.files) {
                     tracing::warn!(what = self.what, detail, "a certificate that was read cannot be used today");
@@ -72,6 +103,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             }
             Err(detail) => {
                 tracing::error!(what = self.what, detail, "changed files cannot be used; the old ones stay in use");
+                self.refused.store(Some(Arc::new(detail.into())));
             }
         }
     }
@@ -81,6 +113,13 @@ impl<T> std::fmt::Debug for Reloaded<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloaded").field("what", &self.what).field("files", &self.files).finish_non_exhaustive()
     }
+}
+
+/// When the first certificate of those in these files ends. What is no certificate, such as a key, has no end.
+fn not_after(files: &[PathBuf]) -> i64 {
+    let end = |path: &PathBuf| pem::not_after(pem::certificates(path).ok()?.first()?);
+    let ends = files.iter().filter_map(end).filter_map(|end| i64::try_from(end.as_secs()).ok());
+    ends.min().unwrap_or(UNKNOWN)
 }
 
 /// What the dates of certificates in these files say against using them now. At the start `run` says the same as a lint.
@@ -106,6 +145,32 @@ mod tests {
     use tokio::sync::watch::channel;
 
     use super::*;
+
+    #[test]
+    fn files_that_were_refused_are_told_of_until_better_ones_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let cert = folder.path().join("cert");
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let write = |year| {
+            let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            wanted.not_after = rcgen::date_time_ymd(year, 1, 1);
+            std::fs::write(&cert, wanted.self_signed(&pair).unwrap().pem()).unwrap();
+        };
+        write(2040);
+        let read = cert.clone();
+        let loaded = Reloaded::load("the TLS of listener x", [cert.clone()], move || pem::certificates(&read)).unwrap();
+        let ends = |loaded: &Reloaded<_>| loaded.health().not_after.unwrap().seconds();
+        let first = ends(&loaded);
+        assert_eq!((&*loaded.health().of, loaded.health().refused), ("listener x", None));
+        std::fs::write(&cert, "junk").unwrap();
+        loaded.remake();
+        assert!(loaded.health().refused.unwrap().contains("cert"));
+        assert_eq!(ends(&loaded), first, "what is in use is what was");
+        write(2041);
+        loaded.remake();
+        assert_eq!(loaded.health().refused, None);
+        assert!(ends(&loaded) > first);
+    }
 
     #[test]
     fn of_the_files_the_certificate_that_has_expired_is_named() {
