@@ -116,6 +116,10 @@ impl Recorder for Observer {
         self.metrics.connection_closed();
     }
 
+    fn connections_cut(&self, connections: usize) {
+        tracing::warn!(connections, "`limits.drain` has passed: connections that were still open are cut off");
+    }
+
     fn connection_refused(&self, peer: IpAddr) {
         self.metrics.connection_refused();
         if let Some(more) = self.refused.due() {

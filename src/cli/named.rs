@@ -13,6 +13,7 @@ use crate::config::{NamedFile, Problem, Purpose};
 use crate::tls::{pem, roots};
 
 const HELP: &str = "a relative path begins at the folder of the file that names it";
+const RIGHTS: &str = "the user that the gate runs as must be allowed to open it, and every folder above it";
 
 /// A lint for each file that could not be opened, since on the machine that runs the gate it may well be there; an error
 /// for each that could, and is not what it should be.
@@ -22,8 +23,8 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
     let mut found = Vec::new();
     for file in files {
         let lint = |code: &'static str, message: String| Problem::lint(code, file.span, message);
-        if let Err(message) = opened(file) {
-            found.push(lint("file_not_usable", message).help(HELP));
+        if let Err((message, help)) = opened(file) {
+            found.push(lint("file_not_usable", message).help(help));
             continue;
         }
         if let Err(message) = sound(file) {
@@ -62,8 +63,8 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
     found
 }
 
-/// Whether a file can be opened for its purpose; else what is wrong, in a sentence that names it.
-fn opened(file: &NamedFile) -> Result<(), String> {
+/// Whether a file can be opened for its purpose; else what is wrong, in a sentence that names it, and a remedy.
+fn opened(file: &NamedFile) -> Result<(), (String, &'static str)> {
     let path = file.path.as_path();
     let (what, found) = match file.purpose {
         Purpose::KeySet => ("the key set", readable(path)),
@@ -75,7 +76,10 @@ fn opened(file: &NamedFile) -> Result<(), String> {
         Purpose::KeyCache => ("the folder for keys", folder(path)),
         Purpose::Socket => ("the socket", socket(path)),
     };
-    found.map_err(|reason| format!("failed to open {what} `{}`: {reason}", path.display()))
+    found.map_err(|reason| {
+        let help = if reason.kind() == io::ErrorKind::PermissionDenied { RIGHTS } else { HELP };
+        (format!("failed to open {what} `{}`: {reason}", path.display()), help)
+    })
 }
 
 /// Whether what a file holds is what it is for; else what is wrong, in a sentence that names it.

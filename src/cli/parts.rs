@@ -8,10 +8,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::assurance::{Assurance, Issuer};
+use crate::cli::named;
 use crate::cli::output::Failure;
 use crate::cli::render;
 use crate::config::settings::Keys;
-use crate::config::{IssuerKeys, LoadedSettings, Problem, Settings, SourceFile, Sources, load_policy, load_settings};
+use crate::config::{
+    IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy, load_settings,
+};
 use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
@@ -42,9 +45,13 @@ pub(super) fn say_lints(lints: &[String]) {
 /// # Errors
 /// Every problem in it, rendered.
 pub(super) fn settings(file: SourceFile) -> Result<(Settings, Vec<String>), Failure> {
-    let LoadedSettings { settings, lints, sources, .. } = load_settings(file).map_err(|rejected| {
+    let LoadedSettings { settings, mut lints, sources, files } = load_settings(file).map_err(|rejected| {
         Failure::Problems(render::human(&rejected.problems, &rejected.sources, io::stderr().is_terminal()))
     })?;
+    // What cannot be used at all is said by whoever opens it, and ends the start; of the folder for keys its keeper warns.
+    let is_ours = |problem: &Problem| problem.severity == Severity::Lint && problem.code != "writable_by_all";
+    lints.extend(named::problems(&files).into_iter().filter(is_ours));
+    lints.sort_by_key(|lint| lint.span);
     Ok((settings, lints.iter().map(|lint| lint.line(&sources)).collect()))
 }
 
@@ -235,5 +242,35 @@ impl Proxy {
         let running = serve(self.bound, &Arc::new(gate), shutdown)
             .map_err(|error| Failure::could_not_run(format!("failed to start a worker: {error}")))?;
         running.join().map_err(|lost| Failure::could_not_run(format!("{lost} of the workers ended by a bug")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::live::folder::read_file;
+
+    #[test]
+    fn a_start_says_what_is_odd_about_the_files_that_the_settings_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        wanted.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        fs::write(at("cert"), wanted.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(at("key"), key.serialize_pem()).unwrap();
+        fs::set_permissions(at("key"), Permissions::from_mode(0o644)).unwrap();
+        fs::create_dir(at("cache")).unwrap();
+        fs::set_permissions(at("cache"), Permissions::from_mode(0o777)).unwrap();
+        let text = "version: 1\nlisteners: [{ address: 127.0.0.1:8443, tls: { cert: cert, key: key } }]\n\
+                    upstreams: { app: { url: 'http://127.0.0.1:1' } }\nkeys: { cache_dir: cache }\n";
+        fs::write(at("stepgate.yaml"), text).unwrap();
+        let (_, said) = settings(read_file(&at("stepgate.yaml")).unwrap()).unwrap();
+        let [dates, rights] = &*said else { panic!("{said:?}") };
+        assert!(dates.contains("yaml:2:") && dates.contains("it expired "), "{dates}");
+        assert!(rights.contains("yaml:2:") && rights.contains("can be read by every user"), "{rights}");
     }
 }

@@ -5,19 +5,17 @@
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use crate::proxy::edge::Approach;
 use crate::proxy::identity::Identity;
 
 /// Makes a request's fields what the upstream is to see.
 pub(super) fn prepare(fields: &mut HeaderMap, approach: &Approach, id: &HeaderValue, identity: Option<Identity>) {
-    remove_hop_by_hop(fields);
-    let ours: Vec<HeaderName> = fields.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
-    for name in ours {
-        fields.remove(name);
-    }
     // We answer `100-continue` ourselves, by reading the body.
-    fields.remove(header::EXPECT);
+    remove(fields, |name| is_hop_by_hop(name) || *name == header::EXPECT || is_ours(name.as_str()));
+    // At once, and not again and again.
+    fields.reserve(MOST_SET);
     fields.insert(X_FORWARDED_FOR, approach.for_.clone());
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(approach.scheme.name()));
     fields.insert(X_FORWARDED_PORT, approach.port.clone());
@@ -34,18 +32,22 @@ pub(super) fn prepare(fields: &mut HeaderMap, approach: &Approach, id: &HeaderVa
 
 /// Removes what RFC 9110 section 7.6.1 keeps between two neighbours, `Connection`'s own list first.
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        // A field for all recipients is no connection option; without these the request would be another one.
-        .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE)
-        .collect();
-    for name in listed {
-        fields.remove(name);
+    remove(fields, is_hop_by_hop);
+}
+
+/// Removes the fields of such names and, before the field itself goes, those that `Connection` lists.
+fn remove(fields: &mut HeaderMap, such: impl Fn(&HeaderName) -> bool) {
+    let mut gone: SmallVec<[HeaderName; 4]> = fields.keys().filter(|name| such(name)).cloned().collect();
+    if gone.contains(&header::CONNECTION) {
+        let lists = fields.get_all(header::CONNECTION).iter();
+        let listed = lists
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            // A field for all recipients is no connection option; without these the request would be another one.
+            .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE);
+        gone.extend(listed);
     }
-    for name in HOP_BY_HOP {
+    for name in gone {
         fields.remove(name);
     }
 }
@@ -94,9 +96,12 @@ pub(super) fn remove_disguised(fields: &mut HeaderMap, name: &str) {
 /// method or path than was judged (checklist T12), what tells of the connection, and what could be taken for a field that
 /// was looked at under its own name alone.
 fn is_ours(name: &str) -> bool {
-    // A first character that an upstream folds away from in front of these is no spelling that any is known to have.
-    OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))
-        || OURS.iter().any(|ours| folded_is(name, ours))
+    // A first character that an upstream folds away from in front of these is no spelling that any is known to have. Most
+    // names begin otherwise.
+    let might_be = name.bytes().next().is_some_and(|first| OUR_FIRST.contains(&first));
+    might_be
+        && (OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))
+            || OURS.iter().any(|ours| folded_is(name, ours)))
         || is_disguised(name)
 }
 
@@ -118,6 +123,11 @@ fn folded_is(name: &str, wanted: &str) -> bool {
     name.len() == wanted.len() && folded_starts(name, wanted)
 }
 
+/// The most fields that are set on one request.
+const MOST_SET: usize = 16;
+
+/// What the names below begin with.
+const OUR_FIRST: &[u8] = b"xscftp";
 const OUR_PREFIXES: [&str; 5] = ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-"];
 
 const OURS: [&str; 44] = [
@@ -185,7 +195,8 @@ const LOOKED_AT: [&str; 8] = [
     "keep-alive",
 ];
 
-const HOP_BY_HOP: [HeaderName; 6] = [
+/// A `static`, since a constant would be made and dropped anew at each use.
+static HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("keep-alive"),
@@ -195,7 +206,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers.
-const NEVER_TRAILERS: [HeaderName; 6] =
+static NEVER_TRAILERS: [HeaderName; 6] =
     [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER, X_REQUEST_ID];
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -219,6 +230,13 @@ mod tests {
         let approach = edge.approach(&fields).into_owned();
         prepare(&mut fields, &approach, &HeaderValue::from_static("id"), None);
         fields
+    }
+
+    #[test]
+    fn the_first_letters_are_those_of_all_names() {
+        for name in OUR_PREFIXES.iter().chain(&OURS) {
+            assert!(OUR_FIRST.contains(&name.as_bytes()[0]), "{name}");
+        }
     }
 
     #[test]

@@ -1,25 +1,27 @@
 //! What upstreams are told of the caller: `X-Stepgate-*`, set by us alone and only from verified tokens.
 
+use std::fmt::Write as _;
+
 use bytes::{BufMut as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use crate::assurance::Assurance;
 use crate::policy::{Permit, Policy};
 
-/// The fields that are set for one request. What is not known is not set.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Identity(Vec<(HeaderName, HeaderValue)>);
-
-/// Writes them, one behind the other into one piece of memory.
-struct Writer {
+/// The fields that are set for one request, their values one behind the other in one piece of memory. What is not known is
+/// not set.
+#[derive(Debug)]
+pub(super) struct Identity {
     text: BytesMut,
-    fields: Vec<(HeaderName, HeaderValue)>,
+    /// Where each value ends.
+    ends: SmallVec<[(HeaderName, usize); 7]>,
 }
 
 impl Identity {
     /// `caller` is the token that calls, `witness` the one whose evidence was enough; they are one, or a pair.
     pub(super) fn of(policy: &Policy, permit: &Permit, caller: &Assurance, witness: &Assurance) -> Self {
-        let mut fields = Writer::new();
+        let mut fields = Self::new();
         let ladders = policy.ladders();
         fields.list(SUBJECT, caller.subject.as_deref());
         fields.list(LEVEL, permit.levels().iter().map(|rung| ladders.name(*rung)));
@@ -35,43 +37,46 @@ impl Identity {
         }
         fields.list(ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));
         fields.list(CLIENT, caller.client.as_deref());
-        Self(fields.fields)
+        fields
     }
 
     /// Sets them, in place of whatever there is.
     pub(super) fn set(self, fields: &mut HeaderMap) {
-        for (name, value) in self.0 {
-            fields.insert(name, value);
+        let text = self.text.freeze();
+        let mut start = 0;
+        for (name, end) in self.ends {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(start..end)) {
+                fields.insert(name, value);
+            }
+            start = end;
         }
     }
-}
 
-impl Writer {
     fn new() -> Self {
-        Self { text: BytesMut::with_capacity(USUAL), fields: Vec::with_capacity(7) }
+        Self { text: BytesMut::with_capacity(USUAL), ends: SmallVec::new() }
     }
 
     fn list<'v>(&mut self, name: HeaderName, values: impl IntoIterator<Item = &'v str>) {
+        let start = self.text.len();
         for value in values {
-            if !self.text.is_empty() {
+            if self.text.len() > start {
                 self.text.put_u8(b' ');
             }
             encode(value, &mut self.text);
         }
-        self.end(name);
+        self.end(name, start);
     }
 
     fn number(&mut self, name: HeaderName, number: i64) {
-        self.text.put_slice(number.to_string().as_bytes());
-        self.end(name);
+        let start = self.text.len();
+        let _infallible = write!(self.text, "{number}");
+        self.end(name, start);
     }
 
-    fn end(&mut self, name: HeaderName) {
-        let value = self.text.split().freeze();
-        if let Ok(value) = HeaderValue::from_maybe_shared(value)
-            && !value.is_empty()
-        {
-            self.fields.push((name, value));
+    fn end(&mut self, name: HeaderName, start: usize) {
+        let end = self.text.len();
+        if end > start {
+            self.ends.push((name, end));
         }
     }
 }
@@ -89,7 +94,7 @@ fn encode(value: &str, text: &mut BytesMut) {
         if plain(&byte) {
             text.put_u8(byte);
         } else {
-            text.put_slice(format!("%{byte:02X}").as_bytes());
+            let _infallible = write!(text, "%{byte:02X}");
         }
     }
 }
@@ -108,16 +113,20 @@ mod tests {
 
     #[test]
     fn values_are_encoded_so_that_none_breaks_a_line_or_a_list() {
-        let mut fields = Writer::new();
-        fields.list(SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
-        fields.list(AMR, ["a b", "100%", "pwd"]);
-        fields.list(CLIENT, None);
-        assert_eq!(
-            fields.fields,
-            [
-                (SUBJECT, HeaderValue::from_static("Zo%C3%AB%0D%0AX-Stepgate-Level:%20top")),
-                (AMR, HeaderValue::from_static("a%20b 100%25 pwd")),
-            ]
-        );
+        let mut identity = Identity::new();
+        identity.list(SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
+        identity.list(AMR, ["a b", "100%", "pwd"]);
+        identity.list(CLIENT, None);
+        identity.number(AUTH_TIME, -7);
+        let mut fields = HeaderMap::new();
+        fields.insert(AMR, HeaderValue::from_static("forged"));
+        identity.set(&mut fields);
+        let told: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let expected = [
+            ("x-stepgate-amr", "a%20b 100%25 pwd"),
+            ("x-stepgate-subject", "Zo%C3%AB%0D%0AX-Stepgate-Level:%20top"),
+            ("x-stepgate-auth-time", "-7"),
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use h2::Reason as Reset;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -218,7 +218,14 @@ fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<
     }
     let status = response.status();
     let fields = response.headers_mut();
-    if let Some(coding) = fields.get(TRANSFER_ENCODING)
+    let (mut has_coding, mut has_length, mut has_hop_by_hop) = (false, false, false);
+    for name in fields.keys() {
+        has_coding |= *name == TRANSFER_ENCODING;
+        has_length |= *name == CONTENT_LENGTH;
+        has_hop_by_hop |= headers::is_hop_by_hop(name);
+    }
+    if has_coding
+        && let Some(coding) = fields.get(TRANSFER_ENCODING)
         && (fields.get_all(TRANSFER_ENCODING).iter().count() > 1 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         return Err(Failure::unreachable("the response has a transfer coding other than `chunked`"));
@@ -226,14 +233,15 @@ fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<
     // RFC 9112 section 6.3: it might be an attempt at response splitting and is handled as an error. The connection is
     // dropped with the lease.
     let bodiless = bodiless || status == StatusCode::NOT_MODIFIED;
-    if bodiless && fields.contains_key(TRANSFER_ENCODING) {
+    if bodiless && has_coding {
         // Both tell of a body that is not there.
         fields.remove(CONTENT_LENGTH);
+        has_length = false;
     }
-    if fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH) {
+    if has_coding && has_length {
         return Err(Failure::unreachable("the response has both a `Content-Length` and a `Transfer-Encoding`"));
     }
-    if fields.contains_key(CONNECTION) || fields.keys().any(headers::is_hop_by_hop) {
+    if has_hop_by_hop {
         headers::remove_hop_by_hop(fields);
     }
     *response.version_mut() = Version::HTTP_11;

@@ -161,7 +161,9 @@ async fn work<V: Verify>(
             }
         }
     };
-    let _cut = tokio::time::timeout(worker.gate.limits.drain, drained).await;
+    if tokio::time::timeout(worker.gate.limits.drain, drained).await.is_err() {
+        worker.gate.recorder.connections_cut(worker.here.get());
+    }
     ticking.abort();
     // Whatever is left ends with the runtime.
 }

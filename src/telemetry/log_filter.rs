@@ -99,7 +99,9 @@ impl LogFilter {
 
     fn put(&self, state: &mut InForce, filter: &str, lasting: Option<Duration>) -> Result<(), NotTaken> {
         let parsed = EnvFilter::try_new(filter).map_err(|error| NotTaken::NoFilter(error.to_string()))?;
-        let tell = || tracing::warn!(from = state.filter, to = filter, ?lasting, "the log filter is changed");
+        let seconds = lasting.map(|lasting| lasting.as_secs_f64());
+        let tell =
+            || tracing::warn!(from = state.filter, to = filter, lasting_seconds = seconds, "the log filter is changed");
         // Whichever of the two filters lets it through.
         let told = tracing::enabled!(tracing::Level::WARN);
         if told {

@@ -115,6 +115,9 @@ pub trait Recorder: Send + Sync {
     /// A client's connection ended.
     fn connection_closed(&self) {}
 
+    /// So many connections of one worker were cut off, since `limits.drain` had passed.
+    fn connections_cut(&self, _connections: usize) {}
+
     /// A client connected while the limit on connections was reached, and was turned away.
     fn connection_refused(&self, _peer: IpAddr) {}
 

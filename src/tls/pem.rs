@@ -58,6 +58,8 @@ pub fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) ->
     })
 }
 
+const DAY: u64 = 86_400;
+
 /// What the dates of a certificate say against using it now; `None`: nothing.
 #[must_use]
 pub fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
@@ -65,14 +67,18 @@ pub fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<St
     // Nobody is trusted here: of all that can be found wrong, its dates are looked at first, and alone matter.
     let (nobody, algorithms) = (RootCertStore::empty(), default_provider().signature_verification_algorithms.all);
     let found = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms).err()?;
-    let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()).div_ceil(86_400);
-    if let Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) = found {
-        return Some(format!("it expired {} day(s) ago", days(not_after, time)));
+    let Error::InvalidCertificate(found) = found else { return None };
+    let seconds = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs());
+    if let CertificateError::ExpiredContext { time, not_after } = found {
+        let days = seconds(not_after, time) / DAY;
+        let ago = if days == 0 { "less than a day".to_owned() } else { format!("{days} day(s)") };
+        return Some(format!("it expired {ago} ago"));
     }
-    if let Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) = found {
-        return Some(format!("it will be valid in {} day(s)", days(time, not_before)));
+    if let CertificateError::NotValidYetContext { time, not_before } = found {
+        return Some(format!("it will be valid in {} day(s)", seconds(time, not_before).div_ceil(DAY)));
     }
-    None
+    // Said without a moment where there is none at which it is valid.
+    matches!(found, CertificateError::Expired).then(|| "it ends before it begins".to_owned())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -88,7 +94,16 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 fn none(path: &Path, what: &str, bytes: &[u8]) -> String {
     // How every certificate and key begins in DER: a sequence.
-    let hint = if bytes.first() == Some(&0x30) { "; it seems to be DER" } else { "" };
+    let holds = |mark: &[u8]| bytes.windows(mark.len()).any(|part| part == mark);
+    let hint = if bytes.first() == Some(&0x30) {
+        "; it seems to be DER"
+    } else if holds(b"PRIVATE KEY-----") {
+        "; it holds a private key: are two files swapped?"
+    } else if holds(b"BEGIN CERTIFICATE-----") {
+        "; it holds a certificate: are two files swapped?"
+    } else {
+        ""
+    };
     format!("there is no {what} in PEM in `{}`{hint}", path.display())
 }
 
@@ -133,8 +148,10 @@ mod tests {
     fn a_file_that_is_something_else_is_named_with_what_is_wrong_and_nothing_of_it_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = identity(folder.path(), "a");
-        assert!(certificates(&key).unwrap_err().contains("no certificate in PEM in `"));
-        assert!(private_key(&cert).unwrap_err().contains("no private key in PEM in `"));
+        let swapped = certificates(&key).unwrap_err();
+        assert!(swapped.contains("no certificate in PEM in `") && swapped.contains("holds a private key"), "{swapped}");
+        let swapped = private_key(&cert).unwrap_err();
+        assert!(swapped.contains("no private key in PEM in `") && swapped.contains("holds a certificate"), "{swapped}");
         let file = folder.path().join("odd");
         for (bytes, says) in [
             (b"\x30\x82hunter2" as &[u8], "seems to be DER"),
@@ -157,20 +174,24 @@ mod tests {
     #[test]
     fn a_certificate_is_used_between_its_dates() {
         let key = rcgen::KeyPair::generate().unwrap();
-        let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        wanted.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        wanted.not_after = rcgen::date_time_ymd(2020, 2, 1);
-        let made = wanted.self_signed(&key).unwrap();
-        let on = |date: &str| {
-            let seconds = match date {
-                "2019-12-30" => 1_577_664_000,
-                "2020-01-15" => 1_579_046_400,
-                _ => 1_580_774_400,
-            };
-            out_of_date(made.der(), UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
+        let made = |from: (i32, u8, u8), to: (i32, u8, u8)| {
+            let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            wanted.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+            wanted.not_after = rcgen::date_time_ymd(to.0, to.1, to.2);
+            wanted.self_signed(&key).unwrap()
         };
-        assert_eq!(on("2020-01-15"), None);
-        assert_eq!(on("2019-12-30").as_deref(), Some("it will be valid in 2 day(s)"));
-        assert_eq!(on("2020-02-04").as_deref(), Some("it expired 3 day(s) ago"));
+        let at = |seconds: u64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let january = made((2020, 1, 1), (2020, 2, 1));
+        for (seconds, says) in [
+            (1_577_664_000, Some("it will be valid in 2 day(s)")),
+            (1_579_046_400, None),
+            (1_580_515_200 + 60, Some("it expired less than a day ago")),
+            (1_580_515_200 + DAY + 60, Some("it expired 1 day(s) ago")),
+            (1_580_774_400, Some("it expired 3 day(s) ago")),
+        ] {
+            assert_eq!(out_of_date(january.der(), at(seconds)).as_deref(), says, "{seconds}");
+        }
+        let never = made((2020, 2, 1), (2020, 1, 1));
+        assert_eq!(out_of_date(never.der(), at(1_579_046_400)).as_deref(), Some("it ends before it begins"));
     }
 }

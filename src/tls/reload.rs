@@ -3,10 +3,14 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::UnixTime;
 
+use crate::clock;
 use crate::live::watch::{Nudge, watch};
+use crate::tls::pem;
 
 /// Something made of files. Whoever asks gets what the files last made sense as; files that make none leave it as it is.
 pub struct Reloaded<T> {
@@ -62,6 +66,9 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             Ok(made) => {
                 self.current.store(Arc::new(made));
                 tracing::info!(what = self.what, "files were read anew; new connections use them");
+                for detail in out_of_date(&self.files) {
+                    tracing::warn!(what = self.what, detail, "a certificate that was read cannot be used today");
+                }
             }
             Err(detail) => {
                 tracing::error!(what = self.what, detail, "changed files cannot be used; the old ones stay in use");
@@ -76,6 +83,17 @@ impl<T> std::fmt::Debug for Reloaded<T> {
     }
 }
 
+/// What the dates of certificates in these files say against using them now. At the start `run` says the same as a lint.
+fn out_of_date(files: &[PathBuf]) -> Vec<String> {
+    let seconds = u64::try_from(clock::now().seconds()).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let doubt = |path: &PathBuf| {
+        let first = pem::certificates(path).ok()?.into_iter().next()?;
+        Some(format!("`{}`: {}", path.display(), pem::out_of_date(&first, now)?))
+    };
+    files.iter().filter_map(doubt).collect()
+}
+
 fn marks(files: &[PathBuf]) -> Marks {
     files
         .iter()
@@ -85,11 +103,24 @@ fn marks(files: &[PathBuf]) -> Marks {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::watch::channel;
 
     use super::*;
+
+    #[test]
+    fn of_the_files_the_certificate_that_has_expired_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, good, key) = (folder.path().join("old"), folder.path().join("good"), folder.path().join("key"));
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut wanted = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&good, wanted.self_signed(&pair).unwrap().pem()).unwrap();
+        wanted.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        std::fs::write(&old, wanted.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let said = out_of_date(&[good, old, key]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said.iter().all(|said| said.contains("old`: it expired ")), "{said:?}");
+    }
 
     #[test]
     fn what_the_files_make_sense_as_is_taken_and_nonsense_leaves_the_last_sense() {

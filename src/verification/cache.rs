@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::mem::size_of;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
@@ -12,17 +13,34 @@ use moka::sync::Cache;
 use crate::assurance::{Assurance, Fact};
 use crate::jwks::IssuerKeys;
 use crate::token::{Credential, Json, KeyId};
+use crate::verification::recent;
 
 /// The cache. Bounded by the bytes that its entries hold.
 pub(super) struct TokenCache {
     entries: Cache<Digest, Arc<Entry>, BuildHasherDefault<FirstBytes>>,
     /// Random for each process: nobody outside can tell which tokens fall together.
     secret: [u8; 32],
+    /// Tells it from every other cache of the process.
+    number: u64,
 }
 
 /// A token's keyed BLAKE3 hash: 256 bits, since a hit means "this very token was verified".
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Digest([u8; 32]);
+
+#[cfg(test)]
+impl Digest {
+    pub(super) const fn for_tests(byte: u8) -> Self {
+        Self([byte; 32])
+    }
+}
+
+#[cfg(test)]
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
 
 /// What a verified token proved, and what must still hold for it to be believed.
 pub(super) struct Entry {
@@ -50,11 +68,22 @@ impl TokenCache {
             .weigher(|_: &Digest, entry: &Arc<Entry>| weight(&entry.assurance))
             .expire_after(UsefulFor)
             .build_with_hasher(BuildHasherDefault::default());
-        Ok(Self { entries, secret })
+        static CACHES: AtomicU64 = AtomicU64::new(0);
+        Ok(Self { entries, secret, number: CACHES.fetch_add(1, Ordering::Relaxed) })
     }
 
     pub(super) fn digest(&self, credential: &Credential) -> Digest {
         Digest(*blake3::keyed_hash(&self.secret, credential.expose().as_bytes()).as_bytes())
+    }
+
+    /// The digest of a token that this thread found here lately.
+    pub(super) fn recent_digest(&self, credential: &Credential) -> Option<Digest> {
+        recent::digest(self.number, credential)
+    }
+
+    /// A token was found here under its digest: should it come again to this thread, it need not be hashed.
+    pub(super) fn found(&self, credential: &Credential, digest: Digest) {
+        recent::remember(self.number, credential, digest);
     }
 
     pub(super) fn get(&self, token: &Digest) -> Option<Arc<Entry>> {

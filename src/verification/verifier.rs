@@ -57,8 +57,12 @@ impl Verifier {
         peer: IpAddr,
         now: Timestamp,
     ) -> Result<Arc<Assurance>, Rejected> {
-        let digest = self.cache.digest(credential);
+        let recent = self.cache.recent_digest(credential);
+        let digest = recent.unwrap_or_else(|| self.cache.digest(credential));
         if let Some(assurance) = self.hit(&digest, policy, now) {
+            if recent.is_none() {
+                self.cache.found(credential, digest);
+            }
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(assurance);
         }

@@ -1,5 +1,6 @@
 //! Slow, silent and vanishing clients, and the end of the gate itself.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -205,9 +206,10 @@ fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
     let response = busy.response();
     assert_eq!((response.status, response.field("connection")), (200, Some("close")));
     assert!(busy.is_closed());
-    let started = Instant::now();
+    let (started, notes) = (Instant::now(), Arc::clone(&gate.notes));
     gate.join();
     assert!(started.elapsed() < Duration::from_secs(1), "nothing was left to wait for");
+    assert_eq!(*notes.cut.lock().unwrap(), 0);
 }
 
 #[test]
@@ -221,9 +223,10 @@ fn a_drain_ends_at_its_deadline_whatever_is_left() {
     let mut client = gate.client();
     client.send(get("/public", None));
     eventually(|| upstream.seen().len() == 1);
-    let started = Instant::now();
+    let (started, notes) = (Instant::now(), Arc::clone(&gate.notes));
     gate.join();
     assert_between(started, 500, 1500);
+    assert_eq!(*notes.cut.lock().unwrap(), 1, "and it is told");
     assert!(client.is_closed());
     upstream.wait_closed(1);
 }

@@ -123,6 +123,7 @@ pub struct Notes {
     pub asked_for: Arc<Mutex<Vec<IpAddr>>>,
     pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
+    pub cut: Mutex<usize>,
     pub blocked: Mutex<bool>,
 }
 
@@ -167,6 +168,10 @@ impl Recorder for Notes {
 
     fn connection_opened(&self) {
         *self.open.lock().unwrap() += 1;
+    }
+
+    fn connections_cut(&self, connections: usize) {
+        *self.cut.lock().unwrap() += connections;
     }
 
     fn connection_closed(&self) {
