@@ -31,6 +31,7 @@ mod proxy {
     mod multiplexed;
     mod pki;
     mod refusals;
+    mod seams;
     mod secured;
     mod served;
     mod streaming;

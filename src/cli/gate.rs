@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Actions, AdminListener, Readiness};
 use crate::audit::{Auditor, Observer};
+use crate::cli::descriptors;
 use crate::cli::output::Failure;
 use crate::cli::parts::{Compiled, Proxy, Tokens, say_lints};
 use crate::cli::reload::Reload;
@@ -72,6 +73,9 @@ fn serve(
     say_lints(&lints);
     // Every watcher of files subscribes here, and looks at once on SIGHUP.
     let nudges = Nudges::new();
+    if let Some(lacking) = descriptors::raise(settings.limits.connections) {
+        tracing::warn!("{lacking}");
+    }
     // Whatever can be refused by the system is asked for before anything is served.
     let proxy = Proxy::bind(settings)?;
     let admin = settings

@@ -1,9 +1,9 @@
-//! The bodies that pass: a request's on its way up, a response's on its way down. Neither is ever held back or gathered.
+//! A request's body on its way up: passed on as it comes, never gathered, and never taken for whole when it is not.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::proxy::headers;
-use crate::proxy::lane::Answered;
-use crate::proxy::pool::Lease;
-use crate::proxy::streams::Stream;
+use crate::proxy::streams::{Stalled, Stream};
 use crate::proxy::timing::Deadline;
-use crate::telemetry::Forwarding;
 
 /// How a request's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +75,9 @@ pub(super) enum BodyError {
     /// The client broke off or sent nonsense.
     #[error("the request's body broke off")]
     Broken(#[source] hyper::Error),
+    /// The client gave it up, or stopped sending it, without calling that an error.
+    #[error("the request's body was given up")]
+    GivenUp,
     /// Another sending of it has taken over.
     #[error("the request is sent again elsewhere")]
     Superseded,
@@ -244,13 +244,19 @@ impl Body for RequestBody {
             // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
             this.answer_by.clear();
             let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
-                if let Some(stream) = &this.stream {
-                    stream.await_body();
-                }
-                return Poll::Pending;
+                let Some(Err(Stalled)) = this.stream.as_ref().map(|stream| stream.await_body(cx)) else {
+                    return Poll::Pending;
+                };
+                this.shared.end.set(End::Broken);
+                return Poll::Ready(Some(Err(BodyError::GivenUp)));
             };
             if let Some(stream) = &this.stream {
                 stream.body_came();
+            }
+            // hyper takes a stream that is reset without an error for one that ended.
+            if frame.is_none() && this.stream.is_some() && !inner.is_end_stream() {
+                this.shared.end.set(End::Broken);
+                return Poll::Ready(Some(Err(BodyError::GivenUp)));
             }
             let whole = frame.is_none() || inner.is_end_stream();
             (frame, whole)
@@ -260,7 +266,7 @@ impl Body for RequestBody {
         let end = &this.shared.end;
         match &passed {
             Some(Err(BodyError::TooLarge)) => end.set(End::TooLarge),
-            Some(Err(BodyError::Broken(_) | BodyError::Superseded)) => end.set(End::Broken),
+            Some(Err(BodyError::Broken(_) | BodyError::GivenUp | BodyError::Superseded)) => end.set(End::Broken),
             Some(Ok(frame)) if whole || frame.is_trailers() => end.set(End::Whole),
             Some(Ok(_)) => {}
             None => end.set(End::Whole),
@@ -277,114 +283,6 @@ impl Body for RequestBody {
         match left.exact().map(|left| left.checked_add(self.unreplayed())) {
             Some(Some(exact)) => SizeHint::with_exact(exact),
             Some(None) | None => SizeHint::new(),
-        }
-    }
-}
-
-/// A response's body on its way to the client.
-#[derive(Debug)]
-pub(super) struct ResponseBody {
-    content: Content,
-    /// Marks the request as answered when the body is through, or dropped.
-    answered: Answered,
-}
-
-#[derive(Debug)]
-enum Content {
-    /// Our own words.
-    Own(Option<Bytes>),
-    /// The upstream's.
-    Passed {
-        inner: Incoming,
-        rest: Bytes,
-        lease: Option<Lease>,
-        ended: bool,
-        /// Counts the request until its answer is through, or dropped.
-        _forwarding: Forwarding,
-    },
-}
-
-impl ResponseBody {
-    pub(super) fn own(text: Bytes, answered: Answered) -> Self {
-        Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), answered }
-    }
-
-    pub(super) fn passed(inner: Incoming, lease: Lease, forwarding: Forwarding, answered: Answered) -> Self {
-        let ended = inner.is_end_stream();
-        let rest = Bytes::new();
-        Self { content: Content::Passed { inner, rest, lease: Some(lease), ended, _forwarding: forwarding }, answered }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { content, answered } = &mut *self;
-        answered.taken();
-        let (inner, rest, ended) = match content {
-            Content::Own(text) => {
-                answered.offer();
-                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
-            }
-            Content::Passed { inner, rest, ended, .. } => (inner, rest, ended),
-        };
-        let mut data = if rest.is_empty() {
-            let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-            *ended = frame.is_none() || inner.is_end_stream();
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => data,
-                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(cleaned(frame)))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        } else {
-            std::mem::take(rest)
-        };
-        if let Some(piece) = answered.piece().filter(|piece| data.len() > *piece) {
-            *rest = data.split_off(piece);
-        }
-        answered.offer();
-        Poll::Ready(Some(Ok(Frame::data(data))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Own(text) => text.is_none(),
-            Content::Passed { inner, rest, .. } => rest.is_empty() && inner.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Own(text) => {
-                SizeHint::with_exact(text.as_ref().map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX)))
-            }
-            // Without what is left of a piece; nobody asks any more by then.
-            Content::Passed { inner, .. } => inner.size_hint(),
-        }
-    }
-}
-
-/// Takes out of a response's trailers what is between two neighbours.
-fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
-    frame.into_trailers().map_or_else(
-        |frame| frame,
-        |mut trailers| {
-            headers::remove_hop_by_hop(&mut trailers);
-            Frame::trailers(trailers)
-        },
-    )
-}
-
-impl Drop for Content {
-    /// The connection to the upstream is used again only when the whole response came; else dropping it closes it.
-    fn drop(&mut self) {
-        if let Self::Passed { lease, ended: true, .. } = self
-            && let Some(lease) = lease.take()
-        {
-            lease.give_back();
         }
     }
 }

@@ -4,6 +4,7 @@
 //! but what is in force. `handler` is the walk; every other file is one stage of it. Called by `cli`. Reads no file and no
 //! environment, parses no YAML.
 
+mod answer;
 mod body;
 mod challenge;
 mod connection;

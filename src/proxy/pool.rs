@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_body::Body as _;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
@@ -53,7 +55,7 @@ pub(super) enum Lease {
     /// A connection for itself. Dropped without [`Lease::give_back`], it is closed.
     Whole(Whole),
     /// A place on one that others use too; given up when dropped.
-    Slot(Slot),
+    Slot(Slot, Ending),
 }
 
 /// A connection in use, for one request at a time.
@@ -212,7 +214,20 @@ impl Lease {
     pub(super) fn give_back(self) {
         match self {
             Self::Whole(whole) => whole.give_back(),
-            Self::Slot(slot) => drop(slot),
+            Self::Slot(slot, _) => drop(slot),
+        }
+    }
+
+    /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 hyper tells. In HTTP/2 it
+    /// takes a stream that is reset without an error for one that ended, for so the upstream may refuse the rest of a request
+    /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
+    pub(super) fn has_cut(&self, body: &Incoming) -> bool {
+        match self {
+            Self::Whole(_) => false,
+            Self::Slot(_, request) => {
+                !body.is_end_stream()
+                    && body.size_hint().exact().map_or_else(|| request.get() != End::Open, |left| left > 0)
+            }
         }
     }
 }

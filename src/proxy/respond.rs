@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 
 use crate::assurance::Challenge;
 use crate::policy::StepUp;
-use crate::proxy::body::ResponseBody;
+use crate::proxy::answer::ResponseBody;
 use crate::proxy::challenge::{self, Scheme};
 use crate::proxy::headers::X_REQUEST_ID;
 use crate::proxy::lane::Answered;

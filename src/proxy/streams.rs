@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::config::settings::Limits;
@@ -123,11 +124,17 @@ impl Streams {
             body_awaited: Cell::new(false),
             offered: Cell::new(false),
             begun: Cell::new(false),
+            answered: Cell::new(false),
+            body_waits: RefCell::default(),
         })
     }
 
-    /// A stream is over.
+    /// A stream's task is over.
     pub(super) fn closed(&self, stream: &Stream) {
+        stream.answered.set(true);
+        if let Some(waker) = stream.body_waits.take() {
+            waker.wake();
+        }
         self.open.set(self.open.get().saturating_sub(1));
         let patience = self.patience.get();
         self.patience.set(if stream.begun.get() {
@@ -166,7 +173,15 @@ pub(super) struct Stream {
     offered: Cell<bool>,
     /// The response has begun.
     begun: Cell<bool>,
+    /// The response has gone. From then on nobody but the request's body looks after the limit.
+    answered: Cell<bool>,
+    /// Who waits for more of the request's body.
+    body_waits: RefCell<Option<Waker>>,
 }
+
+/// The client sends no more of a body whose request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stalled;
 
 impl Stream {
     /// There is a response.
@@ -175,10 +190,18 @@ impl Stream {
     }
 
     /// The request's body has nothing more for now.
-    pub(super) fn await_body(&self) {
+    pub(super) fn await_body(&self, cx: &Context<'_>) -> Result<(), Stalled> {
         if !self.body_awaited.replace(true) {
             self.client_by.set(self.streams.idle);
         }
+        if !self.answered.get() {
+            *self.body_waits.borrow_mut() = Some(cx.waker().clone());
+        } else if self.client_by.has_passed() {
+            return Err(Stalled);
+        } else {
+            self.client_by.wake(cx);
+        }
+        Ok(())
     }
 
     /// More of the request's body came, or its end.

@@ -40,7 +40,8 @@ pub(super) fn host(head: &Parts) -> Result<String, Refusal> {
 /// forwarded: the host in `Host` (RFC 9113 section 8.3.1), the cookies in one field (section 8.2.3).
 ///
 /// # Errors
-/// `request_malformed`: a scheme that is not HTTP's.
+/// `request_malformed`: a scheme that is not HTTP's; a value in blanks (section 8.2.1). In HTTP/1.1 blanks around a value are
+/// none of it, so that an upstream would read a field, a token even, that was not read here.
 pub(super) fn of_http2(head: &mut Parts) -> Result<(), Refusal> {
     if let Some(authority) = head.uri.authority()
         && !head.headers.contains_key(header::HOST)
@@ -53,6 +54,11 @@ pub(super) fn of_http2(head: &mut Parts) -> Result<(), Refusal> {
         let cookies = HeaderValue::from_bytes(&pairs.join(&b"; "[..]));
         // Values of fields, joined by what may stand in one, are the value of a field.
         head.headers.insert(header::COOKIE, cookies.map_err(|_never| malformed("the cookies cannot be joined"))?);
+    }
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let in_blanks = |value: &HeaderValue| is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last());
+    if head.headers.values().any(in_blanks) {
+        return Err(malformed("a field's value begins or ends with a blank"));
     }
     match head.uri.scheme_str() {
         None | Some("http" | "https") => Ok(()),

@@ -114,6 +114,7 @@ async fn multiplexed(
     const UNSENT: u32 = 3;
 
     let (mut sent, mut unsent) = (0u32, 0u32);
+    let ending = request.body().end();
     loop {
         let slot = pool.slot().await.map_err(|error| unconnected(pool, error))?;
         let was_fresh = slot.is_fresh();
@@ -122,7 +123,7 @@ async fn multiplexed(
         let mut error = match slot.sender().try_send_request(request).await {
             Ok(response) => {
                 slot.heard();
-                return Ok((response, Lease::Slot(slot)));
+                return Ok((response, Lease::Slot(slot, ending)));
             }
             Err(error) => error,
         };

@@ -358,7 +358,7 @@ fn an_answer_that_breaks_off_is_seen_to_break_off() {
     let served = Served::h2c(Http2::new(|mut call| async move {
         let mut stream = call.respond.send_response(Response::new(()), false).unwrap();
         stream.send_data(Bytes::from_static(b"half"), false).unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         stream.send_reset(Reset::INTERNAL_ERROR);
     }));
     let answer = gate(&served).client().send(get("/public", None)).rest();
