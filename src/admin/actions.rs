@@ -144,6 +144,7 @@ async fn restore(Authorized(()): Authorized, State(actions): State<Arc<Actions>>
 }
 
 async fn reload(Authorized(()): Authorized, State(actions): State<Arc<Actions>>) -> Response {
+    tracing::info!("`POST /reload`: the policy folder and every other watched file are looked at now, as on SIGHUP");
     (actions.reload)();
     (StatusCode::ACCEPTED, "the files are looked at now; /readyz and the log tell what comes of it\n").into_response()
 }

@@ -39,8 +39,12 @@ pub(super) struct AuditFile {
 /// The file that is written to.
 struct Open {
     file: File,
-    /// Which file it is; `None` for pipes and devices, which are neither rotated nor brought to a disk.
-    is: Option<(u64, u64)>,
+    /// Which file it is.
+    is: (u64, u64),
+    /// Pipes and devices are not: they are neither rotated nor brought to a disk.
+    plain: bool,
+    /// No name leads to it any more: what is written to it is gone when it is closed.
+    deleted: bool,
     /// Its length, as far as we know.
     length: u64,
     /// It ends in the middle of a line, by a crash or another's hand.
@@ -87,9 +91,10 @@ impl AuditFile {
         })
     }
 
-    /// Whether the path names another file by now, or none.
+    /// Whether the path names another file by now, or none. A pipe whose name is gone may still have its reader, and nothing
+    /// is to be made in its place.
     fn was_moved(&self) -> bool {
-        self.open.is.is_some() && fs::metadata(&self.path).ok().and_then(|metadata| identity(&metadata)) != self.open.is
+        fs::metadata(&self.path).map_or(self.open.plain, |there| identity(&there) != self.open.is)
     }
 
     fn look(&mut self) {
@@ -105,11 +110,11 @@ impl AuditFile {
     /// Goes on in whatever file the path names. Until that can be had, lines go on into the file that was moved: late to
     /// be found, but not lost.
     fn reopen(&mut self) -> bool {
-        let left = self.bring_to_disk();
         match Open::at(&self.path, self.sync) {
             Ok(open) => {
+                // Not before it is left: lines whose fate would then go untold are still this file's.
+                self.owed = self.bring_to_disk().err();
                 self.open = open;
-                self.owed = left.err();
                 true
             }
             Err(error) => {
@@ -124,7 +129,7 @@ impl AuditFile {
     fn rotate(&mut self) {
         let Some(Rotation { size, keep }) = self.rotate else { return };
         let waits = self.rotate_again.is_some_and(|at| Instant::now() < at);
-        if self.open.is.is_none() || self.open.length < size.max(1) || waits || self.was_moved() {
+        if !self.open.plain || self.open.length < size.max(1) || waits || self.was_moved() {
             return;
         }
         self.rotate_again = None;
@@ -143,7 +148,7 @@ impl AuditFile {
 
     /// How long lines may stay as they are before they must be on the disk; `None`: for ever.
     fn time_left(&self, last: bool) -> Option<Duration> {
-        if self.unsynced.lines == 0 || self.open.is.is_none() {
+        if self.unsynced.lines == 0 || !self.open.plain {
             return None;
         }
         match self.sync {
@@ -155,7 +160,7 @@ impl AuditFile {
     }
 
     fn bring_to_disk(&mut self) -> Result<(), Unsynced> {
-        if self.open.is.is_none() || self.sync == Sync::System || self.unsynced.lines == 0 {
+        if !self.open.plain || self.sync == Sync::System || self.unsynced.lines == 0 {
             self.unsynced.lines = 0;
             return Ok(());
         }
@@ -179,9 +184,10 @@ impl Open {
         options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
         let file = options.open(path)?;
         let metadata = file.metadata()?;
-        let mut open = Self { is: identity(&metadata), file, length: metadata.len(), mid_line: false };
-        open.mid_line = open.is.is_some() && ends_mid_line(path, open.length);
-        if open.is.is_some() && open.length == 0 && sync != Sync::System {
+        let (is, plain, length) = (identity(&metadata), metadata.is_file(), metadata.len());
+        let mid_line = plain && ends_mid_line(path, length);
+        let open = Self { file, is, plain, deleted: false, length, mid_line };
+        if open.plain && open.length == 0 && sync != Sync::System {
             // A new file's name must outlive a power cut too. Not every file system can do that for folders.
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let _tried = File::open(folder).and_then(|folder| folder.sync_all());
@@ -189,17 +195,17 @@ impl Open {
         Ok(open)
     }
 
-    /// Takes the length as it is now.
+    /// Takes the length as it is now, and whether it still has a name.
     fn measure(&mut self) {
-        if let Some(metadata) = self.file.metadata().ok().filter(|_| self.is.is_some()) {
-            self.length = metadata.len();
+        if let Some(metadata) = self.file.metadata().ok().filter(|_| self.plain) {
+            (self.length, self.deleted) = (metadata.len(), metadata.nlink() == 0);
         }
     }
 
     /// Takes a line back that was begun and not ended, or sees to it that the next stands alone. Whether the line is to be
     /// written again.
     fn take_back(&mut self, begun: u64, path: &Path) -> bool {
-        if self.is.is_none() || begun == 0 {
+        if !self.plain || begun == 0 {
             return false;
         }
         let known = self.length;
@@ -219,9 +225,9 @@ impl Open {
     }
 }
 
-/// Which file this is; `None` for pipes and devices.
-fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
-    metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+/// Which file this is.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 fn ends_mid_line(path: &Path, length: u64) -> bool {
@@ -270,7 +276,8 @@ impl Sink for AuditFile {
     }
 
     fn begin_batch(&mut self, lines: usize) {
-        if self.open.is.is_some() && self.looked.elapsed() >= LOOK_AGAIN {
+        self.open.measure();
+        if self.open.deleted || self.open.plain && self.looked.elapsed() >= LOOK_AGAIN {
             self.look();
         }
         if self.unsynced.lines == 0 {
@@ -283,6 +290,10 @@ impl Sink for AuditFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Others may have emptied it; what is begun now could not be taken back by a length that is no more.
         self.open.measure();
+        if self.open.deleted && self.was_moved() {
+            // It would take every line and keep none, and nobody would hear of it.
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted, and no new one can be had"));
+        }
         if self.open.mid_line {
             // What was cut short must not spoil the next line.
             self.open.file.write_all(b"\n")?;
@@ -296,8 +307,13 @@ impl Sink for AuditFile {
 
     fn restarts_line(&mut self, begun: usize) -> bool {
         let taken_back = self.open.take_back(u64::try_from(begun).unwrap_or(u64::MAX), &self.path);
-        // Moved or deleted to make room: only a new file gives it back.
+        // Moved or deleted to make room: only a new file gives it back. A pipe may have been made anew by its reader.
+        let lines = self.unsynced.lines;
         let elsewhere = self.was_moved() && self.reopen();
+        if elsewhere {
+            // What is written again there has to be brought to the disk from there.
+            self.unsynced.lines = lines;
+        }
         taken_back || elsewhere
     }
 

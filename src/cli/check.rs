@@ -11,7 +11,7 @@ use crate::cli::named;
 use crate::cli::output::{Failure, PROBLEMS, complain, say};
 use crate::cli::render::{self, Format};
 use crate::config::{LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
-use crate::live::folder::read_file;
+use crate::live::folder::{ReadError, is_policy, read_file};
 
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +63,9 @@ fn check(args: &CheckArgs) -> Result<Findings, Failure> {
         },
         (None, _, None) => (PathBuf::from("policies"), NamedBy::Default),
     };
+    if let NamedBy::Setting(file) = &by {
+        runnable(&dir, file)?;
+    }
     let folders = files::find(&dir, &by).map_err(Failure::could_not_run)?;
     for folder in folders.into_iter().filter(|folder| !folder.policies.is_empty()) {
         findings.policies = findings.policies.saturating_add(1);
@@ -90,6 +93,25 @@ fn settings(path: &Path, colour: bool, findings: &mut Findings) -> Result<Option
             Ok(None)
         }
     }
+}
+
+/// What `run` reads is a folder's own files: what settings name must have some.
+fn runnable(dir: &Path, file: &Path) -> Result<(), Failure> {
+    let (shown, named) = (dir.display(), format!("`policies` in `{}` names", file.display()));
+    // That nothing is there at all is said elsewhere.
+    let Ok(found) = dir.metadata() else { return Ok(()) };
+    if !found.is_dir() {
+        return Err(Failure::could_not_run(format!(
+            "`{shown}`, which {named}, is no folder; name the one that it is in"
+        )));
+    }
+    let unreadable = |error| Failure::could_not_run(ReadError::Io { path: dir.to_owned(), error });
+    let mut names = dir.read_dir().map_err(unreadable)?.flatten().map(|entry| entry.path());
+    if names.any(|path| is_policy(&path) && !path.is_dir()) {
+        return Ok(());
+    }
+    let hint = "it holds no file that ends in .yaml or .yml, and `run` reads no subfolders";
+    Err(Failure::could_not_run(format!("no policy in `{shown}`, which {named}: {hint}")))
 }
 
 /// The folder `policies` beside settings that can't be taken, if it is there.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{SourceFile, is_settings};
-use crate::live::folder::{ReadError, is_policy, is_test, read_file};
+use crate::live::folder::{ReadError, is_policy, is_test, read_file, read_plain_file};
 
 /// A folder that holds a policy, or tests for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,5 +125,5 @@ fn search(folder: &Path, depth: usize, deepest: usize, found: &mut Vec<PolicyFol
 /// # Errors
 /// At the first that cannot be read.
 pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
-    paths.iter().map(|path| read_file(path)).collect()
+    paths.iter().map(|path| read_plain_file(path)).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use crate::admin::{self, Actions, AdminListener, Readiness};
@@ -14,7 +15,7 @@ use crate::cli::output::Failure;
 use crate::cli::parts::{Compiled, Proxy, Tokens, say_lints};
 use crate::cli::reload::Reload;
 use crate::cli::secret::admin_credential;
-use crate::cli::signals::{Asked, Signals, end_at_once};
+use crate::cli::signals::{Asked, Signals, end_at_once, not_listening};
 use crate::config::settings::WhenBlocked;
 use crate::config::{Settings, SourceFile};
 use crate::live::watch::Nudges;
@@ -25,6 +26,14 @@ use crate::telemetry::{Health, Metrics, Reloads};
 
 /// How long logs and the audit log may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// What a gate is to do on SIGHUP, and when its policy folder changes.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// What was found in the policy folder and compiled.
+    pub(super) files: Vec<SourceFile>,
+    pub(super) hangups: Signal,
+}
 
 /// Where a gate listens.
 #[derive(Clone, Debug)]
@@ -42,20 +51,20 @@ pub(super) fn control_runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::could_not_run(format!("failed to start the control threads: {error}")))
 }
 
-/// Runs a gate until a signal ends it. `ready` is called once everything listens. `files`: what was compiled, where the
-/// settings' policy folder is to be watched for other content.
+/// Runs a gate until a signal ends it. `ready` is called once everything listens. `watched`: where the settings' policy
+/// folder is to be watched for other content.
 ///
 /// # Errors
 /// Everything that keeps it from starting; nothing is served then.
 pub(super) fn run(
     settings: &Settings,
     compiled: Compiled,
-    files: Option<Vec<SourceFile>>,
+    watched: Option<Watched>,
     control: &Runtime,
     ready: impl FnOnce(&Addresses) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let logs = Logs::init(&settings.telemetry).map_err(Failure::could_not_run)?;
-    let result = serve(settings, compiled, files, control.handle(), &logs, ready);
+    let result = serve(settings, compiled, watched, control.handle(), &logs, ready);
     logs.close(FLUSH);
     result
 }
@@ -63,12 +72,13 @@ pub(super) fn run(
 fn serve(
     settings: &Settings,
     compiled: Compiled,
-    files: Option<Vec<SourceFile>>,
+    watched: Option<Watched>,
     control: &Handle,
     logs: &Logs,
     ready: impl FnOnce(&Addresses) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let Compiled { policy, keys, lints } = compiled;
+    let (files, hangups) = watched.map(|Watched { files, hangups }| (files, hangups)).unzip();
     let snapshot = Snapshot::new(policy, settings).map_err(Failure::problems)?;
     say_lints(&lints);
     // Every watcher of files subscribes here, and looks at once on SIGHUP.
@@ -97,9 +107,8 @@ fn serve(
     };
     let signals = {
         let _within = control.enter();
-        Signals::listen(files.is_some())
+        Signals::listen(hangups).map_err(not_listening)?
     };
-    let signals = signals.map_err(|error| Failure::could_not_run(format!("failed to listen for signals: {error}")))?;
 
     let tokens = Arc::new(Tokens::start(settings, snapshot.policy.hash(), &keys, control)?);
     let metrics = Arc::new(Metrics::default());

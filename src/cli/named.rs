@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 
+use crate::admin::Credential;
 use crate::clock;
 use crate::config::{NamedFile, Problem, Purpose};
 use crate::tls::{pem, roots};
@@ -113,12 +114,14 @@ fn fits(path: &Path, certificate: &Path) -> Result<(), String> {
     })
 }
 
+/// The only secret so far is the admin listener's credential.
 fn secret(path: &Path) -> Result<(), String> {
-    let text = fs::read(path).map_err(|error| format!("failed to read `{}`: {error}", path.display()))?;
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Err(format!("there is no secret in `{}`: it is empty", path.display()));
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("failed to read `{shown}`: {error}"))?;
+    match text.trim() {
+        "" => Err(format!("there is no secret in `{shown}`: it is empty")),
+        text => Credential::new(text).map(drop).map_err(|error| format!("what is in `{shown}` will not do: {error}")),
     }
-    Ok(())
 }
 
 /// Whether users who are neither the owner nor of the group have these rights.

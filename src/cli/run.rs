@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::gate;
+use crate::cli::gate::{self, Watched};
 use crate::cli::output::Failure;
 use crate::cli::parts;
+use crate::cli::signals;
 use crate::config::{Settings, SourceFile};
 use crate::live::folder::{ReadError, read_file, read_folder};
 
@@ -23,11 +24,12 @@ pub(super) struct Arguments {
 
 /// Reads everything, says every problem, and only then starts.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let control = gate::control_runtime()?;
+    let hangups = signals::hangups(&control)?;
     let (settings, lints) = parts::settings(read_settings(&arguments.config)?)?;
     let files = read_policies(&settings)?;
     let compiled = parts::policy(files.clone(), &settings)?;
-    let control = gate::control_runtime()?;
-    let result = gate::run(&settings, compiled, Some(files), &control, |_addresses| {
+    let result = gate::run(&settings, compiled, Some(Watched { files, hangups }), &control, |_addresses| {
         for lint in &lints {
             tracing::warn!(lint, "the settings are taken, but hardly mean what they say");
         }
@@ -46,9 +48,11 @@ fn read_settings(path: &Path) -> Result<SourceFile, Failure> {
                 path.display()
             ))
         }
-        ReadError::Io { .. } | ReadError::NotText(_) | ReadError::TooLarge(_) | ReadError::Empty(_) => {
-            Failure::could_not_run(error)
-        }
+        ReadError::Io { .. }
+        | ReadError::NotPlain(_)
+        | ReadError::NotText(_)
+        | ReadError::TooLarge(_)
+        | ReadError::Empty(_) => Failure::could_not_run(error),
     })
 }
 

@@ -3,7 +3,10 @@
 
 use std::io;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::output::Failure;
 
 /// The signals, listened for from the moment that this exists.
 #[derive(Debug)]
@@ -26,15 +29,15 @@ pub(super) enum Asked {
 }
 
 impl Signals {
-    /// Listens from now on; to SIGHUP if files can be read again. To be called within a runtime.
+    /// Listens from now on, to SIGHUP only with [`hangups`]. To be called within a runtime.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(super) fn listen(reloads: bool) -> io::Result<Self> {
+    pub(super) fn listen(hangup: Option<Signal>) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: reloads.then(|| signal(SignalKind::hangup())).transpose()?,
+            hangup,
             _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
@@ -53,6 +56,22 @@ impl Signals {
             _ = hangup => Asked::Reload,
         }
     }
+}
+
+/// SIGHUPs from now on. Listened for before anything is read: one that comes during the start (`systemctl reload` right after
+/// it) would else end the process, and a service manager takes that for an end that was wanted.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn hangups(control: &Runtime) -> Result<Signal, Failure> {
+    let _within = control.enter();
+    signal(SignalKind::hangup()).map_err(not_listening)
+}
+
+/// What is said when the system refuses.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over errors")]
+pub(super) fn not_listening(error: io::Error) -> Failure {
+    Failure::could_not_run(format!("failed to listen for signals: {error}"))
 }
 
 /// What the shell reports of a process that a signal ended.

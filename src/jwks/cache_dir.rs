@@ -33,7 +33,14 @@ impl CacheDir {
         let probe = this.temporary("probe");
         let written = create(&probe).and_then(|mut file| file.write_all(b"1"));
         let removed = std::fs::remove_file(&probe);
-        written.and(removed).map_err(failed)?;
+        match written.and(removed) {
+            // It may be mended while we run, and the copies that are there may be needed now.
+            Err(error) if is_full(&error) => tracing::warn!(
+                folder = %path.display(), %error,
+                "keys cannot be kept for now: the disk of `keys.cache_dir` is full; those that are there are used"
+            ),
+            tried => tried.map_err(failed)?,
+        }
         if is_others_to_write(&folder.permissions()) {
             tracing::warn!(
                 folder = %path.display(),
@@ -109,6 +116,10 @@ impl CacheDir {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A new file for our eyes alone.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
@@ -163,6 +174,13 @@ mod tests {
         CacheDir::open(&made).unwrap();
         assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(made.read_dir().unwrap().count(), 0, "nothing of the trial is left");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_one_that_can_never_be_written() {
+        let is_full = |code| is_full(&io::Error::from_raw_os_error(code));
+        assert!(is_full(libc::ENOSPC) && is_full(libc::EDQUOT));
+        assert!(!is_full(libc::EROFS) && !is_full(libc::EACCES) && !is_full(libc::EIO));
     }
 
     #[test]

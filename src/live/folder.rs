@@ -17,6 +17,9 @@ pub enum ReadError {
         /// What the system says.
         error: io::Error,
     },
+    /// It is a pipe, a socket or a device: reading it might never end.
+    #[error("failed to read `{0}`: it is no plain file")]
+    NotPlain(PathBuf),
     /// It is no text.
     #[error("failed to read `{0}`: it is not UTF-8 text")]
     NotText(PathBuf),
@@ -60,12 +63,24 @@ pub fn read_folder(folder: &Path) -> Result<Vec<SourceFile>, Vec<ReadError>> {
     paths.sort();
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
-        match read_file(&path) {
+        match read_plain_file(&path) {
             Ok(file) => files.push(file),
             Err(error) => errors.push(error),
         }
     }
     if errors.is_empty() { Ok(files) } else { Err(errors) }
+}
+
+/// One file of a folder, in which there may be anything.
+///
+/// # Errors
+/// As those of [`read_file`], and when it is no plain file.
+pub fn read_plain_file(path: &Path) -> Result<SourceFile, ReadError> {
+    // Asked first: opening a pipe would wait for its writer, and no later change would be noticed.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(ReadError::NotPlain(path.into()));
+    }
+    read_file(path)
 }
 
 /// One file.
@@ -136,8 +151,10 @@ mod tests {
         fs::write(path.join("binary.yaml"), b"\xff\xfe").unwrap();
         symlink("nowhere", path.join("dangling.yaml")).unwrap();
         fs::write(path.join("large.yaml"), vec![b'#'; (4 << 20) + 1]).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path.join("pipe.yaml")).status().unwrap().success());
         let errors: Vec<String> = read_folder(path).unwrap_err().iter().map(ToString::to_string).collect();
-        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert_eq!(errors.len(), 4, "{errors:?}");
+        assert!(errors[3].ends_with("pipe.yaml`: it is no plain file"), "{errors:?}");
         let missing = read_folder(&path.join("gone")).unwrap_err();
         assert!(matches!(missing.as_slice(), [ReadError::Io { .. }]), "{missing:?}");
     }

@@ -15,6 +15,9 @@ const STILL: Duration = Duration::from_millis(500);
 /// How often a look that was asked for is repeated until two in a row agree.
 const LOOKS: usize = 5;
 
+/// How long a look may take before it is said, again and again, that nothing is seen.
+const LATE: Duration = Duration::from_secs(30);
+
 /// Tells watchers to look now, as SIGHUP does.
 pub type Nudge = watch::Receiver<()>;
 
@@ -113,7 +116,17 @@ async fn pause(time: Duration, nudge: &mut Nudge, nudges: &mut bool) -> Cause {
 
 /// `None` when the runtime is ending, or by a bug in `read`, which must not end the watch.
 async fn look<C: Send + 'static>(read: &(impl Fn() -> C + Clone + Send + 'static)) -> Option<C> {
-    match tokio::task::spawn_blocking(read.clone()).await {
+    let mut looking = tokio::task::spawn_blocking(read.clone());
+    let looked = loop {
+        match tokio::time::timeout(LATE, &mut looking).await {
+            Ok(looked) => break looked,
+            Err(_late) => tracing::error!(
+                "watched files cannot be read: their disk has not answered for {} s; until it does no change is noticed",
+                LATE.as_secs()
+            ),
+        }
+    };
+    match looked {
         Ok(found) => Some(found),
         Err(error) => {
             if error.is_panic() {

@@ -153,7 +153,8 @@ keys: { cache_dir: keys }
 audit: { to: file, path: audit.jsonl }
 ";
     let policy = POLICY.replace("require: public", "require: public, upstream: app");
-    let there = folder(&[("stepgate.yaml", settings), ("policies/a.yaml", &policy), ("admin.txt", "hunter2\n")]);
+    let there =
+        folder(&[("stepgate.yaml", settings), ("policies/a.yaml", &policy), ("admin.txt", "hunter2hunter2hunter2\n")]);
     for name in ["server", "us", "ca"] {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         fs::write(there.path().join(format!("{name}.pem")), made.cert.pem()).unwrap();
@@ -216,7 +217,7 @@ fn a_file_that_settings_name_and_that_is_something_else_is_said_at_its_place() {
         fs::write(here(there, "server.key"), key.serialize_pem()).unwrap();
     };
     type Harm<'h> = &'h dyn Fn(&tempfile::TempDir);
-    let harms: [(Harm<'_>, &str, &str, i32); 14] = [
+    let harms: [(Harm<'_>, &str, &str, i32); 15] = [
         (&|there| drop(fs::copy(here(there, "us.key"), here(there, "server.key"))), "4:35", "do not go together", 1),
         (&|there| drop(fs::copy(here(there, "server.key"), here(there, "us.key"))), "7:77", "do not go together", 1),
         (
@@ -234,6 +235,7 @@ fn a_file_that_settings_name_and_that_is_something_else_is_said_at_its_place() {
         (&|there| fs::write(here(there, "ca.pem"), "hunter2").unwrap(), "5:24", "it holds no certificate", 1),
         (&|there| fs::write(here(there, "ca.pem"), "hunter2").unwrap(), "7:50", "it holds no certificate", 1),
         (&|there| fs::write(here(there, "admin.txt"), " \n").unwrap(), "9:55", "there is no secret in", 1),
+        (&|there| fs::write(here(there, "admin.txt"), "hunter2\n").unwrap(), "9:55", "shorter than 16 bytes", 1),
         (&|there| mode(&here(there, "server.key"), 0o644), "4:35", "can be read by every user", 0),
         (&|there| mode(&here(there, "us.key"), 0o644), "7:77", "can be read by every user", 0),
         (&|there| mode(&here(there, "admin.txt"), 0o604), "9:55", "can be read by every user", 0),
@@ -254,4 +256,34 @@ fn a_file_that_settings_name_and_that_is_something_else_is_said_at_its_place() {
     fs::write(here(&there, "keys"), "").unwrap();
     let (_, out, _) = within(&there, &["check", "-c", "stepgate.yaml"]);
     assert!(out.contains("failed to open the folder for keys"), "{out}");
+}
+
+#[test]
+fn policies_that_run_would_not_find_where_the_settings_say_are_no_clean_check() {
+    let settings = |policies: &str| format!("{SETTINGS}policies: {policies}\n");
+    for (policies, says) in [
+        ("policies/a.yaml", "names, is no folder"),
+        ("policies", "names: it holds no file that ends in .yaml or .yml, and `run` reads no subfolders"),
+    ] {
+        let below = if policies == "policies" { "policies/below/a.yaml" } else { "policies/a.yaml" };
+        let there = folder(&[("stepgate.yaml", &settings(policies)), (below, POLICY)]);
+        let (checked, _, why) = within(&there, &["check", "-c", "stepgate.yaml"]);
+        assert!(why.contains(says) && checked == Some(2), "{checked:?} {why}");
+        let (run, ..) = within(&there, &["run", "-c", "stepgate.yaml"]);
+        assert_eq!(run, Some(2), "{policies}");
+    }
+    let there = folder(&[("stepgate.yaml", &settings("policies")), ("policies/below/a.yaml", POLICY)]);
+    let (code, ..) = within(&there, &["check", "-c", "stepgate.yaml", "policies"]);
+    assert_eq!(code, Some(0), "whoever names a folder has it searched");
+}
+
+#[test]
+fn a_pipe_among_policies_holds_nothing_up() {
+    let there = folder(&[("stepgate.yaml", SETTINGS), ("policies/a.yaml", POLICY)]);
+    let pipe = there.path().join("policies/b.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    for command in ["check", "run"] {
+        let (code, _, why) = within(&there, &[command, "-c", "stepgate.yaml"]);
+        assert!(why.contains("policies/b.yaml`: it is no plain file") && code == Some(2), "{command}: {why}");
+    }
 }

@@ -157,6 +157,13 @@ def dockerfile(stepgate: str) -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {name for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M) for name in line.split()[:-1]}
     expect(copied == allowed, f"copied: {sorted(copied)}, let in: {sorted(allowed)}")
+    # And be enough: the manifest may name no target whose file stays outside without a path of its own.
+    with tempfile.TemporaryDirectory() as folder:
+        for name in copied:
+            place = pathlib.Path(folder) / name
+            shutil.copytree(ROOT / name, place) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, place)
+        done = run("cargo", "fetch", "--locked", "--offline", "--manifest-path", f"{folder}/Cargo.toml")
+        expect(done.returncode == 0, f"what is copied is no package: {done.stderr}")
 
 
 def service(stepgate: str) -> None:

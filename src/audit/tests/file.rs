@@ -56,6 +56,10 @@ fn a_file_that_was_emptied_or_deleted_to_make_room_takes_whole_lines_again() {
     put(&mut file, b"{\"b\":2}\n{\"c\"");
     assert!(file.restarts_line(4), "also where it was emptied while nothing was begun");
     assert_eq!(text(&path), "{\"b\":2}\n");
+    file.begin_batch(1);
+    fs::write(&path, "").unwrap();
+    assert_eq!(file.write(b"{\"c\"").unwrap(), 4);
+    assert!(file.restarts_line(4) && text(&path).is_empty(), "and in the middle of a batch");
     put(&mut file, b"{\"c\"");
     fs::remove_file(&path).unwrap();
     assert!(file.restarts_line(4), "the deleted file would take its lines with it");
@@ -163,4 +167,59 @@ fn lines_that_the_disk_may_not_have_are_doubted_once_and_the_next_are_asked_of_a
     assert!(SEEN.load(Ordering::Relaxed));
     assert_eq!(file.tend(false).unwrap(), None, "after a failure the next lines are not left waiting for their time");
     assert!(text(&path).starts_with("1\n2\n3\n{\"v\":1,\"ts\":\""), "{}", text(&path));
+}
+
+#[test]
+fn nothing_is_written_to_a_file_that_no_name_leads_to() {
+    let (folder, path) = fresh();
+    let mut file = AuditFile::open(&path, None, Sync::Batch).unwrap();
+    put(&mut file, b"1\n");
+    let away = folder.path().with_extension("away");
+    fs::rename(folder.path(), &away).unwrap();
+    put(&mut file, b"2\n");
+    assert_eq!(text(&away.join("audit.jsonl")), "1\n2\n", "a file that was moved is found later");
+    fs::remove_dir_all(&away).unwrap();
+    for _ in 0..2 {
+        file.begin_batch(1);
+        assert_eq!(file.write(b"3\n").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!file.restarts_line(0), "there is nowhere to go on");
+    }
+    fs::create_dir(folder.path()).unwrap();
+    assert!(file.restarts_line(0), "goes on by itself");
+    assert_eq!(file.write(b"3\n").unwrap(), 2);
+    assert_eq!(text(&path), "3\n");
+    file.to_disk = |_| Err(io::ErrorKind::Other.into());
+    assert!(file.tend(false).is_err(), "the new file is brought to the disk as well");
+    put(&mut file, b"4\n");
+    fs::remove_file(&path).unwrap();
+    put(&mut file, b"5\n");
+    assert_eq!(text(&path), "5\n", "a deleted file is noticed at the next batch");
+}
+
+#[test]
+fn a_pipe_that_its_reader_made_anew_is_written_to_without_a_restart() {
+    let (_folder, path) = fresh();
+    let make = || assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Opened for both, so that no end waits for the other.
+    let read = || File::options().read(true).write(true).open(&path).unwrap();
+    make();
+    let reader = read();
+    let mut file = AuditFile::open(&path, None, Sync::Batch).unwrap();
+    drop(reader);
+    put_fails(&mut file);
+    assert!(!file.restarts_line(1), "nobody reads yet");
+    fs::remove_file(&path).unwrap();
+    assert!(!file.restarts_line(1) && !path.exists(), "no plain file takes the place of a pipe");
+    make();
+    let mut reader = read();
+    assert!(file.restarts_line(1), "the line that the old pipe took the beginning of is written again");
+    put(&mut file, b"1\n");
+    let mut got = [0; 2];
+    io::Read::read_exact(&mut reader, &mut got).unwrap();
+    assert_eq!(&got, b"1\n");
+}
+
+fn put_fails(file: &mut AuditFile) {
+    file.begin_batch(1);
+    assert_eq!(file.write(b"0\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
