@@ -13,17 +13,17 @@ export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 .PHONY: test
-test: tools fmt lint core unit doc policies schema deploy e2e ## everything a change must pass
+test: tools fmt lint core unit doc policies schema deploy e2e instructions ## everything a change must pass
 
 .PHONY: demo
 demo: ## the proxy, a small identity provider and an upstream, in one process, with requests to try
 	$(CARGO) run --release -- demo
 
 .PHONY: tools
-tools: ## installs what the other targets need: a C compiler, Node.js, the test provider, a schema validator
+tools: ## installs what the other targets need: a C compiler, Node.js, valgrind, the test provider, a schema validator
 	@./tests/tools.sh
 	@for folder in $(PROVIDER) $(SCHEMA); do \
 	  if [[ ! $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ]]; then \
@@ -56,6 +56,11 @@ e2e: tools ## the whole program against a real OpenID provider
 	$(CARGO) test --locked --profile e2e --features e2e --test e2e
 	$(CARGO) test --locked --profile e2e --features e2e --test it reload_load
 
+.PHONY: instructions
+instructions: tools ## a request costs no more instructions than it did: the hot path
+	$(CARGO) build --locked --profile e2e --bin stepgate
+	./tests/instructions/run.py $(BIN) --quick
+
 .PHONY: policies
 policies: ## the example policies load, lint clean and keep their promises
 	$(CARGO) build --locked --profile e2e --bin stepgate
@@ -84,8 +89,26 @@ deploy: tools .tools/deploy/requirements.txt ## the Dockerfile, the systemd unit
 certs: ## development certificates into certs/dev
 	./certs/make-dev-certs.sh
 
+.PHONY: bench
+bench: tools .tools/compare/requirements.txt ## CPU, latency and memory beside nginx, HAProxy and Envoy; BENCH="--rounds 5" to have it shorter
+	@./tests/tools.sh bench
+	$(CARGO) build --locked --release --bin stepgate
+	.tools/compare/bin/python benches/compare/run.py target/release/stepgate $(BENCH)
+
+# Made anew when the list changes, as the one of `deploy`.
+.tools/compare/requirements.txt: benches/compare/requirements.txt
+	rm -rf .tools/compare
+	python3 -m venv .tools/compare
+	.tools/compare/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	cp $< $@
+
 .PHONY: long
-long: deny mutants ## what takes long: runs nightly or before a release, not on each change
+long: deny mutants instructions-all ## what takes long: runs nightly or before a release, not on each change
+
+.PHONY: instructions-all
+instructions-all: tools ## the same of every case: tokens that are new, and growth by what does not matter
+	$(CARGO) build --locked --profile e2e --bin stepgate
+	./tests/instructions/run.py $(BIN)
 
 .PHONY: mutants
 mutants: ## every fault of the list is noticed by a test

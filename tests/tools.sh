@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to the programs that the tests need, and says plainly which one is missing where it cannot install it.
+# Sees to the programs that the tests need, and says plainly which one is missing where it cannot install it. With the word
+# `bench`, also to those that it is compared with.
 set -euo pipefail
 
 missing=()
@@ -10,6 +11,14 @@ need npm npm
 need python3 python3
 need openssl openssl
 need systemd-analyze systemd
+need valgrind valgrind
+if [[ "${1:-}" == bench ]]; then
+  PATH="$PATH:/usr/sbin:/sbin"
+  need nginx nginx
+  need haproxy haproxy
+  need wrk wrk
+  need h2load nghttp2-client
+fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
