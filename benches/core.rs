@@ -19,12 +19,17 @@ mod keys;
 mod token;
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use stepgate::assurance::Assurance;
 use stepgate::config::{SourceFile, load_policy};
+use stepgate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
-use stepgate::token::{Credential, KeyLimits, KeySet, Timestamp, Unverified, verify};
+use stepgate::token::{Credential, KeyLimits, KeyPlace, KeySet, KeySource, Timestamp, Unverified, verify};
+use stepgate::verification::Verifier;
 
 use keys::{Alg, Key, jwks};
 use token::{Token, now};
@@ -132,4 +137,28 @@ fn verification(bencher: Bencher<'_, '_>, alg: Alg) {
         let token = Unverified::parse(black_box(&credential)).unwrap();
         verify(token, &keys, &issuer.expectation, now).is_ok()
     });
+}
+
+/// A token that was verified before, one of so many that come in turn: 1 is remembered by its text, many by their hash.
+#[divan::bench(args = [1, 1_000])]
+fn cache_hit(bencher: Bencher<'_, '_>, tokens: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    let key = Key::new(Alg::Es256, "k");
+    std::fs::write(&file, jwks(&[&key])).unwrap();
+    let policy = policy(10);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let keys = Arc::new(KeyStore::new(KeySettings::new(Duration::from_secs(3600), false), runtime.handle().clone()));
+    let source = KeySource { place: KeyPlace::JwksFile(file), ca: None };
+    keys.take_up(policy.hash(), &[IssuerKeysConfig { name: "bank".into(), issuer: "https://bank.example".into(), source }]);
+    let verifier = Verifier::new(keys, 64 << 20).unwrap();
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let now = Timestamp::from_seconds(now());
+    let sign = |number| Credential::new(&Token::access().claim("jti", number).sign(&key), 16 << 10).unwrap();
+    let credentials: Vec<Credential> = (0..tokens).map(sign).collect();
+    for credential in &credentials {
+        runtime.block_on(verifier.verify(credential, &policy, peer, now)).unwrap();
+    }
+    let mut turn = credentials.iter().cycle();
+    bencher.bench_local(|| runtime.block_on(verifier.verify(turn.next().unwrap(), &policy, peer, now)).is_ok());
 }

@@ -71,7 +71,9 @@ class Running:
         self.said = run / "said"
         with open(self.said, "wb") as said:
             began = time.monotonic()
-            self.process = subprocess.Popen(command, cwd=run, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=run, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+            )
         prefer(self.process.pid, priority)
         while self.answer() != 200:
             if self.process.poll() is not None or time.monotonic() - began > 20:
@@ -111,8 +113,8 @@ class Running:
 
     def _answer_http2(self):
         """nginx before 1.25 speaks HTTP/2 alone on a clear port that has it."""
-        said = subprocess.run(["h2load", "-n1", "-c1", f"http://127.0.0.1:{self.port}/"], capture_output=True, text=True, check=False).stdout
-        return 200 if "1 2xx" in said else None
+        asked = ["h2load", "-n1", "-c1", f"http://127.0.0.1:{self.port}/"]
+        return 200 if "1 2xx" in subprocess.run(asked, capture_output=True, text=True, check=False).stdout else None
 
     def processes(self):
         """Those of its session: workers too."""

@@ -15,7 +15,6 @@ import json
 import pathlib
 import random
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -82,9 +81,9 @@ def drive(running, case, seconds, priority):
     rows.prefer(driver.pid, priority)
     said, _ = driver.communicate(timeout=seconds + 60)
     if case.http2:
-        done, codes = re.search(r"(\d+) done, \d+ succeeded, (\d+) failed", said), re.search(r"(\d+) 2xx, \d+ 3xx, (\d+) 4xx, (\d+) 5xx", said)
-        if done and codes:
-            return int(codes[1]) + int(codes[2]) + int(codes[3]), int(codes[2]) + int(codes[3]), int(done[2]) - int(codes[2]) - int(codes[3]), 0, 0
+        if codes := re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said):
+            good, *others = (int(number) for number in codes.groups())
+            return good + sum(others), sum(others), 0, 0, 0
     elif found := re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said, re.M):
         return tuple(int(number) for number in found.groups())
     raise RuntimeError(f"{command[0]} said:\n{said[-2000:]}")
@@ -115,13 +114,18 @@ def one_round(row, cases, arguments, upstream, number):
             found[case.name] = got
             if case.kind == "warm":
                 found["warm_mib"] = running.resident_mib()
-            print(f"round {number:2} {row.name:15} {case.name:16} {got['us']:8.1f} µs CPU {got['requests']:8} requests, p50 {got['p50']} µs", file=sys.stderr, flush=True)
+            told = f"{got['us']:8.1f} µs CPU {got['requests']:8} requests, p50 {got['p50']} µs"
+            print(f"round {number:2} {row.name:15} {case.name:16} {told}", file=sys.stderr, flush=True)
     return found
 
 
 def middle(values, form):
+    """The median, with the least and the most of several."""
     values = [value for value in values if value is not None]
-    return f"{form.format(statistics.median(values))} ({form.format(min(values))}–{form.format(max(values))})" if values else "–"
+    if not values:
+        return "–"
+    spread = f" ({form.format(min(values))}–{form.format(max(values))})" if len(values) > 1 else ""
+    return form.format(statistics.median(values)) + spread
 
 
 def tables(rounds, names, cases):
@@ -146,15 +150,19 @@ def tables(rounds, names, cases):
             times = ratios(name, case)
             cells.append(f"{statistics.median(spent):.0f} µs" + (f", × {middle(times, '{:.2f}')}" if times else "") if spent else "–")
         lines.append(f"| {case.name} | " + " | ".join(cells) + " |")
-    if any(case.paced for case in cases):
-        for percentile in ("p50", "p99"):
-            cells = []
-            for name in names:
-                got = [of(r, name, "paced-1000", percentile) for r in rounds]
-                times = [v / f for r in rounds if (v := of(r, name, "paced-1000", percentile)) and (f := of(r, FLOOR, "paced-1000", percentile))]
-                cells.append(middle(got, "{:.0f}") + " µs" + (f", × {statistics.median(times):.2f}" if times else "") if any(got) else "–")
-            lines.append(f"| {percentile} at {PACED_RATE:,} requests/s | " + " | ".join(cells) + " |")
-    for what, title, form in (("started_ms", "start to first answer, ms", "{:.0f}"), ("idle_mib", "resident idle, MiB", "{:.1f}"), ("warm_mib", "resident after 10,000 tokens, MiB", "{:.1f}")):  # fmt: skip
+    for percentile in ("p50", "p99") if any(case.paced for case in cases) else ():
+        cells = []
+        for name in names:
+            pairs = [(of(r, name, "paced-1000", percentile), of(r, FLOOR, "paced-1000", percentile)) for r in rounds]
+            times = [got / floor for got, floor in pairs if got and floor]
+            cells.append(f"{middle([got for got, _ in pairs], '{:.0f}')} µs, × {statistics.median(times):.2f}" if times else "–")
+        lines.append(f"| {percentile} at {PACED_RATE:,} requests/s | " + " | ".join(cells) + " |")
+    process = [
+        ("started_ms", "start to first answer, ms", "{:.0f}"),
+        ("idle_mib", "resident idle, MiB", "{:.1f}"),
+        ("warm_mib", "resident after 10,000 tokens, MiB", "{:.1f}"),
+    ]
+    for what, title, form in process:
         cells = [middle([of(r, name, what) for r in rounds], form) for name in names]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -162,9 +170,9 @@ def tables(rounds, names, cases):
 
 def certificate():
     """For the rows that speak TLS; who believes it is not what is measured."""
-    if not (DATA / "tls.crt").exists():
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=localhost",
-                        "-keyout", str(DATA / "tls.key"), "-out", str(DATA / "tls.crt")], check=True, capture_output=True)  # fmt: skip
+    subject = ["-subj", "/CN=localhost", "-days", "30", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    places = ["-keyout", str(DATA / "tls.key"), "-out", str(DATA / "tls.crt")]
+    subprocess.run(["openssl", "req", "-x509", *subject, *places], check=True, capture_output=True)
 
 
 def main():
@@ -203,12 +211,10 @@ def main():
             rounds.append(found)
             (WORK / "rounds.json").write_text(json.dumps(rounds))
     names = [row.name for row in chosen if any(row.name in round_ for round_ in rounds)]
-    print(f"median of {len(rounds)} rounds (least–most): CPU per request, × what nginx spends on forwarding it in the same round\n")
+    print(f"Median of {len(rounds)} rounds: CPU per request, × what nginx spends on forwarding it in the same round (least–most)\n")
     print(tables(rounds, names, cases))
     return 0
 
 
 if __name__ == "__main__":
-    if shutil.which("wrk") is None:
-        sys.exit("wrk is missing; `make bench` installs it where it may")
     sys.exit(main())

@@ -9,12 +9,14 @@ GROUPS = [
     ("header maps (http, bytes)", r"http::|bytes::"),
     ("tokio, its I/O and timers", r"tokio|\bmio::"),
     ("the core: paths, routes, evidence, decision, tokens", r"stepgate::(policy|assurance|token|config)"),
-    ("cache of verified tokens", r"stepgate::verification|moka|blake3"),
+    ("cache of verified tokens", r"stepgate::verification|moka"),
     ("forwarding, heads, pool, answers", r"stepgate::proxy|stepgate::tls"),
     ("records: metrics, audit, logs", r"stepgate::(telemetry|audit|clock)|prometheus|tracing"),
-    ("crypto", r"aws_lc|bignum|sha256|^p256|rsaz|bn_|RSA_|EVP_"),
+    # Assembly without a name of its own is blake3's.
+    ("crypto and hashing", r"^0x[0-9a-f]+$|aws_lc|bignum|sha256|^p256|rsaz|bn_|RSA_|EVP_|blake3"),
     ("copying and comparing (libc)", r"^_*mem(cpy|move|set|cmp|chr)|memmove|memset|memcmp|memchr|bcmp"),
     ("allocating (libc)", r"^_?(int_)?(malloc|free|realloc|calloc)|_int_(malloc|free|realloc)|malloc_consolidate|unlink_chunk|tcache"),
+    ("text, collections, formatting (std, serde)", r"core::|alloc::|std::|serde|smallvec|hashbrown|base64"),
     ("other libc, among it system calls", r"libc|libpthread|vdso|epoll|^(send|recv|write|read|writev|accept)"),
 ]
 

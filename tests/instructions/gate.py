@@ -50,15 +50,17 @@ def policy(jwks, routes, issuers):
     for number in range(issuers):
         # The one that counts stands in the middle of the others.
         name = ISSUER if number == issuers // 2 else f"https://idp-{number}.example"
-        lines.append(f"  i{number}: {{ issuer: \"{name}\", access: {{ audiences: [\"{AUDIENCE}\"] }}, keys: {{ jwks_file: \"{jwks}\" }} }}")
+        access, keys = f'{{ audiences: ["{AUDIENCE}"] }}', f'{{ jwks_file: "{jwks}" }}'
+        lines.append(f'  i{number}: {{ issuer: "{name}", access: {access}, keys: {keys} }}')
     lines += [
         "routes:",
         "  - { name: accounts, match: { path: \"/accounts/**\" }, require: { amr: { any: [mfa] } } }",
         "  - { name: open, match: { path: \"/open/**\" }, require: public }",
     ]
     texts = ["\n".join(lines) + "\n"]
+    asks = "require: { amr: { any: [mfa] } }"
     further = [
-        f"  - {{ name: r{n}, match: {{ path: \"/s{n % 100}/r{n // 100}/{{id}}/**\", methods: [GET] }}, require: {{ amr: {{ any: [mfa] }} }} }}"
+        f'  - {{ name: r{n}, match: {{ path: "/s{n % 100}/r{n // 100}/{{id}}/**", methods: [GET] }}, {asks} }}'
         for n in range(routes - 2)
     ]
     per_file = 2500  # none longer than what is read of one
