@@ -150,7 +150,10 @@ fn cache_hit(bencher: Bencher<'_, '_>, tokens: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let keys = Arc::new(KeyStore::new(KeySettings::new(Duration::from_secs(3600), false), runtime.handle().clone()));
     let source = KeySource { place: KeyPlace::JwksFile(file), ca: None };
-    keys.take_up(policy.hash(), &[IssuerKeysConfig { name: "bank".into(), issuer: "https://bank.example".into(), source }]);
+    keys.take_up(
+        policy.hash(),
+        &[IssuerKeysConfig { name: "bank".into(), issuer: "https://bank.example".into(), source }],
+    );
     let verifier = Verifier::new(keys, 64 << 20).unwrap();
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let now = Timestamp::from_seconds(now());
