@@ -23,7 +23,7 @@ demo: ## the proxy, a small identity provider and an upstream, in one process, w
 	$(CARGO) run --release -- demo
 
 .PHONY: tools
-tools: ## installs what the other targets need: a C compiler, Node.js, valgrind, the test provider, a schema validator
+tools: ## installs what the other targets need: a C compiler, Node.js, valgrind, clients and peers, the test provider, a schema validator
 	@./tests/tools.sh
 	@for folder in $(PROVIDER) $(SCHEMA); do \
 	  if [[ ! $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ]]; then \
@@ -52,7 +52,7 @@ doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 .PHONY: e2e
-e2e: tools ## the whole program against a real OpenID provider
+e2e: tools ## the whole program against a real OpenID provider, with real clients and peers
 	$(CARGO) test --locked --profile e2e --features e2e --test e2e
 	$(CARGO) test --locked --profile e2e --features e2e --test it reload_load
 

@@ -37,6 +37,7 @@ mod proxy {
     mod streaming;
     mod tls;
     mod tokens;
+    mod trailers;
     mod unreadable;
     mod upstream;
 }

@@ -10,14 +10,20 @@ need node nodejs
 need npm npm
 need python3 python3
 need openssl openssl
+need curl curl
+need nghttp nghttp2-client
+need h2load nghttp2-client
+# Daemons are not on everybody's path.
+[[ -x /usr/sbin/nginx ]] || need nginx nginx
+# Which parts nginx has been built with, and which it loads, differs; Debian and its kin load this one.
+stream=/usr/lib/nginx/modules/ngx_stream_module.so
+if command -v apt-get >/dev/null 2>&1 && [[ ! -e $stream ]]; then missing+=(libnginx-mod-stream); fi
 need systemd-analyze systemd
 need valgrind valgrind
 if [[ "${1:-}" == bench ]]; then
   PATH="$PATH:/usr/sbin:/sbin"
-  need nginx nginx
   need haproxy haproxy
   need wrk wrk
-  need h2load nghttp2-client
 fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 

@@ -109,8 +109,10 @@ async fn multiplexed(
     pool: &Rc<Pool>,
     mut request: Request<RequestBody>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    /// Sendings that reached the upstream, and connections that were gone before.
+    /// Sendings that the upstream may have done something with, or refused by themselves.
     const SENT: u32 = 2;
+    /// Connections that were gone before, or that the upstream was leaving. More of them: one that ends each connection after
+    /// so many requests, as nginx does, ends several at a time when they have been equally busy.
     const UNSENT: u32 = 3;
 
     let (mut sent, mut unsent) = (0u32, 0u32);
@@ -142,13 +144,15 @@ async fn multiplexed(
             Fate::GoingAway | Fate::Broken => slot.leave(),
             Fate::Reset => {}
         }
-        sent = sent.saturating_add(1);
+        let count = if fate == Fate::GoingAway { &mut unsent } else { &mut sent };
+        *count = count.saturating_add(1);
         let harmless = match fate {
-            Fate::Refused | Fate::GoingAway => true,
-            Fate::Broken => is_safe && is_bodiless && !was_fresh,
+            Fate::GoingAway => unsent <= UNSENT,
+            Fate::Refused => sent < SENT,
+            Fate::Broken => sent < SENT && is_safe && is_bodiless && !was_fresh,
             Fate::Reset => false,
         };
-        let body = if harmless && sent < SENT { again.body() } else { None };
+        let body = if harmless { again.body() } else { None };
         let Some(body) = body else { return Err(broken(&error)) };
         request = head.map(|()| body);
     }

@@ -1,5 +1,6 @@
-//! The whole program against a certified OpenID provider that we did not write: real sign-ins, real tokens, real
-//! discovery and key sets, real sockets. Nothing is mocked but the user's hands.
+//! The whole program against programs that we did not write. A certified OpenID provider: real sign-ins, real tokens, real
+//! discovery and key sets, real sockets; nothing is mocked but the user's hands. Clients and peers that people have: curl,
+//! openssl, nghttp, h2load, and nginx on either side.
 //!
 //! `make e2e` runs it (`cargo test --profile e2e --features e2e --test e2e`). A program that is missing fails the
 //! suite; it never skips. Every test starts its own provider, upstream and gate on ports of its own.
@@ -12,11 +13,19 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod curl;
+mod drain;
 mod id_tokens;
 mod key_rotation;
+mod nghttp;
+mod nginx_edge;
+mod nginx_upstream;
+mod openssl;
 mod provider_outage;
+mod reload;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other suite uses more of it")]
 mod shared;
+mod slow_heads;
 mod step_up;
 mod support;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::Request;
+use http::{HeaderMap, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -62,6 +62,28 @@ impl H2 {
     pub fn ask(&mut self, request: Request<()>) -> Response {
         let asked = self.begin(request, true).unwrap();
         self.wait(asked).unwrap()
+    }
+
+    /// Sends each part when the one before has come back, and ends; what comes behind the last is for `check`.
+    #[track_caller]
+    pub fn talk(&self, asked: Asked, parts: &[Bytes], within: Duration, check: impl FnOnce(&HeaderMap)) {
+        let Asked { response, mut body } = asked;
+        let talk = async {
+            let mut back = response.await.unwrap().into_body();
+            for part in parts {
+                body.send_data(part.clone(), false).unwrap();
+                let mut got = Vec::new();
+                while got.len() < part.len() {
+                    got.extend(back.data().await.unwrap().unwrap());
+                }
+                assert_eq!(got, part.to_vec());
+                back.flow_control().release_capacity(part.len()).unwrap();
+            }
+            body.send_data(Bytes::new(), true).unwrap();
+            assert!(back.data().await.is_none());
+            check(&back.trailers().await.unwrap().unwrap());
+        };
+        self.runtime.block_on(async { tokio::time::timeout(within, talk).await }).expect("no answer in time");
     }
 
     /// How the connection ended; waits for it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason as Reset;
-use http::{HeaderMap, HeaderValue, Response};
+use http::Response;
 use stepgate::Reason;
 use stepgate::config::settings::Upstream as Settings;
 use tokio::sync::{Barrier, Notify};
@@ -17,7 +17,7 @@ use tokio::sync::{Barrier, Notify};
 use super::client::get;
 use super::gate::{Running1, Setup};
 use super::served::{Http2, Order, Served};
-use super::upstream::{Upstream, eventually, read_body, read_chunk};
+use super::upstream::{Upstream, eventually, read_chunk};
 
 fn gate(served: &Served) -> Running1 {
     Setup::default().start_with(served.upstream(true, None))
@@ -137,16 +137,16 @@ fn connections_that_come_and_go_under_load_lose_no_request() {
     assert!(gate.notes.failed.lock().unwrap().is_empty());
 }
 
-/// Speaks frames by hand: on its first connection it says of the first request that it did nothing with it, on the next
-/// ones it answers.
-fn leaving_at_once() -> (Settings, Arc<AtomicUsize>) {
+/// Speaks frames by hand: on so many connections it says of the first request that it did nothing with it, on the next ones
+/// it answers.
+fn leaving_at_once(connections: usize) -> (Settings, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counted = asked.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (asked, is_first) = (asked.clone(), count.fetch_add(1, Ordering::SeqCst) == 0);
+            let (asked, leaves) = (asked.clone(), count.fetch_add(1, Ordering::SeqCst) < connections);
             thread::spawn(move || -> Option<()> {
                 let mut stream = stream.unwrap();
                 stream.read_exact(&mut [0; 24]).ok()?;
@@ -160,7 +160,7 @@ fn leaving_at_once() -> (Settings, Arc<AtomicUsize>) {
                         (4, 0) => stream.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).ok()?,
                         (1, _) => {
                             asked.fetch_add(1, Ordering::SeqCst);
-                            if is_first {
+                            if leaves {
                                 // GOAWAY: the last stream was 0, no error.
                                 stream.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).ok()?;
                             } else {
@@ -181,10 +181,12 @@ fn leaving_at_once() -> (Settings, Arc<AtomicUsize>) {
 
 #[test]
 fn a_request_of_which_the_upstream_says_that_it_did_nothing_with_it_is_sent_again_with_its_body() {
-    let (settings, asked) = leaving_at_once();
-    let one = Setup::default().start_with(settings);
-    assert_eq!(one.ask(POST).status, 200);
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    // Connections that have been equally busy end at the same time. One that always leaves is not asked for ever.
+    for (leaving, status, times) in [(1, 200, 2), (3, 200, 4), (9, 502, 4)] {
+        let (settings, asked) = leaving_at_once(leaving);
+        let one = Setup::default().start_with(settings);
+        assert_eq!((one.ask(POST).status, asked.load(Ordering::SeqCst)), (status, times));
+    }
 
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let kept = bodies.clone();
@@ -260,68 +262,6 @@ fn an_upstream_that_speaks_another_protocol_is_told_of() {
     assert_eq!(gate.get("/public", None).status, 502);
     let cause = gate.notes.causes.lock().unwrap()[0].clone();
     assert!(cause.contains("HTTP/2 failed"), "{cause}");
-}
-
-fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-    pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
-}
-
-#[test]
-fn trailers_pass_both_ways_without_what_only_we_may_say() {
-    let got = Arc::new(Mutex::new(None));
-    let noted = got.clone();
-    let served = Served::h2c(Http2::new(move |mut call| {
-        let noted = noted.clone();
-        async move {
-            let (body, trailers) = call.body().await;
-            *noted.lock().unwrap() = Some((body, trailers.unwrap()));
-            let head = Response::builder().header("trailer", "x-sum").body(()).unwrap();
-            let mut stream = call.respond.send_response(head, false).unwrap();
-            stream.send_data(Bytes::from_static(b"ok"), false).unwrap();
-            stream.send_trailers(fields(&[("x-sum", "2")])).unwrap();
-        }
-    }));
-    let response = gate(&served).ask(
-        "POST /public HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: x-sum, x_stepgate_acr\r\n\
-         Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 1\r\nx-stepgate-level: top\r\nx_stepgate_acr: top\r\n\r\n",
-    );
-    assert_eq!((response.body.as_str(), response.trailers.as_str()), ("ok", "x-sum: 2\r\n"));
-    let (body, trailers) = got.lock().unwrap().take().unwrap();
-    assert_eq!((body.as_slice(), trailers), (&b"hi"[..], fields(&[("x-sum", "1")])));
-}
-
-#[test]
-fn a_client_of_http_1_that_takes_trailers_is_told_of_to_an_upstream_of_http_1() {
-    let upstream = Upstream::scripted(|seen, stream| {
-        read_body(seen, stream);
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
-        write!(stream.get_mut(), "{head}2\r\nok\r\n0\r\nx-sum: 2\r\n\r\n").is_ok()
-    });
-    let gate = super::gate::gate(&upstream);
-    let response = gate.ask("GET /public HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
-    assert_eq!(response.trailers, "x-sum: 2\r\n");
-    let seen = upstream.only();
-    assert_eq!((seen.field("te"), seen.field("connection")), (Some("trailers"), Some("te")));
-    assert_eq!(gate.get("/public", None).trailers, "");
-    let seen = upstream.seen().pop().unwrap();
-    assert_eq!((seen.field("te"), seen.field("connection")), (None, None));
-}
-
-#[test]
-fn a_grpc_answer_of_nothing_but_trailers_passes() {
-    let served = Served::h2c(Http2::new(|mut call| async move {
-        call.body().await;
-        let head = Response::builder().header("content-type", "application/grpc").header("grpc-status", "5");
-        call.respond.send_response(head.body(()).unwrap(), true).unwrap();
-    }));
-    let response = gate(&served).ask(
-        "POST /public/pkg.Service/Get HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nTE: trailers\r\n\
-         Content-Length: 5\r\n\r\n\0\0\0\0\0",
-    );
-    assert_eq!((response.status, response.field("grpc-status"), response.body.as_str()), (200, Some("5"), ""));
-    let head = served.last();
-    assert_eq!(head.headers["te"], "trailers");
-    assert_eq!(head.headers["content-type"], "application/grpc");
 }
 
 #[test]

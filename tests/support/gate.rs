@@ -15,7 +15,7 @@ use super::{eventually, free_port};
 
 /// A gate that is not running yet.
 pub(crate) struct Setup {
-    port: u16,
+    pub(crate) port: u16,
     admin: u16,
     folder: TempDir,
     upstreams: String,

@@ -1,14 +1,32 @@
-//! What the tests stand on: a provider, an upstream, a gate, and a plain HTTP client.
+//! What the tests stand on: a provider, an upstream, a gate, certificates, and clients and peers that others wrote.
 
+mod front;
+#[path = "../../it/support/keys.rs"]
+#[expect(dead_code, reason = "the other suite uses more of it")]
+mod keys;
+mod load;
+mod nginx;
+mod pki;
 mod provider;
+#[path = "../../it/support/token.rs"]
+#[expect(dead_code, reason = "the other suite uses more of it")]
+mod token;
+mod tool;
 
 use std::time::Duration;
 
 pub(crate) use crate::shared::gate::Gate;
-pub(crate) use crate::shared::http::Request;
-pub(crate) use crate::shared::upstream::Upstream;
+pub(crate) use crate::shared::http::{Request, Wire};
+pub(crate) use crate::shared::upstream::{Answer, Upstream};
 pub(crate) use crate::shared::{eventually, free_port};
+pub(crate) use front::{Front, HOST, Unusual};
+pub(crate) use keys::{Alg, Key, jwks};
+pub(crate) use load::{Load, alone};
+pub(crate) use nginx::Nginx;
+pub(crate) use pki::Authority;
 pub(crate) use provider::Provider;
+pub(crate) use token::Token;
+pub(crate) use tool::{Said, run, said_by, spawn, terminate};
 
 /// The policy of most tests. `{issuer}` stands for the provider's issuer.
 pub(crate) const POLICY: &str = r#"
