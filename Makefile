@@ -58,24 +58,24 @@ e2e: tools ## the whole program against a real OpenID provider, with real client
 
 .PHONY: instructions
 instructions: tools ## a request costs no more instructions than it did: the hot path
-	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	./tests/instructions/run.py $(BIN) --quick
 
 .PHONY: policies
 policies: ## the example policies load, lint clean and keep their promises
-	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	$(BIN) check policies/examples
 	$(BIN) check --config deploy/stepgate.yaml policies/examples/demo
 	$(BIN) test policies/examples
 
 .PHONY: schema
 schema: tools ## an independent validator, with our JSON Schemas, judges files as the loader does
-	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	node $(SCHEMA)/check.mjs $(BIN)
 
 .PHONY: deploy
 deploy: tools .tools/deploy/requirements.txt ## the Dockerfile, the systemd unit and the Kubernetes example are held against schemas and the program
-	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	.tools/deploy/bin/python tests/deploy/check.py $(BIN)
 
 # Made anew when the list changes; the copy of the list comes last, so that half an environment is none.
@@ -107,7 +107,7 @@ long: deny mutants instructions-all ## what takes long: runs nightly or before a
 
 .PHONY: instructions-all
 instructions-all: tools ## the same of every case: tokens that are new, and growth by what does not matter
-	$(CARGO) build --locked --profile e2e --bin stepgate
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	./tests/instructions/run.py $(BIN)
 
 .PHONY: mutants

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::downstream::lane::Answered;
+use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::headers;
-use crate::proxy::lane::Answered;
-use crate::proxy::pool::Lease;
 use crate::telemetry::Forwarding;
 
 /// Why a response's body could not be passed on. The client sees that it breaks off.

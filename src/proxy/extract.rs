@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
-    use crate::proxy::forwarded::Scheme;
+    use crate::proxy::edge::forwarded::Scheme;
 
     fn route(places: impl IntoIterator<Item = Place>) -> Route {
         let source = |place| TokenSource { place, kinds: Kinds::Any };

@@ -16,20 +16,21 @@ use crate::clock;
 use crate::live::Snapshot;
 use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
-use crate::proxy::body::RequestBody;
-use crate::proxy::connection::Connection;
-use crate::proxy::edge::Approach;
+use crate::proxy::downstream::connection::Connection;
+use crate::proxy::downstream::lane::{Answered, Exchange};
+use crate::proxy::downstream::wire::Seen;
+use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
+use crate::proxy::forwarding::body::RequestBody;
+use crate::proxy::forwarding::exchange;
+use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::identity::Identity;
-use crate::proxy::lane::{Answered, Exchange};
 use crate::proxy::origin::Own;
-use crate::proxy::pool::Lease;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Context};
 use crate::proxy::verify::Verify;
-use crate::proxy::wire::Seen;
-use crate::proxy::{evidence, extract, headers, target, upstream};
+use crate::proxy::{evidence, extract, headers, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -256,7 +257,7 @@ impl<V: Verify> Passage<'_, V> {
             }
         }
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = upstream::forward(pool, Request::from_parts(head, body), answer_by).await;
+        let answer = exchange::forward(pool, Request::from_parts(head, body), answer_by).await;
         let (response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {

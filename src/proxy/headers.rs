@@ -7,7 +7,7 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::proxy::edge::Approach;
+use crate::proxy::edge::approach::Approach;
 use crate::proxy::identity::Identity;
 
 /// Makes a request's fields what the upstream is to see.
@@ -219,7 +219,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::edge::Edge;
+    use crate::proxy::edge::approach::Edge;
 
     fn prepared(given: &[(&str, &str)]) -> HeaderMap {
         let mut fields = HeaderMap::new();

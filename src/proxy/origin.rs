@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::policy::{Denial, Origins};
-use crate::proxy::forwarded::Scheme;
+use crate::proxy::edge::forwarded::Scheme;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 

@@ -13,8 +13,8 @@ use crate::assurance::Challenge;
 use crate::policy::StepUp;
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::challenge::{self, Scheme};
+use crate::proxy::downstream::lane::Answered;
 use crate::proxy::headers::X_REQUEST_ID;
-use crate::proxy::lane::Answered;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 use crate::token::Timestamp;
@@ -228,9 +228,9 @@ fn body(
 mod tests {
     use super::*;
     use crate::policy::Denial;
-    use crate::proxy::lane::Lane;
-    use crate::proxy::timing::Ticker;
-    use crate::proxy::wire::Watch;
+    use crate::proxy::downstream::lane::Lane;
+    use crate::proxy::downstream::timing::Ticker;
+    use crate::proxy::downstream::wire::Watch;
 
     const ID: HeaderValue = HeaderValue::from_static("id-1");
 

@@ -9,8 +9,8 @@ use http::{Method, Uri, Version};
 
 use crate::config::settings::Upstream;
 use crate::policy::{CanonicalPath, Denial, canonical_host};
+use crate::proxy::downstream::wire::Seen;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::wire::Seen;
 use crate::reason::Reason;
 
 fn malformed(detail: &'static str) -> Refusal {

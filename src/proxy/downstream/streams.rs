@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::config::settings::Limits;
-use crate::proxy::frames::Frames;
-use crate::proxy::timing::{Deadline, Ticker};
+use crate::proxy::downstream::frames::Frames;
+use crate::proxy::downstream::timing::{Deadline, Ticker};
 
 /// How many requests a client may give up before their answers begin, beyond those that it waits for. Each costs a
 /// decision and perhaps an upstream's connection, and none counts against the limit on streams (CVE-2023-44487).
@@ -16,7 +16,7 @@ const GIVEN_UP: u32 = 200;
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Streams {
+pub(in crate::proxy) struct Streams {
     frames: Cell<Frames>,
     /// Streams under way.
     open: Cell<u32>,
@@ -26,9 +26,9 @@ pub(super) struct Streams {
     /// How many more requests may be given up.
     patience: Cell<u32>,
     ticker: Rc<Ticker>,
-    pub(super) read_by: Deadline,
-    pub(super) write_by: Deadline,
-    pub(super) idle: Duration,
+    pub(in crate::proxy) read_by: Deadline,
+    pub(in crate::proxy) write_by: Deadline,
+    pub(in crate::proxy) idle: Duration,
     head_read: Duration,
     /// The stream whose task runs just now, for the request that begins in it.
     running: RefCell<Option<Rc<Stream>>>,
@@ -36,7 +36,7 @@ pub(super) struct Streams {
 
 /// What the connection as a whole waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(in crate::proxy) enum Awaited {
     /// The rest of something that was begun.
     Head,
     /// A request, or the end.
@@ -46,7 +46,7 @@ pub(super) enum Awaited {
 }
 
 impl Streams {
-    pub(super) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
+    pub(in crate::proxy) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
         let read_by = ticker.deadline();
         read_by.set(limits.head_read);
         Rc::new(Self {
@@ -65,7 +65,7 @@ impl Streams {
     }
 
     /// These bytes came.
-    pub(super) fn follow(&self, bytes: &[u8]) {
+    pub(in crate::proxy) fn follow(&self, bytes: &[u8]) {
         let mut frames = self.frames.get();
         let ended = frames.follow(bytes);
         self.frames.set(frames);
@@ -94,27 +94,27 @@ impl Streams {
     }
 
     /// What the client has left us waiting for past its limit.
-    pub(super) fn late(&self) -> Option<Awaited> {
+    pub(in crate::proxy) fn late(&self) -> Option<Awaited> {
         self.read_by.has_passed().then(|| self.awaited.get())
     }
 
     /// Whether the client has given up more requests than anyone does who wants answers.
-    pub(super) fn is_abused(&self) -> bool {
+    pub(in crate::proxy) fn is_abused(&self) -> bool {
         self.patience.get() == 0
     }
 
     /// Whether no stream is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::proxy) fn is_idle(&self) -> bool {
         self.open.get() == 0
     }
 
     /// Whether anything was ever asked.
-    pub(super) fn was_asked(&self) -> bool {
+    pub(in crate::proxy) fn was_asked(&self) -> bool {
         self.asked.get()
     }
 
     /// A stream begins.
-    pub(super) fn open(self: &Rc<Self>) -> Rc<Stream> {
+    pub(in crate::proxy) fn open(self: &Rc<Self>) -> Rc<Stream> {
         self.open.set(self.open.get().saturating_add(1));
         self.asked.set(true);
         self.look();
@@ -130,7 +130,7 @@ impl Streams {
     }
 
     /// A stream's task is over.
-    pub(super) fn closed(&self, stream: &Stream) {
+    pub(in crate::proxy) fn closed(&self, stream: &Stream) {
         stream.answered.set(true);
         if let Some(waker) = stream.body_waits.take() {
             waker.wake();
@@ -146,7 +146,7 @@ impl Streams {
     }
 
     /// Runs a stream's task one step.
-    pub(super) fn run<T>(&self, stream: &Rc<Stream>, step: impl FnOnce() -> T) -> T {
+    pub(in crate::proxy) fn run<T>(&self, stream: &Rc<Stream>, step: impl FnOnce() -> T) -> T {
         let before = self.running.replace(Some(Rc::clone(stream)));
         let outcome = step();
         self.running.replace(before);
@@ -154,7 +154,7 @@ impl Streams {
     }
 
     /// The stream whose task runs now.
-    pub(super) fn running(self: &Rc<Self>) -> Rc<Stream> {
+    pub(in crate::proxy) fn running(self: &Rc<Self>) -> Rc<Stream> {
         let running = self.running.borrow().clone();
         // hyper runs a request in the task of its stream. If that changed, the request would have limits all the same.
         running.unwrap_or_else(|| self.open())
@@ -163,10 +163,10 @@ impl Streams {
 
 /// One stream: one request and its response.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(in crate::proxy) struct Stream {
     streams: Rc<Streams>,
     /// By when the client must have done something, where something is awaited of it.
-    pub(super) client_by: Deadline,
+    pub(in crate::proxy) client_by: Deadline,
     /// More of the request's body is awaited.
     body_awaited: Cell<bool>,
     /// A piece of the response waits until the client makes room for it.
@@ -181,16 +181,16 @@ pub(super) struct Stream {
 
 /// The client sends no more of a body whose request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stalled;
+pub(in crate::proxy) struct Stalled;
 
 impl Stream {
     /// There is a response.
-    pub(super) fn begin(&self) {
+    pub(in crate::proxy) fn begin(&self) {
         self.begun.set(true);
     }
 
     /// The request's body has nothing more for now.
-    pub(super) fn await_body(&self, cx: &Context<'_>) -> Result<(), Stalled> {
+    pub(in crate::proxy) fn await_body(&self, cx: &Context<'_>) -> Result<(), Stalled> {
         if !self.body_awaited.replace(true) {
             self.client_by.set(self.streams.idle);
         }
@@ -205,19 +205,19 @@ impl Stream {
     }
 
     /// More of the request's body came, or its end.
-    pub(super) fn body_came(&self) {
+    pub(in crate::proxy) fn body_came(&self) {
         self.body_awaited.set(false);
         self.look();
     }
 
     /// A piece of the response is ready for the client.
-    pub(super) fn offer(&self) {
+    pub(in crate::proxy) fn offer(&self) {
         self.offered.set(true);
         self.look();
     }
 
     /// The client took it.
-    pub(super) fn taken(&self) {
+    pub(in crate::proxy) fn taken(&self) {
         if self.offered.replace(false) {
             self.look();
         }

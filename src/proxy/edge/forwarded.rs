@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// How the client speaks to whoever it takes for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(in crate::proxy) enum Scheme {
     Http,
     Https,
 }
 
 impl Scheme {
     /// As written, and not otherwise.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::proxy) fn parse(text: &str) -> Option<Self> {
         match text {
             "http" => Some(Self::Http),
             "https" => Some(Self::Https),
@@ -21,14 +21,14 @@ impl Scheme {
         }
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::proxy) const fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
         }
     }
 
-    pub(super) const fn port(self) -> u16 {
+    pub(in crate::proxy) const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
@@ -38,17 +38,17 @@ impl Scheme {
 
 /// One element of a `Forwarded` list: what one proxy said of the request that it received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Element {
+pub(in crate::proxy) struct Element {
     /// The address that it came from; `None`: it is not said, hidden, or none.
-    pub(super) client: Option<IpAddr>,
+    pub(in crate::proxy) client: Option<IpAddr>,
     /// The `proto` parameter, where it is one that is known.
-    pub(super) proto: Option<Scheme>,
+    pub(in crate::proxy) proto: Option<Scheme>,
     /// The `host` parameter.
-    pub(super) host: Option<String>,
+    pub(in crate::proxy) host: Option<String>,
 }
 
 /// The address that an entry of `X-Forwarded-For` names; a port behind it is dropped. `None`: it names none for certain.
-pub(super) fn address(entry: &str) -> Option<IpAddr> {
+pub(in crate::proxy) fn address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim_matches([' ', '\t']);
     let bare = entry.parse::<IpAddr>().ok();
     bare.map(|address| address.to_canonical()).or_else(|| node(entry))
@@ -74,7 +74,7 @@ fn node(text: &str) -> Option<IpAddr> {
 }
 
 /// Reads one `Forwarded` field. `None`: it breaks the grammar somewhere, so none of it can be told apart for certain.
-pub(super) fn elements(field: &[u8]) -> Option<Vec<Element>> {
+pub(in crate::proxy) fn elements(field: &[u8]) -> Option<Vec<Element>> {
     let mut text = Text(field);
     let mut elements = Vec::new();
     loop {
@@ -118,7 +118,7 @@ fn read(text: &mut Text<'_>) -> Option<Element> {
 }
 
 /// Writes one element of `Forwarded` (RFC 7239 section 4).
-pub(super) fn element(client: IpAddr, scheme: Scheme) -> String {
+pub(in crate::proxy) fn element(client: IpAddr, scheme: Scheme) -> String {
     let proto = scheme.name();
     match client {
         IpAddr::V4(address) => format!("for={address};proto={proto}"),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 /// Whether an address is one of these. An IPv4 address is one and the same, however it is written.
-pub(super) fn is_trusted(peers: &[IpNet], address: IpAddr) -> bool {
+pub(in crate::proxy) fn is_trusted(peers: &[IpNet], address: IpAddr) -> bool {
     const MAPPED: u8 = 96;
     let address = address.to_canonical();
     peers.iter().any(|net| match (net, address) {

@@ -9,21 +9,21 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::proxy::body::{End, RequestBody};
+use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::forwarding::body::{End, RequestBody};
+use crate::proxy::forwarding::multiplexed::chain;
+use crate::proxy::forwarding::pool::{Lease, Pool};
+use crate::proxy::forwarding::reach::ConnectError;
 use crate::proxy::headers;
-use crate::proxy::multiplexed::chain;
-use crate::proxy::pool::{Lease, Pool};
-use crate::proxy::reach::ConnectError;
-use crate::proxy::timing::{Deadline, Passed};
 use crate::reason::Reason;
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) reason: Reason,
-    pub(super) detail: String,
+pub(in crate::proxy) struct Failure {
+    pub(in crate::proxy) reason: Reason,
+    pub(in crate::proxy) detail: String,
     /// Whether it is the upstream's doing, and not the client's.
-    pub(super) by_upstream: bool,
+    pub(in crate::proxy) by_upstream: bool,
 }
 
 impl Failure {
@@ -40,7 +40,7 @@ impl Failure {
 ///
 /// A connection that was used before may have been closed by the upstream in the very moment; then the request is sent
 /// once more on a new one, if nothing of it was sent or sending it twice does no harm (RFC 9110 section 9.2.1).
-pub(super) async fn forward(
+pub(in crate::proxy) async fn forward(
     pool: &Rc<Pool>,
     request: Request<RequestBody>,
     answer_by: &Deadline,

@@ -13,22 +13,22 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::config::settings::Limits;
-use crate::proxy::framing::{Chunked, Expect, Found, Head};
-use crate::proxy::timing::{Deadline, Ticker};
+use crate::proxy::downstream::framing::{Chunked, Expect, Found, Head};
+use crate::proxy::downstream::timing::{Deadline, Ticker};
 
 /// The most bytes taken from a socket at once.
 const READ: usize = 64 << 10;
 
 /// Where a worker's reads land first; one for all its connections, so that idle ones hold no memory for it.
-pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
+pub(in crate::proxy) type Scratch = Rc<RefCell<Box<[u8]>>>;
 
-pub(super) fn scratch() -> Scratch {
+pub(in crate::proxy) fn scratch() -> Scratch {
     Rc::new(RefCell::new(vec![0; READ].into_boxed_slice()))
 }
 
 /// What is known of the bytes on one connection; shared by its [`Wire`] and the requests served on it.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::proxy) struct Watch {
     expect: Cell<Expect>,
     /// Heads that were followed to their end and not yet served: one at the most.
     heads: Cell<u8>,
@@ -48,7 +48,7 @@ pub(super) struct Watch {
     linger: Cell<bool>,
     /// The time for the first head runs already.
     begun: Cell<bool>,
-    pub(super) read_by: Deadline,
+    pub(in crate::proxy) read_by: Deadline,
     write_by: Deadline,
     idle: Duration,
     head_read: Duration,
@@ -56,7 +56,7 @@ pub(super) struct Watch {
 
 /// The body that follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::proxy) enum Framing {
     /// None.
     Empty,
     /// So many bytes.
@@ -67,7 +67,7 @@ pub(super) enum Framing {
 
 /// What the bytes of a head had in them that hyper does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(in crate::proxy) enum Seen {
     /// Nothing of note.
     Plain,
     /// A `#` in the request line.
@@ -77,7 +77,7 @@ pub(super) enum Seen {
 }
 
 impl Watch {
-    pub(super) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
+    pub(in crate::proxy) fn new(ticker: &Rc<Ticker>, limits: &Limits) -> Rc<Self> {
         Rc::new(Self {
             expect: Cell::new(Expect::Head(Head::default())),
             heads: Cell::new(0),
@@ -97,7 +97,7 @@ impl Watch {
     }
 
     /// hyper has read a head with this framing. To be called at once, before hyper reads on.
-    pub(super) fn head_read(&self, framing: Framing) -> Seen {
+    pub(in crate::proxy) fn head_read(&self, framing: Framing) -> Seen {
         self.busy.set(true);
         self.read_by.clear();
         if self.heads.get() != 1 || self.expect.get() != Expect::Framing {
@@ -114,19 +114,19 @@ impl Watch {
     }
 
     /// The time for the first head has been running since its first byte was awaited for the rest.
-    pub(super) fn begin(&self) {
+    pub(in crate::proxy) fn begin(&self) {
         self.begun.set(true);
     }
 
     /// Whether nothing is under way: no request is being answered, none has begun to come.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::proxy) fn is_idle(&self) -> bool {
         !self.busy.get()
             && self.surplus.get() == 0
             && matches!(self.expect.get(), Expect::Head(head) if !head.has_begun())
     }
 
     /// The request that was begun is answered; from now on the connection idles, unless the next head has begun.
-    pub(super) fn answered(&self) {
+    pub(in crate::proxy) fn answered(&self) {
         self.busy.set(false);
         self.leaving.set(true);
         match self.expect.get() {
@@ -138,7 +138,7 @@ impl Watch {
     }
 
     /// Whether the whole body is here already, and small, so that it can be skipped and the connection kept.
-    pub(super) fn body_is_at_hand(&self) -> bool {
+    pub(in crate::proxy) fn body_is_at_hand(&self) -> bool {
         const SMALL: u64 = 4 << 10;
         match self.expect.get() {
             Expect::Head(_) | Expect::Framing => true,
@@ -150,17 +150,17 @@ impl Watch {
     }
 
     /// The client is to be given time to read the answer before the socket is closed on what it still sends.
-    pub(super) fn linger(&self) {
+    pub(in crate::proxy) fn linger(&self) {
         self.linger.set(true);
     }
 
-    pub(super) fn lingers(&self) -> bool {
+    pub(in crate::proxy) fn lingers(&self) -> bool {
         self.linger.get()
     }
 
     /// The status for a head that was given to hyper and that it, or we, could not read. No request came of it, all answers
     /// to earlier ones have left, and hyper's own answer was kept back: whoever asks is to answer.
-    pub(super) fn unreadable(&self) -> Option<StatusCode> {
+    pub(in crate::proxy) fn unreadable(&self) -> Option<StatusCode> {
         self.unreadable.get()
     }
 
@@ -236,7 +236,7 @@ impl Watch {
 
 /// The connection: a socket, or TLS on one.
 #[derive(Debug)]
-pub(super) struct Wire<I> {
+pub(in crate::proxy) struct Wire<I> {
     io: I,
     watch: Rc<Watch>,
     scratch: Scratch,
@@ -246,13 +246,13 @@ pub(super) struct Wire<I> {
 
 impl<I> Wire<I> {
     /// `first` holds what was read of it already.
-    pub(super) fn new(io: I, watch: Rc<Watch>, scratch: Scratch, first: BytesMut) -> Self {
+    pub(in crate::proxy) fn new(io: I, watch: Rc<Watch>, scratch: Scratch, first: BytesMut) -> Self {
         watch.surplus.set(first.len());
         Self { io, watch, scratch, surplus: first }
     }
 
     /// What is below.
-    pub(super) fn into_io(self) -> I {
+    pub(in crate::proxy) fn into_io(self) -> I {
         self.io
     }
 
@@ -347,7 +347,7 @@ impl<I: AsyncRead + Unpin> Read for Wire<I> {
 }
 
 /// What a write came to, unless the client has been taking nothing for too long.
-pub(super) fn in_time<T>(
+pub(in crate::proxy) fn in_time<T>(
     by: &Deadline,
     limit: Duration,
     cx: &Context<'_>,
@@ -414,7 +414,7 @@ impl<I: AsyncWrite + Unpin> Write for Wire<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
     /// Says a last thing to the client, past hyper, and lets it read that.
-    pub(super) async fn conclude(mut self, answer: &[u8], most: Duration) {
+    pub(in crate::proxy) async fn conclude(mut self, answer: &[u8], most: Duration) {
         let say = async {
             self.io.write_all(answer).await?;
             self.io.shutdown().await
@@ -427,7 +427,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
 
 /// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way: a
 /// socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
-pub(super) async fn linger(mut io: impl AsyncRead + Unpin, most: Duration) {
+pub(in crate::proxy) async fn linger(mut io: impl AsyncRead + Unpin, most: Duration) {
     const MOST_BYTES: usize = 1 << 20;
     let drain = async {
         let mut left = MOST_BYTES;

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::clock;
 use crate::policy::Denial;
-use crate::proxy::connection::Connection;
+use crate::proxy::downstream::connection::Connection;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::verify::Verify;
@@ -15,7 +15,7 @@ use crate::telemetry::{Blocked, Decision};
 
 /// Records that a head could not be read, and makes the answer with which its connection ends. `found` is what hyper would
 /// have answered.
-pub(super) fn answer<V: Verify>(connection: &Connection<V>, found: StatusCode, detail: &str) -> Vec<u8> {
+pub(in crate::proxy) fn answer<V: Verify>(connection: &Connection<V>, found: StatusCode, detail: &str) -> Vec<u8> {
     let gate = &connection.worker.gate;
     let (id, now, peer) = (connection.worker.ids.make(), clock::now(), connection.peer.ip().to_canonical());
     let mut refusal = Refusal::new(Denial::because(Reason::RequestMalformed), "");

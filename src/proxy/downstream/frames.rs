@@ -4,7 +4,7 @@
 //! longer here than in HTTP/1.1. So frame headers are followed on their way to it, and nothing is judged by them.
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113 section 3.4). It is no request in HTTP/1.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(in crate::proxy) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// HEADERS and CONTINUATION, and the flag that a head ends with.
 const HEADERS: u8 = 1;
@@ -13,7 +13,7 @@ const END_HEADERS: u8 = 4;
 
 /// A place in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frames {
+pub(in crate::proxy) struct Frames {
     at: At,
     /// A head has begun and not ended.
     head: bool,
@@ -30,11 +30,11 @@ enum At {
 }
 
 impl Frames {
-    pub(super) const START: Self = Self { at: At::Preface(0), head: false };
+    pub(in crate::proxy) const START: Self = Self { at: At::Preface(0), head: false };
     const BETWEEN: At = At::Header { seen: 0, length: 0, kind: 0, flags: 0 };
 
     /// Whether something was begun that the client has to go on with at once: the preface, a frame's header, a head.
-    pub(super) fn is_amid(self) -> bool {
+    pub(in crate::proxy) fn is_amid(self) -> bool {
         self.head
             || match self.at {
                 At::Preface(_) => true,
@@ -44,7 +44,7 @@ impl Frames {
     }
 
     /// Reads on. True when somewhere in these bytes nothing was left begun: what is amid now has begun since.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> bool {
+    pub(in crate::proxy) fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut ended = false;
         while let Some((first, rest)) = bytes.split_first() {
             match self.at {

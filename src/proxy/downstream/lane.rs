@@ -8,24 +8,24 @@ use std::task::Poll;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::proxy::connection::LINGER;
-use crate::proxy::streams::Stream;
-use crate::proxy::timing::Deadline;
-use crate::proxy::turn::Turn;
-use crate::proxy::wire::{Seen, Watch};
+use crate::proxy::downstream::connection::LINGER;
+use crate::proxy::downstream::streams::Stream;
+use crate::proxy::downstream::timing::Deadline;
+use crate::proxy::downstream::turn::Turn;
+use crate::proxy::downstream::wire::{Seen, Watch};
 
 /// Where a request came, with what its connection knows of it.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) lane: Lane,
-    pub(super) seen: Seen,
+pub(in crate::proxy) struct Exchange {
+    pub(in crate::proxy) lane: Lane,
+    pub(in crate::proxy) seen: Seen,
     /// By when the upstream must have answered.
-    pub(super) answer_by: Deadline,
+    pub(in crate::proxy) answer_by: Deadline,
 }
 
 /// A request's place on its connection.
 #[derive(Clone, Debug)]
-pub(super) enum Lane {
+pub(in crate::proxy) enum Lane {
     /// HTTP/1.1: nobody else is served before it is answered.
     Alone(Rc<Watch>),
     /// HTTP/2: a stream.
@@ -33,7 +33,7 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    pub(super) fn stream(&self) -> Option<&Rc<Stream>> {
+    pub(in crate::proxy) fn stream(&self) -> Option<&Rc<Stream>> {
         match self {
             Self::Alone(_) => None,
             Self::Stream(stream) => Some(stream),
@@ -42,7 +42,7 @@ impl Lane {
 
     /// A refusal goes out. True when the connection has to end with it, for the rest of the body can't be told from what
     /// follows.
-    pub(super) fn refuse(&self) -> bool {
+    pub(in crate::proxy) fn refuse(&self) -> bool {
         match self {
             Self::Alone(watch) if watch.body_is_at_hand() => false,
             Self::Alone(watch) => {
@@ -56,7 +56,7 @@ impl Lane {
 
     /// A body is not wanted. On a stream what comes of it is taken and dropped, within bounds; after them the client is told
     /// to send no more (RFC 9113 section 8.1), which some take for a failure, whatever answer they have got.
-    pub(super) fn leave(&self, mut body: Incoming, by: &Deadline) {
+    pub(in crate::proxy) fn leave(&self, mut body: Incoming, by: &Deadline) {
         const MOST_BYTES: usize = 1 << 20;
         if self.stream().is_none() || body.is_end_stream() {
             return;
@@ -82,32 +82,32 @@ impl Lane {
 
 /// A request that is being answered; until dropped, it has its place and counts among those under way.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(in crate::proxy) struct Answered {
     lane: Lane,
     _turn: Option<Turn>,
 }
 
 impl Answered {
-    pub(super) fn new(lane: Lane, turn: Option<Turn>) -> Self {
+    pub(in crate::proxy) fn new(lane: Lane, turn: Option<Turn>) -> Self {
         Self { lane, _turn: turn }
     }
 
     /// A piece of the response is ready for the client.
-    pub(super) fn offer(&self) {
+    pub(in crate::proxy) fn offer(&self) {
         if let Lane::Stream(stream) = &self.lane {
             stream.offer();
         }
     }
 
     /// The client took what was ready.
-    pub(super) fn taken(&self) {
+    pub(in crate::proxy) fn taken(&self) {
         if let Lane::Stream(stream) = &self.lane {
             stream.taken();
         }
     }
 
     /// The most that may be offered at once; `None`: any.
-    pub(super) fn piece(&self) -> Option<usize> {
+    pub(in crate::proxy) fn piece(&self) -> Option<usize> {
         /// What a client may leave lying here of each stream after its task is done.
         const PIECE: usize = 16 << 10;
         self.lane.stream().map(|_| PIECE)

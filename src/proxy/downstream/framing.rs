@@ -10,7 +10,7 @@ use memchr::memchr;
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expect {
+pub(in crate::proxy) enum Expect {
     /// A head, or the rest of one.
     Head(Head),
     /// Nothing: a head is complete, and what follows it is not known before hyper has read it.
@@ -25,7 +25,7 @@ pub(super) enum Expect {
 
 /// How far a head has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Head {
+pub(in crate::proxy) enum Head {
     /// Nothing but empty lines, which servers skip (RFC 9112 section 2.2).
     #[default]
     Nothing,
@@ -41,7 +41,7 @@ pub(super) enum Head {
 
 /// What was found in a run of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::proxy) enum Found {
     /// The head or body goes on.
     More,
     /// It ends after so many of the bytes.
@@ -50,12 +50,12 @@ pub(super) enum Found {
 
 impl Head {
     /// Whether any byte of it has come.
-    pub(super) fn has_begun(self) -> bool {
+    pub(in crate::proxy) fn has_begun(self) -> bool {
         self != Self::Nothing
     }
 
     /// Whether its request line has a `#`.
-    pub(super) fn has_fragment(self) -> bool {
+    pub(in crate::proxy) fn has_fragment(self) -> bool {
         match self {
             Self::Nothing => false,
             Self::Target { fragment }
@@ -66,7 +66,7 @@ impl Head {
     }
 
     /// Reads on. A head ends with the first empty line after its request line; a bare LF ends a line as CRLF does.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Found {
+    pub(in crate::proxy) fn follow(&mut self, bytes: &[u8]) -> Found {
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let first = rest.first().copied().unwrap_or_default();
@@ -106,7 +106,7 @@ impl Head {
 
 /// How far a chunked body has come (RFC 9112 section 7.1). Only the plain form is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunked {
+pub(in crate::proxy) enum Chunked {
     /// In a chunk's size.
     Size { size: u64, digits: u8 },
     /// After the CR of a size line.
@@ -125,13 +125,13 @@ pub(super) enum Chunked {
 
 /// The bytes are not in the plain form of a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lost;
+pub(in crate::proxy) struct Lost;
 
 impl Chunked {
-    pub(super) const START: Self = Self::Size { size: 0, digits: 0 };
+    pub(in crate::proxy) const START: Self = Self::Size { size: 0, digits: 0 };
 
     /// Reads on.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<Found, Lost> {
+    pub(in crate::proxy) fn follow(&mut self, bytes: &[u8]) -> Result<Found, Lost> {
         let mut at = 0usize;
         while let Some(&byte) = bytes.get(at) {
             let mut taken = 1usize;

@@ -12,24 +12,24 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::config::settings::Limits;
-use crate::proxy::frames::PREFACE;
-use crate::proxy::timing::{Deadline, Ticker};
-use crate::proxy::wire::Scratch;
+use crate::proxy::downstream::frames::PREFACE;
+use crate::proxy::downstream::timing::{Deadline, Ticker};
+use crate::proxy::downstream::wire::Scratch;
 
 /// How long a drain waits for a connection that was made before it, and on which nothing was asked so far.
-pub(super) const GRACE: Duration = Duration::from_millis(800);
+pub(in crate::proxy) const GRACE: Duration = Duration::from_millis(800);
 
 /// What came first.
 #[derive(Debug)]
-pub(super) struct First {
-    pub(super) bytes: BytesMut,
-    pub(super) http2: bool,
+pub(in crate::proxy) struct First {
+    pub(in crate::proxy) bytes: BytesMut,
+    pub(in crate::proxy) http2: bool,
     /// It came in parts, so the time for a head runs already.
-    pub(super) in_parts: bool,
+    pub(in crate::proxy) in_parts: bool,
 }
 
 /// Reads until the protocol is clear. `by` looks after the time, and runs on where the bytes came in parts.
-pub(super) async fn read(
+pub(in crate::proxy) async fn read(
     io: &mut (impl AsyncRead + Unpin),
     scratch: &Scratch,
     by: &Deadline,
@@ -80,7 +80,7 @@ pub(super) async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::wire;
+    use crate::proxy::downstream::wire;
 
     async fn first(parts: &[&[u8]]) -> Option<(Vec<u8>, bool, bool)> {
         let mut io = tokio_test_io(parts);

@@ -15,14 +15,14 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::settings::{Identity, Limits, Listener, Upstream};
 use crate::live::Live;
-use crate::proxy::connection;
-use crate::proxy::listener::{self, Bound};
-use crate::proxy::pool::Pool;
+use crate::proxy::downstream::connection;
+use crate::proxy::downstream::listener::{self, Bound};
+use crate::proxy::downstream::timing::{TICK, Ticker};
+use crate::proxy::downstream::turn::Requests;
+use crate::proxy::downstream::wire::{self, Scratch};
+use crate::proxy::forwarding::pool::Pool;
 use crate::proxy::request_id::RequestIds;
-use crate::proxy::timing::{TICK, Ticker};
-use crate::proxy::turn::Requests;
 use crate::proxy::verify::Verify;
-use crate::proxy::wire::{self, Scratch};
 use crate::telemetry::Recorder;
 use crate::tls::{ListenerTls, UpstreamTls};
 
@@ -103,13 +103,13 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
 }
 
 /// What one worker's connections share.
-pub(super) struct Worker<V> {
-    pub(super) gate: Arc<Gate<V>>,
-    pub(super) pools: Vec<Rc<Pool>>,
-    pub(super) ticker: Rc<Ticker>,
-    pub(super) ids: RequestIds,
-    pub(super) scratch: Scratch,
-    pub(super) requests: Rc<Requests>,
+pub(in crate::proxy) struct Worker<V> {
+    pub(in crate::proxy) gate: Arc<Gate<V>>,
+    pub(in crate::proxy) pools: Vec<Rc<Pool>>,
+    pub(in crate::proxy) ticker: Rc<Ticker>,
+    pub(in crate::proxy) ids: RequestIds,
+    pub(in crate::proxy) scratch: Scratch,
+    pub(in crate::proxy) requests: Rc<Requests>,
     /// Connections to clients, of this worker and of all.
     here: Cell<usize>,
     open: Arc<AtomicUsize>,

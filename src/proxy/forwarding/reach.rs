@@ -16,7 +16,7 @@ use crate::tls::client::HTTP2;
 
 /// An upstream that was reached.
 #[derive(Debug)]
-pub(super) enum Reached {
+pub(in crate::proxy) enum Reached {
     /// In the clear.
     Tcp(TcpStream),
     /// On the same machine.
@@ -27,7 +27,7 @@ pub(super) enum Reached {
 
 /// Why there is no connection.
 #[derive(Clone, Debug)]
-pub(super) enum ConnectError {
+pub(in crate::proxy) enum ConnectError {
     /// It took too long.
     Late,
     /// It was refused, the name has no address, or the other side is not who it must be.
@@ -35,7 +35,7 @@ pub(super) enum ConnectError {
 }
 
 /// Reaches an upstream. The limit is for all of it: name, socket and TLS.
-pub(super) async fn reach(
+pub(in crate::proxy) async fn reach(
     upstream: &Upstream,
     tls: Option<&Arc<UpstreamTls>>,
     limit: Duration,

@@ -10,7 +10,7 @@ use crate::config::settings::Listener;
 /// How many connections may wait to be accepted on one socket.
 const BACKLOG: i32 = 1024;
 /// No more than these are found waiting when a drain begins.
-pub(super) const MOST_WAITING: usize = 4096;
+pub(in crate::proxy) const MOST_WAITING: usize = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ impl BindError {
 /// Listening sockets: for each worker one for each listener, so that the kernel spreads connections over the workers.
 #[derive(Debug)]
 pub struct Bound {
-    pub(super) workers: Vec<Vec<TcpListener>>,
+    pub(in crate::proxy) workers: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -101,7 +101,7 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
 
 /// From now on connections are not begun on this socket; those that wait can still be accepted. A client that is turned
 /// down asks again after a second, and then finds the socket closed or another gate behind the same address.
-pub(super) fn take_no_more(socket: &TcpListener) {
+pub(in crate::proxy) fn take_no_more(socket: &TcpListener) {
     #[cfg(target_os = "linux")]
     {
         use socket2::{SockFilter, SockRef};

@@ -22,36 +22,42 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::settings::Limits;
-use crate::proxy::edge::Edge;
-use crate::proxy::first::{self, First};
-use crate::proxy::lane::{Exchange, Lane};
-use crate::proxy::proxy_protocol;
-use crate::proxy::unreadable;
+use crate::proxy::downstream::first::{self, First};
+use crate::proxy::downstream::http2;
+use crate::proxy::downstream::lane::{Exchange, Lane};
+use crate::proxy::downstream::proxy_protocol;
+use crate::proxy::downstream::unreadable;
+use crate::proxy::downstream::wire::{Framing, Watch, Wire, linger};
+use crate::proxy::downstream::worker::Worker;
+use crate::proxy::edge::approach::Edge;
+use crate::proxy::handler;
 use crate::proxy::verify::Verify;
-use crate::proxy::wire::{Framing, Watch, Wire, linger};
-use crate::proxy::worker::Worker;
-use crate::proxy::{handler, http2};
 use crate::telemetry::Protocol;
 use crate::tls::server::HTTP2;
 
 /// How long a client may take to read an answer after which the connection is closed on it.
-pub(super) const LINGER: Duration = Duration::from_secs(2);
+pub(in crate::proxy) const LINGER: Duration = Duration::from_secs(2);
 /// What hyper keeps of what it reads and writes, at the most, when the limit for heads is smaller.
 const BUFFER: usize = 64 << 10;
 /// How many fields hyper has room for without asking for memory.
 const FIELDS: usize = 100;
 
 /// What requests on one connection share.
-pub(super) struct Connection<V> {
-    pub(super) worker: Rc<Worker<V>>,
-    pub(super) peer: SocketAddr,
-    pub(super) edge: Edge,
+pub(in crate::proxy) struct Connection<V> {
+    pub(in crate::proxy) worker: Rc<Worker<V>>,
+    pub(in crate::proxy) peer: SocketAddr,
+    pub(in crate::proxy) edge: Edge,
     /// Whether it is in TLS.
-    pub(super) secure: bool,
+    pub(in crate::proxy) secure: bool,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<V: Verify>(mut stream: TcpStream, peer: SocketAddr, listener: usize, worker: &Rc<Worker<V>>) {
+pub(in crate::proxy) async fn serve<V: Verify>(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+    worker: &Rc<Worker<V>>,
+) {
     let Some((peer, local)) = proxy_protocol::ends(&mut stream, peer, listener, worker).await else { return };
     let tls = worker.gate.tls.get(listener).and_then(Option::as_ref);
     let connection = Rc::new(Connection {
@@ -191,7 +197,7 @@ fn framing(body: &Incoming) -> Framing {
 }
 
 /// Answers a connection that there is no room for, without reading what it asks.
-pub(super) async fn turn_away(mut stream: TcpStream) {
+pub(in crate::proxy) async fn turn_away(mut stream: TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
         content-type: application/problem+json\r\n\
         cache-control: no-store\r\n\

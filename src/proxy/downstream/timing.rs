@@ -11,11 +11,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// How often a worker looks at its deadlines.
-pub(super) const TICK: Duration = Duration::from_millis(200);
+pub(in crate::proxy) const TICK: Duration = Duration::from_millis(200);
 
 /// A worker's coarse clock, with everything that waits on it.
 #[derive(Debug)]
-pub(super) struct Ticker {
+pub(in crate::proxy) struct Ticker {
     started: Instant,
     /// Milliseconds since the start, as of the last tick.
     now: Cell<u64>,
@@ -34,17 +34,17 @@ const NEVER: u64 = u64::MAX;
 
 /// A moment by which something must have happened; set and cleared as often as needed.
 #[derive(Clone, Debug)]
-pub(super) struct Deadline {
+pub(in crate::proxy) struct Deadline {
     ticker: Rc<Ticker>,
     waiting: Rc<Waiting>,
 }
 
 /// What was awaited did not happen in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passed;
+pub(in crate::proxy) struct Passed;
 
 impl Ticker {
-    pub(super) fn new() -> Rc<Self> {
+    pub(in crate::proxy) fn new() -> Rc<Self> {
         Rc::new(Self {
             started: Instant::now(),
             now: Cell::new(0),
@@ -54,14 +54,14 @@ impl Ticker {
     }
 
     /// A deadline on this clock, not set.
-    pub(super) fn deadline(self: &Rc<Self>) -> Deadline {
+    pub(in crate::proxy) fn deadline(self: &Rc<Self>) -> Deadline {
         let waiting = Rc::new(Waiting { at: Cell::new(NEVER), waker: RefCell::default() });
         self.waiting.borrow_mut().push(Rc::clone(&waiting));
         Deadline { ticker: Rc::clone(self), waiting }
     }
 
     /// Moves the clock on, wakes whatever is late and forgets deadlines that nobody holds any more.
-    pub(super) fn tick(&self) {
+    pub(in crate::proxy) fn tick(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER);
         self.now.set(now);
         let mut late = Vec::new();
@@ -75,7 +75,7 @@ impl Ticker {
     }
 
     /// From now on connections are to end with the request that they are at.
-    pub(super) fn drain(&self) {
+    pub(in crate::proxy) fn drain(&self) {
         self.draining.set(true);
         let wakers: Vec<Waker> =
             self.waiting.borrow().iter().filter_map(|waiting| waiting.waker.borrow().clone()).collect();
@@ -83,37 +83,37 @@ impl Ticker {
     }
 
     /// Whether connections are to end.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(in crate::proxy) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 }
 
 impl Deadline {
     /// Sets it to so long from now.
-    pub(super) fn set(&self, limit: Duration) {
+    pub(in crate::proxy) fn set(&self, limit: Duration) {
         let limit = limit.saturating_add(TICK).as_millis();
         self.waiting.at.set(self.ticker.now.get().saturating_add(u64::try_from(limit).unwrap_or(NEVER)));
     }
 
     /// Sets it, unless it is set already.
-    pub(super) fn start(&self, limit: Duration) {
+    pub(in crate::proxy) fn start(&self, limit: Duration) {
         if self.waiting.at.get() == NEVER {
             self.set(limit);
         }
     }
 
     /// Nothing is awaited any more.
-    pub(super) fn clear(&self) {
+    pub(in crate::proxy) fn clear(&self) {
         self.waiting.at.set(NEVER);
     }
 
     /// Whether it has passed.
-    pub(super) fn has_passed(&self) -> bool {
+    pub(in crate::proxy) fn has_passed(&self) -> bool {
         self.waiting.at.get() <= self.ticker.now.get()
     }
 
     /// The task to wake when it passes.
-    pub(super) fn wake(&self, cx: &Context<'_>) {
+    pub(in crate::proxy) fn wake(&self, cx: &Context<'_>) {
         let mut waker = self.waiting.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
@@ -121,7 +121,7 @@ impl Deadline {
     }
 
     /// Waits for `future`, but not past this deadline, which others may move meanwhile.
-    pub(super) async fn bound<F: Future>(&self, future: F) -> Result<F::Output, Passed> {
+    pub(in crate::proxy) async fn bound<F: Future>(&self, future: F) -> Result<F::Output, Passed> {
         let mut future = pin!(future);
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {

@@ -17,13 +17,13 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::settings::Limits;
-use crate::proxy::connection::Connection;
-use crate::proxy::first::GRACE;
+use crate::proxy::downstream::connection::Connection;
+use crate::proxy::downstream::first::GRACE;
+use crate::proxy::downstream::lane::{Exchange, Lane};
+use crate::proxy::downstream::streams::{Awaited, Stream, Streams};
+use crate::proxy::downstream::wire::{Scratch, Seen, in_time};
 use crate::proxy::handler;
-use crate::proxy::lane::{Exchange, Lane};
-use crate::proxy::streams::{Awaited, Stream, Streams};
 use crate::proxy::verify::Verify;
-use crate::proxy::wire::{Scratch, Seen, in_time};
 use crate::telemetry::Protocol;
 
 /// Of each stream's body, and of all of a connection's, what may wait here to be forwarded. HTTP/1.1 holds as much.
@@ -58,7 +58,7 @@ fn builder(limits: &Limits, streams: &Rc<Streams>) -> Builder<PerStream> {
 }
 
 /// Serves a connection to its end. `first` holds what was read of it already.
-pub(super) async fn serve<V, I>(io: I, first: BytesMut, connection: Rc<Connection<V>>)
+pub(in crate::proxy) async fn serve<V, I>(io: I, first: BytesMut, connection: Rc<Connection<V>>)
 where
     V: Verify,
     I: AsyncRead + AsyncWrite + Unpin + 'static,

@@ -13,9 +13,9 @@ use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::{Notify, watch};
 
-use crate::proxy::body::RequestBody;
-use crate::proxy::pool::{AGE, IDLE, READ};
-use crate::proxy::reach::ConnectError;
+use crate::proxy::forwarding::body::RequestBody;
+use crate::proxy::forwarding::pool::{AGE, IDLE, READ};
+use crate::proxy::forwarding::reach::ConnectError;
 
 /// The most streams on one connection, whatever the upstream allows.
 const STREAMS: usize = 100;
@@ -36,7 +36,7 @@ const PONG: Duration = Duration::from_secs(20);
 
 /// The connections to one upstream.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub(in crate::proxy) struct Connections {
     open: RefCell<Vec<Rc<Shared>>>,
     /// The connection that is being made, for all who wait for it.
     opening: RefCell<Option<Opening>>,
@@ -44,7 +44,7 @@ pub(super) struct Connections {
 }
 
 /// A connection that is being made; its outcome is there once it is.
-pub(super) type Opening = watch::Receiver<Option<Result<(), ConnectError>>>;
+pub(in crate::proxy) type Opening = watch::Receiver<Option<Result<(), ConnectError>>>;
 
 /// One connection.
 struct Shared {
@@ -64,7 +64,7 @@ struct Shared {
 
 /// A place for one request on a connection. Given up when dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Rc<Shared>);
+pub(in crate::proxy) struct Slot(Rc<Shared>);
 
 /// How many streams the upstream allows on a connection.
 trait Limit {
@@ -85,7 +85,7 @@ where
 
 impl Connections {
     /// A place that is free now.
-    pub(super) fn slot(&self) -> Option<Slot> {
+    pub(in crate::proxy) fn slot(&self) -> Option<Slot> {
         let mut open = self.open.borrow_mut();
         open.retain(|one| !one.is_leaving());
         open.iter().find(|one| one.has_room()).map(Slot::take)
@@ -93,7 +93,7 @@ impl Connections {
 
     /// The outcome of the connection that is being made, to be waited for. `None`: none is, and none may be, because there
     /// are enough; a place will become free.
-    pub(super) fn opening<F>(self: &Rc<Self>, open: impl FnOnce(Rc<Self>) -> F) -> Option<Opening>
+    pub(in crate::proxy) fn opening<F>(self: &Rc<Self>, open: impl FnOnce(Rc<Self>) -> F) -> Option<Opening>
     where
         F: Future<Output = Result<(), ConnectError>> + 'static,
     {
@@ -117,12 +117,12 @@ impl Connections {
     }
 
     /// Waits until a place may have become free.
-    pub(super) async fn wait(&self) {
+    pub(in crate::proxy) async fn wait(&self) {
         self.room.notified().await;
     }
 
     /// Begins HTTP/2 on a socket and takes it up, once the upstream has said how many streams it allows.
-    pub(super) async fn take_up<T>(&self, io: T) -> Result<(), ConnectError>
+    pub(in crate::proxy) async fn take_up<T>(&self, io: T) -> Result<(), ConnectError>
     where
         T: Read + Write + Unpin + 'static,
     {
@@ -178,13 +178,13 @@ impl Connections {
     }
 
     /// No request was answered in time since then: connections on which nothing was heard since take no more.
-    pub(super) fn doubt(&self, since: Instant) {
+    pub(in crate::proxy) fn doubt(&self, since: Instant) {
         let silent = |one: &&Rc<Shared>| one.heard.get().is_none_or(|heard| heard < since);
         self.open.borrow().iter().filter(silent).for_each(|one| one.leaving.set(true));
     }
 
     /// Closes what has lain unused for too long.
-    pub(super) fn sweep(&self) {
+    pub(in crate::proxy) fn sweep(&self) {
         let unused = |one: &Rc<Shared>| one.streams.get() == 0 && one.idle_since.get().elapsed() > IDLE;
         self.open.borrow_mut().retain(|one| !one.is_leaving() && !unused(one));
     }
@@ -228,28 +228,28 @@ impl Slot {
     }
 
     /// The way to send a request in this place.
-    pub(super) fn sender(&self) -> SendRequest<RequestBody> {
+    pub(in crate::proxy) fn sender(&self) -> SendRequest<RequestBody> {
         self.0.sender.clone()
     }
 
     /// A response's head came.
-    pub(super) fn heard(&self) {
+    pub(in crate::proxy) fn heard(&self) {
         self.0.heard.set(Some(Instant::now()));
     }
 
     /// The upstream takes no more requests on this connection.
-    pub(super) fn leave(&self) {
+    pub(in crate::proxy) fn leave(&self) {
         self.0.leaving.set(true);
     }
 
     /// The upstream refused this stream: it takes no more than the others at once.
-    pub(super) fn refused(&self) {
+    pub(in crate::proxy) fn refused(&self) {
         let others = self.0.streams.get().saturating_sub(1);
         self.0.most.set(self.0.most.get().min(others).max(1));
     }
 
     /// Whether nothing was ever answered on this connection.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(in crate::proxy) fn is_fresh(&self) -> bool {
         self.0.heard.get().is_none()
     }
 }
@@ -318,7 +318,7 @@ impl<T: Write + Unpin> Write for Noted<T> {
 
 /// Runs hyper's tasks on this worker, and calls whoever waits for what they do.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Here(Rc<RefCell<Option<Waker>>>);
+pub(in crate::proxy) struct Here(Rc<RefCell<Option<Waker>>>);
 
 impl Here {
     fn call_me(&self, cx: &Context<'_>) {
@@ -348,7 +348,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
 }
 
 /// An error with its causes.
-pub(super) fn chain(error: &hyper::Error) -> String {
+pub(in crate::proxy) fn chain(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::downstream::streams::{Stalled, Stream};
+use crate::proxy::downstream::timing::Deadline;
 use crate::proxy::headers;
-use crate::proxy::streams::{Stalled, Stream};
-use crate::proxy::timing::Deadline;
 
 /// How a request's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::proxy) enum End {
     /// It has not.
     Open,
     /// It was passed on whole, or there was none.
@@ -29,7 +29,7 @@ pub(super) enum End {
 
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
-pub(super) struct RequestBody {
+pub(in crate::proxy) struct RequestBody {
     shared: Rc<Shared>,
     /// Which sending of the body this is; only the last one gets anything.
     turn: u8,
@@ -68,7 +68,7 @@ const KEPT: usize = 16 << 10;
 
 /// Why a request's body could not be passed on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
+pub(in crate::proxy) enum BodyError {
     /// It is longer than the limit allows.
     #[error("the request's body is longer than the limit")]
     TooLarge,
@@ -85,7 +85,7 @@ pub(super) enum BodyError {
 
 /// Sends a body again, from its beginning.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(in crate::proxy) struct Again {
     shared: Rc<Shared>,
     left: Option<u64>,
     answer_by: Deadline,
@@ -95,7 +95,7 @@ pub(super) struct Again {
 
 impl Again {
     /// The same body from its beginning, if its beginning was kept. An earlier sending gets nothing more.
-    pub(super) fn body(self) -> Option<RequestBody> {
+    pub(in crate::proxy) fn body(self) -> Option<RequestBody> {
         let Self { shared, left, answer_by, answer_limit, stream } = self;
         if matches!(*shared.kept.borrow(), Kept::Not) || matches!(shared.end.get(), End::TooLarge | End::Broken) {
             return None;
@@ -107,7 +107,7 @@ impl Again {
 }
 
 impl RequestBody {
-    pub(super) fn new(
+    pub(in crate::proxy) fn new(
         inner: Incoming,
         limit: Option<u64>,
         answer_by: Deadline,
@@ -126,7 +126,7 @@ impl RequestBody {
     }
 
     /// The same again, where there is no body: for a request that may have to be sent twice.
-    pub(super) fn again(&self) -> Option<Self> {
+    pub(in crate::proxy) fn again(&self) -> Option<Self> {
         self.shared.inner.borrow().is_none().then(|| Self {
             shared: Rc::clone(&self.shared),
             turn: self.turn,
@@ -140,7 +140,7 @@ impl RequestBody {
 
     /// From now on keeps what is passed on, up to [`KEPT`] bytes, so that it can be sent again where that is known to do
     /// no harm. Only before anything was passed on.
-    pub(super) fn keep(&self) -> Again {
+    pub(in crate::proxy) fn keep(&self) -> Again {
         if self.turn == 0 {
             *self.shared.kept.borrow_mut() = Kept::All(Vec::new(), 0);
         }
@@ -154,7 +154,7 @@ impl RequestBody {
     }
 
     /// How it ends, to be asked later.
-    pub(super) fn end(&self) -> Ending {
+    pub(in crate::proxy) fn end(&self) -> Ending {
         Ending(Rc::clone(&self.shared))
     }
 
@@ -217,11 +217,11 @@ impl Kept {
 
 /// How a request's body ends.
 #[derive(Clone, Debug)]
-pub(super) struct Ending(Rc<Shared>);
+pub(in crate::proxy) struct Ending(Rc<Shared>);
 
 impl Ending {
     /// As it stands now.
-    pub(super) fn get(&self) -> End {
+    pub(in crate::proxy) fn get(&self) -> End {
         self.0.end.get()
     }
 }

@@ -16,15 +16,15 @@ use memchr::memchr;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::proxy::peers::is_trusted;
-use crate::proxy::worker::Worker;
+use crate::proxy::downstream::worker::Worker;
+use crate::proxy::edge::peers::is_trusted;
 
 /// The two ends of a client's connection.
-pub(super) type Ends = (SocketAddr, SocketAddr);
+pub(in crate::proxy) type Ends = (SocketAddr, SocketAddr);
 
 /// Where a connection comes from and goes to: as the socket says or, on a listener with `proxy_protocol`, as the header
 /// says that it has to begin with. `None`: it has none from a peer that may say so, and is to be closed without a word.
-pub(super) async fn ends<V>(
+pub(in crate::proxy) async fn ends<V>(
     stream: &mut TcpStream,
     peer: SocketAddr,
     listener: usize,

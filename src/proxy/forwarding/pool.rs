@@ -16,23 +16,23 @@ use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 
 use crate::config::settings::{Limits, Upstream};
-use crate::proxy::body::{End, Ending, RequestBody};
-use crate::proxy::multiplexed::{Connections, Slot};
-use crate::proxy::reach::{ConnectError, Reached, reach};
+use crate::proxy::forwarding::body::{End, Ending, RequestBody};
+use crate::proxy::forwarding::multiplexed::{Connections, Slot};
+use crate::proxy::forwarding::reach::{ConnectError, Reached, reach};
 use crate::telemetry::UpstreamMeter;
 use crate::tls::UpstreamTls;
 
 /// How long a connection may lie unused. Shorter than most applications' own limit, so that we close first.
-pub(super) const IDLE: Duration = Duration::from_secs(30);
+pub(in crate::proxy) const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may be used at all, so that changed addresses are noticed.
-pub(super) const AGE: Duration = Duration::from_secs(600);
+pub(in crate::proxy) const AGE: Duration = Duration::from_secs(600);
 /// The most unused connections that are kept.
 const KEPT: usize = 256;
 /// The most bytes of a response's head, and of what is read of its body at once.
-pub(super) const READ: usize = 64 << 10;
+pub(in crate::proxy) const READ: usize = 64 << 10;
 
 /// The connections to one upstream.
-pub(super) struct Pool {
+pub(in crate::proxy) struct Pool {
     upstream: Upstream,
     tls: Option<Arc<UpstreamTls>>,
     connect: Duration,
@@ -51,7 +51,7 @@ struct Idle {
 
 /// What a request under way has of an upstream's connections.
 #[derive(Debug)]
-pub(super) enum Lease {
+pub(in crate::proxy) enum Lease {
     /// A connection for itself. Dropped without [`Lease::give_back`], it is closed.
     Whole(Whole),
     /// A place on one that others use too; given up when dropped.
@@ -60,7 +60,7 @@ pub(super) enum Lease {
 
 /// A connection in use, for one request at a time.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(in crate::proxy) struct Whole {
     sender: SendRequest<RequestBody>,
     born: Instant,
     pool: Rc<Pool>,
@@ -69,7 +69,7 @@ pub(super) struct Whole {
 }
 
 impl Pool {
-    pub(super) fn new(
+    pub(in crate::proxy) fn new(
         upstream: &Upstream,
         tls: Option<&Arc<UpstreamTls>>,
         limits: &Limits,
@@ -86,16 +86,16 @@ impl Pool {
     }
 
     /// Who counts what is asked of this upstream.
-    pub(super) fn meter(&self) -> &Rc<UpstreamMeter> {
+    pub(in crate::proxy) fn meter(&self) -> &Rc<UpstreamMeter> {
         &self.meter
     }
 
-    pub(super) fn upstream(&self) -> &Upstream {
+    pub(in crate::proxy) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
     /// An HTTP/1.1 connection that was used before, where one is left that still lives.
-    pub(super) async fn reuse(self: &Rc<Self>) -> Option<Whole> {
+    pub(in crate::proxy) async fn reuse(self: &Rc<Self>) -> Option<Whole> {
         loop {
             let Idle { mut sender, born, since } = self.idle.borrow_mut().pop()?;
             if sender.is_closed() || since.elapsed() > IDLE || born.elapsed() > AGE {
@@ -108,7 +108,7 @@ impl Pool {
     }
 
     /// A new HTTP/1.1 connection.
-    pub(super) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
+    pub(in crate::proxy) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
         // Rare enough to be boxed, and too large to be part of every request.
         let sender = match Box::pin(reach(&self.upstream, self.tls.as_ref(), self.connect)).await? {
             Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
@@ -121,7 +121,7 @@ impl Pool {
 
     /// A place on an HTTP/2 connection: on one that has room, else on a new one. Waits for room where there are enough
     /// connections.
-    pub(super) async fn slot(self: &Rc<Self>) -> Result<Slot, ConnectError> {
+    pub(in crate::proxy) async fn slot(self: &Rc<Self>) -> Result<Slot, ConnectError> {
         loop {
             if let Some(slot) = self.shared.slot() {
                 return Ok(slot);
@@ -158,12 +158,12 @@ impl Pool {
     }
 
     /// No request was answered in time since then; what was silent all the while is trusted no more.
-    pub(super) fn doubt(&self, since: Instant) {
+    pub(in crate::proxy) fn doubt(&self, since: Instant) {
         self.shared.doubt(since);
     }
 
     /// Closes what has lain unused for too long.
-    pub(super) fn sweep(&self) {
+    pub(in crate::proxy) fn sweep(&self) {
         self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
         self.shared.sweep();
     }
@@ -194,7 +194,7 @@ where
 
 impl Whole {
     /// Notes the request that is to be sent on it, and gives the way to send it.
-    pub(super) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
+    pub(in crate::proxy) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
         &mut self.sender
     }
@@ -211,7 +211,7 @@ impl Whole {
 
 impl Lease {
     /// The response was read to its end.
-    pub(super) fn give_back(self) {
+    pub(in crate::proxy) fn give_back(self) {
         match self {
             Self::Whole(whole) => whole.give_back(),
             Self::Slot(slot, _) => drop(slot),
@@ -221,7 +221,7 @@ impl Lease {
     /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 hyper tells. In HTTP/2 it
     /// takes a stream that is reset without an error for one that ended, for so the upstream may refuse the rest of a request
     /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
-    pub(super) fn has_cut(&self, body: &Incoming) -> bool {
+    pub(in crate::proxy) fn has_cut(&self, body: &Incoming) -> bool {
         match self {
             Self::Whole(_) => false,
             Self::Slot(_, request) => {

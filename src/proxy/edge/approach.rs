@@ -21,31 +21,31 @@ use ipnet::IpNet;
 
 use crate::config::settings::Listener;
 use crate::policy::canonical_host;
-use crate::proxy::forwarded::{self, Element, Scheme, element};
+use crate::proxy::edge::forwarded::{self, Element, Scheme, element};
+use crate::proxy::edge::peers::is_trusted;
 use crate::proxy::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
-use crate::proxy::peers::is_trusted;
 
 /// What is believed of where a request comes from, and how upstreams are told.
 #[derive(Clone, Debug)]
-pub(super) struct Approach {
+pub(in crate::proxy) struct Approach {
     /// The client's address.
-    pub(super) client: IpAddr,
-    pub(super) scheme: Scheme,
+    pub(in crate::proxy) client: IpAddr,
+    pub(in crate::proxy) scheme: Scheme,
     /// `X-Real-IP`: the client's address.
-    pub(super) real_ip: HeaderValue,
+    pub(in crate::proxy) real_ip: HeaderValue,
     /// `X-Forwarded-For`.
-    pub(super) for_: HeaderValue,
+    pub(in crate::proxy) for_: HeaderValue,
     /// `X-Forwarded-Port`.
-    pub(super) port: HeaderValue,
+    pub(in crate::proxy) port: HeaderValue,
     /// `X-Forwarded-Host`, where it is another than the request's `Host`.
-    pub(super) host: Option<HeaderValue>,
+    pub(in crate::proxy) host: Option<HeaderValue>,
     /// `Forwarded`.
-    pub(super) forwarded: HeaderValue,
+    pub(in crate::proxy) forwarded: HeaderValue,
 }
 
 /// One connection's edge.
 #[derive(Debug)]
-pub(super) struct Edge {
+pub(in crate::proxy) struct Edge {
     /// What the connection itself shows. The same for all requests on it.
     own: Approach,
     peer: IpAddr,
@@ -55,7 +55,7 @@ pub(super) struct Edge {
 
 impl Edge {
     /// The edge of a connection from `peer` to `local` on this listener.
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr, listener: Option<&Listener>) -> Self {
+    pub(in crate::proxy) fn new(peer: SocketAddr, local: SocketAddr, listener: Option<&Listener>) -> Self {
         let peer = peer.ip().to_canonical();
         let trusted = listener.map(|listener| &listener.trusted_peers).filter(|trusted| is_trusted(trusted, peer));
         let encrypted = listener.is_some_and(|listener| listener.tls.is_some());
@@ -73,7 +73,7 @@ impl Edge {
     }
 
     /// Where the request with these fields comes from.
-    pub(super) fn approach(&self, fields: &HeaderMap) -> Cow<'_, Approach> {
+    pub(in crate::proxy) fn approach(&self, fields: &HeaderMap) -> Cow<'_, Approach> {
         if self.trusted.is_empty() {
             Cow::Borrowed(&self.own)
         } else if FAMILY.iter().any(|name| fields.contains_key(name)) {

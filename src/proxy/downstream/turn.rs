@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One worker's view of the requests under way.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub(in crate::proxy) struct Requests {
     under_way: Arc<AtomicUsize>,
     most: usize,
 }
 
 /// A request's right to be under way. Given up when dropped, with its response.
 #[derive(Debug)]
-pub(super) struct Turn(Rc<Requests>);
+pub(in crate::proxy) struct Turn(Rc<Requests>);
 
 impl Requests {
-    pub(super) fn new(under_way: Arc<AtomicUsize>, most: usize) -> Rc<Self> {
+    pub(in crate::proxy) fn new(under_way: Arc<AtomicUsize>, most: usize) -> Rc<Self> {
         Rc::new(Self { under_way, most })
     }
 
     /// A turn; `None` when as many as may be are under way.
-    pub(super) fn turn(self: &Rc<Self>) -> Option<Turn> {
+    pub(in crate::proxy) fn turn(self: &Rc<Self>) -> Option<Turn> {
         if self.under_way.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
             return None;
