@@ -65,7 +65,7 @@ impl Bound {
     }
 }
 
-/// Takes the listeners' addresses for so many workers. Connections wait from here on, until [`super::serve`].
+/// Takes the listeners' addresses for so many workers. Connections wait from here on, until [`crate::proxy::serve`].
 ///
 /// # Errors
 /// The first address that cannot be had.
