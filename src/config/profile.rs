@@ -21,7 +21,29 @@ macro_rules! profiles {
 }
 
 /// Every shipped profile, in the order of their names.
-pub const ALL: &[Profile] = profiles!["kobil", "okta", "openfinance-brasil", "rfc8176"];
+pub const ALL: &[Profile] = profiles![
+    "auth0",
+    "authelia",
+    "authentik",
+    "cdr-australia",
+    "cognito",
+    "entra-eam",
+    "entra-v1",
+    "entra-v2-acrs",
+    "keycloak",
+    "kobil",
+    "nist-aal",
+    "okta",
+    "openfinance-brasil",
+    "pingone",
+    "rfc8176",
+    "rsa-id-plus",
+    "saml-classes",
+    "secureauth",
+    "uk-open-banking",
+    "wso2",
+    "zitadel",
+];
 
 const FILE: Keys = Keys {
     what: "a profile",
