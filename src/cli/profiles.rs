@@ -22,7 +22,7 @@ pub(super) fn run(args: &ProfilesArgs) -> ExitCode {
         Some(name) => match Profile::named(name) {
             Some(profile) => write!(io::stdout(), "{}", profile.text),
             None => {
-                let help = suggest(name, ALL.iter().map(|profile| profile.name));
+                let help = suggest(name, ALL.iter().map(|profile| profile.name()));
                 return Failure::could_not_run(format!("unknown profile `{name}`; {help}")).report();
             }
         },
@@ -32,13 +32,13 @@ pub(super) fn run(args: &ProfilesArgs) -> ExitCode {
 
 /// One line a profile: name, version, title.
 fn listing() -> String {
-    let width = ALL.iter().map(|profile| profile.name.len()).max().unwrap_or_default().saturating_add(4);
+    let width = ALL.iter().map(|profile| profile.name().len()).max().unwrap_or_default().saturating_add(4);
     let line = |profile: &Profile| match profile.head() {
         Ok(head) => {
             let name = format!("{}@{}", head.name, head.version);
             format!("{name:width$}{}\n", head.title)
         }
-        Err(_broken) => format!("{}\n", profile.name),
+        Err(_broken) => format!("{}\n", profile.name()),
     };
     ALL.iter().map(line).collect()
 }
@@ -52,7 +52,7 @@ mod tests {
         let listing = listing();
         for profile in ALL {
             let head = profile.head().unwrap();
-            assert_eq!(&*head.name, profile.name);
+            assert_eq!(&*head.name, profile.name());
             assert!(listing.contains(&format!("{}@{}", head.name, head.version)), "{listing}");
             assert!(listing.contains(&*head.title));
         }
