@@ -23,7 +23,28 @@ macro_rules! profiles {
 }
 
 /// Every shipped profile, in the order of their names.
-pub const ALL: &[Profile] = profiles!["kobil", "okta", "openfinance-brasil", "rfc8176",];
+pub const ALL: &[Profile] = profiles![
+    "bundid",
+    "denmark-nsis",
+    "digid",
+    "eherkenning",
+    "eidas",
+    "finland-ftn",
+    "franceconnect",
+    "govuk-one-login",
+    "idporten",
+    "itsme",
+    "kobil",
+    "login-gov",
+    "nhs-cis2",
+    "okta",
+    "openfinance-brasil",
+    "refeds",
+    "rfc8176",
+    "singpass",
+    "spid-cie",
+    "sweden-connect",
+];
 
 const FILE: Keys = Keys {
     what: "a profile",

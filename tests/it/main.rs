@@ -40,3 +40,4 @@ mod sign_in_strength;
 mod smuggling;
 mod support;
 mod two_tokens;
+mod vendors_states;
