@@ -93,8 +93,9 @@ fn gov_uk_one_login_is_judged_by_vot() {
         Token::of(claims)
     };
     let with = |token: &Token| with_id_token("/permits/7", &token.sign(&vendors.es256));
-    let passed = vendors.world.passes(&with(&id_token("Cl.Cm")));
-    assert!(passed.body.contains("Cl.Cm"), "the upstream is told the vector: {}", passed.body);
+    vendors.world.passes(&with(&id_token("Cl.Cm")));
+    let told = vendors.world.upstream.last();
+    assert_eq!((told.header("x-stepgate-acr"), told.header("x-stepgate-level")), (Some("Cl.Cm"), Some("multi-factor")));
     assert_eq!(vendors.asks_for(&with(&id_token("Cl")), "level_too_low").as_deref(), Some("Cl.Cm"));
     // Not even if the text begins right, nor where another claim has the value.
     assert_eq!(vendors.asks_for(&with(&id_token("Cl.Cm.P2")), "acr_unknown").as_deref(), Some("Cl.Cm"));
