@@ -15,6 +15,7 @@
 
 mod audit_lines;
 mod audit_log;
+mod catalogue;
 mod connections;
 mod cookies;
 mod forwarding;
