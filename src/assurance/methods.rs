@@ -17,6 +17,19 @@ pub enum FactorClass {
 }
 
 impl FactorClass {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Knowledge, Self::Possession, Self::Inherence];
+
+    /// Its name, as policies write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Knowledge => "knowledge",
+            Self::Possession => "possession",
+            Self::Inherence => "inherence",
+        }
+    }
+
     /// The class with this name, as policies write it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -47,6 +60,12 @@ impl Classes {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether this class is one of them.
+    #[must_use]
+    pub const fn has(self, class: FactorClass) -> bool {
+        self.0 & 1 << class as u8 != 0
     }
 
     /// How many distinct classes: 0 to 3.
@@ -116,6 +135,11 @@ impl MethodTable {
             (value.into(), MethodClass { is, may: Classes::NONE, phishing_resistant, hardware })
         };
         Self(rows.into_iter().map(class).collect())
+    }
+
+    /// Every value that it knows, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, MethodClass)> {
+        self.0.iter().map(|(value, class)| (&**value, *class))
     }
 
     /// Sets what a value is worth, over what the table said before.

@@ -134,7 +134,7 @@ fn merging_depth(key: &str) -> usize {
 }
 
 /// An entry's own keys over those below it: maps merge per key, lists and expressions are replaced whole.
-fn merge(below: &Node, own: &Node) -> Node {
+pub(super) fn merge(below: &Node, own: &Node) -> Node {
     let mut merged = over(below, own, None);
     if let Kind::Map(pairs) = &mut merged.kind {
         pairs.retain(|(key, _)| *key.text != *"profile");

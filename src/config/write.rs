@@ -16,6 +16,18 @@ pub fn yaml(node: &Node) -> String {
     text
 }
 
+/// A text as it can stand anywhere in YAML.
+#[must_use]
+pub fn text(text: &str) -> String {
+    scalar(text, is_word(text))
+}
+
+/// A tree as YAML on one line.
+#[must_use]
+pub fn line(node: &Node) -> String {
+    inline(node)
+}
+
 fn block(node: &Node, depth: usize, text: &mut String) {
     let Kind::Map(pairs) = &node.kind else { return };
     for (key, node) in pairs {

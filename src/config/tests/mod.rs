@@ -3,6 +3,8 @@
 use crate::assurance::{Challenge, Expression, Issuer};
 use crate::config::{Loaded, Problem, Rejected, SourceFile, load_policy};
 
+mod profiles;
+
 fn load(files: &[(&str, &str)]) -> Result<Loaded, Box<Rejected>> {
     let file = |(name, text): &(&str, &str)| SourceFile {
         name: (*name).to_owned(),
@@ -256,7 +258,7 @@ mod properties {
     proptest! {
         #[test]
         fn no_change_of_a_whole_policy_makes_it_panic(at in 0usize..4000, with in "[-:\\[\\]{}, \n0-9a-z\"*/&~]{0,6}", cut in 0usize..12) {
-            let mut text = include_str!("../../tests/config/valid/whole.yaml").to_owned();
+            let mut text = include_str!("../../../tests/config/valid/whole.yaml").to_owned();
             let start = at.min(text.len());
             let end = start.saturating_add(cut).min(text.len());
             text.replace_range(start..end, &with);
