@@ -15,7 +15,6 @@
 
 mod audit_lines;
 mod audit_log;
-mod catalogue;
 mod connections;
 mod cookies;
 mod forwarding;
