@@ -47,7 +47,11 @@ fn block(node: &Node, depth: usize, text: &mut String) {
 /// A mapping of texts that reads well on one line.
 fn is_small(node: &Node) -> bool {
     let Kind::Map(pairs) = &node.kind else { return false };
-    let flat = pairs.iter().all(|(_, node)| matches!(node.kind, Kind::Scalar { .. } | Kind::Null));
+    let text = |node: &Node| matches!(node.kind, Kind::Scalar { .. } | Kind::Null);
+    let flat = pairs.iter().all(|(_, node)| match &node.kind {
+        Kind::List(items) => items.iter().all(text),
+        Kind::Null | Kind::Scalar { .. } | Kind::Map(_) => text(node),
+    });
     flat && pairs.len() <= 4 && inline(node).len() <= 100
 }
 

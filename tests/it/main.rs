@@ -41,3 +41,4 @@ mod smuggling;
 mod support;
 mod two_tokens;
 mod vendors_products;
+mod vendors_states;

@@ -145,3 +145,6 @@ fn place_of(node: &Node, text: &str) -> Span {
     }
     found(node, text).unwrap_or(node.span)
 }
+
+#[cfg(test)]
+mod tests;
