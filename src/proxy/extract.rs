@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
+use smallvec::SmallVec;
 
 use crate::policy::{Denial, Place, Route, TokenSource};
 use crate::proxy::origin;
@@ -30,14 +31,17 @@ pub(super) fn credentials<'r>(
     limit: usize,
     own: origin::Own<'_>,
     body_fits: Result<(), Refusal>,
-) -> Result<Vec<Found<'r>>, Refusal> {
-    let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
+) -> Result<SmallVec<[Found<'r>; 1]>, Refusal> {
+    let mut found = SmallVec::new();
     let mut first = First(body_fits.err());
     // Wherever the route looks: the application may look here, and which of two it takes can't be told.
-    let mut stands_somewhere = first.note(only(&head.headers, &header::AUTHORIZATION)).is_none();
+    let authorized = first.note(only(&head.headers, &header::AUTHORIZATION));
+    let mut stands_somewhere = authorized.is_none();
+    let authorized = authorized.flatten().map(HeaderValue::as_bytes);
     for source in &route.take {
         let token = match &source.place {
-            Place::Authorization => authorization(&head.headers),
+            // That there are two was noted above.
+            Place::Authorization => Ok(authorized.and_then(bearer)),
             Place::Header(name) => field(&head.headers, name),
             Place::Cookie(name, _) => cookie(&head.headers, name),
         };
@@ -54,7 +58,7 @@ pub(super) fn credentials<'r>(
             let _allowed = first.note(origin::check(head, origins, own));
         }
         if let Some(credential) = first.note(checked(token, limit)) {
-            let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
+            let with_proof = source.place == Place::Authorization && authorized.is_some_and(is_dpop);
             found.push(Found { credential, source, with_proof });
         }
     }
@@ -109,22 +113,19 @@ fn all_legal(body: &[u8]) -> bool {
 }
 
 /// Whether `Authorization` has the scheme `DPoP`.
-fn is_dpop(fields: &HeaderMap) -> bool {
-    let scheme = fields.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().get(..4));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
+fn is_dpop(value: &[u8]) -> bool {
+    value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
 }
 
 /// `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Another scheme is not a token.
-fn authorization(fields: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
-    let Some(value) = only(fields, &header::AUTHORIZATION)? else { return Ok(None) };
-    let value = value.as_bytes();
+fn bearer(value: &[u8]) -> Option<&[u8]> {
     let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(end).unwrap_or((value, &[]));
     if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"dpop") {
-        return Ok(None);
+        return None;
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    Ok(Some(rest.get(spaces..).unwrap_or_default()))
+    Some(rest.get(spaces..).unwrap_or_default())
 }
 
 fn field<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {

@@ -18,6 +18,8 @@ mod origin;
 mod refusal;
 mod request_id;
 mod respond;
+mod spare;
+mod spellings;
 mod target;
 pub mod verify;
 
