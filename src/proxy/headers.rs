@@ -315,8 +315,10 @@ mod tests {
         assert_eq!(
             names,
             [
+                "connection",
                 "forwarded",
                 "host",
+                "te",
                 "x-forwarded-for",
                 "x-forwarded-host",
                 "x-forwarded-port",
@@ -325,6 +327,7 @@ mod tests {
                 "x-request-id"
             ]
         );
+        assert_eq!((&fields["connection"], &fields["te"]), (&"te".parse().unwrap(), &"trailers".parse().unwrap()));
         assert_eq!(fields["x-forwarded-for"], "192.0.2.1");
         assert_eq!(fields["x-forwarded-host"], "a.example:1");
         assert_eq!(fields["forwarded"], "for=192.0.2.1;proto=http");
