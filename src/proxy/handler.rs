@@ -24,7 +24,7 @@ use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{self, Head};
 use crate::proxy::forwarding::pool::Lease;
-use crate::proxy::headers::Fields;
+use crate::proxy::headers::{Fields, Glance};
 use crate::proxy::identity::Identity;
 use crate::proxy::origin::Own;
 use crate::proxy::refusal::Refusal;
@@ -41,6 +41,7 @@ struct Walk<'w, 'l, V> {
     connection: &'w Connection<V>,
     live: &'l Snapshot,
     head: &'w Parts,
+    glance: Glance,
     seen: Seen,
     /// The length of the body, where it is announced.
     length: Option<u64>,
@@ -67,12 +68,15 @@ pub(super) async fn handle<V: Verify>(
     let live = connection.worker.gate.live.current();
     let (mut head, body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
-    let id = connection.worker.ids.of(&head.headers);
+    let glance = Glance::at(&head.headers);
+    let ids = &connection.worker.ids;
+    let id = if glance.request_id { ids.of(&head.headers) } else { ids.make() };
     let approach = connection.edge.approach(&head.headers);
     let mut walk = Walk {
         connection,
         live: &live,
         head: &head,
+        glance,
         seen: exchange.seen,
         length: body.size_hint().exact(),
         id: &id,
@@ -97,8 +101,19 @@ pub(super) async fn handle<V: Verify>(
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
-            let passage =
-                Passage { connection, exchange: &exchange, live, route, place, path, tokens, id, approach, started };
+            let passage = Passage {
+                connection,
+                exchange: &exchange,
+                live,
+                route,
+                place,
+                glance,
+                path,
+                tokens,
+                id,
+                approach,
+                started,
+            };
             passage.forward(&head, body, &permit).await
         }
         (Err(refusal), ..) => {
@@ -159,7 +174,7 @@ impl<V: Verify> Walk<'_, '_, V> {
         let path = self.path.as_ref().map_or_else(|| target::raw_path(self.head), CanonicalPath::as_str);
         self.connection.worker.gate.recorder.decided(&Decision {
             id: self.id.to_str().unwrap_or_default(),
-            trace: trace_id(&self.head.headers),
+            trace: Some(&self.head.headers).filter(|_| self.glance.traceparent).and_then(trace_id),
             at: self.now,
             peer: self.approach.client,
             method: self.head.method.as_str(),
@@ -203,6 +218,7 @@ struct Passage<'p, V> {
     live: &'p Snapshot,
     route: &'p Route,
     place: usize,
+    glance: Glance,
     path: &'p CanonicalPath,
     tokens: &'p Verified<'p>,
     id: &'p HeaderValue,
@@ -237,6 +253,7 @@ impl<V: Verify> Passage<'_, V> {
         let body = RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream());
         let fields = Fields {
             given: &head.headers,
+            glance: self.glance,
             approach: self.approach,
             id: self.id,
             identity: identity.as_deref(),

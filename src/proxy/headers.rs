@@ -18,6 +18,7 @@ use crate::proxy::spellings::{is_disguise_of, is_ours};
 pub(super) struct Fields<'f> {
     /// What the client sent. Left as it is, since a request may have to be sent twice.
     pub(super) given: &'f HeaderMap,
+    pub(super) glance: Glance,
     pub(super) approach: &'f Approach,
     pub(super) id: &'f HeaderValue,
     pub(super) identity: Option<&'f Identity>,
@@ -31,6 +32,29 @@ pub(super) struct Fields<'f> {
     pub(super) is_unmeasured: bool,
 }
 
+/// Which fields of those that few requests have are there: found in one pass, which costs less than to look for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) connection: bool,
+    pub(super) request_id: bool,
+    pub(super) traceparent: bool,
+}
+
+impl Glance {
+    pub(super) fn at(fields: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in fields.keys() {
+            match name.as_str() {
+                "connection" => seen.connection = true,
+                "x-request-id" => seen.request_id = true,
+                "traceparent" => seen.traceparent = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
 impl Fields<'_> {
     /// Writes them into an empty map, in one pass over what was given: a map that is changed instead is searched for each
     /// change, and has to be copied whole before.
@@ -38,7 +62,7 @@ impl Fields<'_> {
         // At once, and not again and again.
         fields.reserve(self.given.len().saturating_add(MOST_SET));
         let over_http2 = self.version == Version::HTTP_2;
-        let listed = listed(self.given);
+        let listed = if self.glance.connection { listed(self.given) } else { SmallVec::new() };
         let (mut host, mut takes_trailers) = (None, false);
         for (name, value) in self.given {
             match name.as_str() {
@@ -193,6 +217,7 @@ mod tests {
         let (approach, stripped) = (&*approach, SmallVec::new());
         let fields = Fields {
             given: &given,
+            glance: Glance::at(&given),
             approach,
             id: &id,
             identity: None,

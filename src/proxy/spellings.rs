@@ -16,8 +16,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 }
 
 fn is_disguised(name: &str) -> bool {
-    name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
-        && LOOKED_AT.iter().any(|known| folded_is(name, known))
+    LOOKED_AT.iter().any(|known| known.len() == name.len() && is_disguise_of(name, known))
 }
 
 /// As CGI, WSGI, PHP and their kin see names: case is nothing, and whatever is no letter or digit is one and the same.
