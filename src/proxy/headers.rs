@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::policy::{Place, TokenSource};
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::extract;
+use crate::proxy::glance::Glance;
 use crate::proxy::identity::Identity;
 use crate::proxy::spellings::{is_disguise_of, is_ours};
 
@@ -30,29 +31,6 @@ pub(super) struct Fields<'f> {
     pub(super) version: Version,
     /// Whether there is a body whose length nobody announced.
     pub(super) is_unmeasured: bool,
-}
-
-/// Which fields of those that few requests have are there: found in one pass, which costs less than to look for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Glance {
-    pub(super) connection: bool,
-    pub(super) request_id: bool,
-    pub(super) traceparent: bool,
-}
-
-impl Glance {
-    pub(super) fn at(fields: &HeaderMap) -> Self {
-        let mut seen = Self::default();
-        for name in fields.keys() {
-            match name.as_str() {
-                "connection" => seen.connection = true,
-                "x-request-id" => seen.request_id = true,
-                "traceparent" => seen.traceparent = true,
-                _ => {}
-            }
-        }
-        seen
-    }
 }
 
 impl Fields<'_> {

@@ -11,6 +11,7 @@ mod edge;
 mod evidence;
 mod extract;
 mod forwarding;
+mod glance;
 mod handler;
 mod headers;
 mod identity;
