@@ -18,6 +18,9 @@ pub const MAX_DEPTH: usize = 32;
 /// How many values and keys a file may have.
 pub const MAX_NODES: usize = 100_000;
 
+/// How many keys of one mapping are compared pair by pair.
+const FEW: usize = 8;
+
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -100,10 +103,14 @@ impl<'t> Places<'t> {
     fn new(file: FileId, text: &'t str) -> Self {
         let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(place, _)| place).collect() };
         let mut lines = vec![0];
-        let mut chars = text.chars().zip(1usize..).peekable();
-        while let Some((c, next)) = chars.next() {
-            if c == '\n' || c == '\r' && chars.peek().is_none_or(|(after, _)| *after != '\n') {
-                lines.push(next);
+        let mut chars = 0usize;
+        let mut after = text.bytes().skip(1);
+        for byte in text.bytes() {
+            // A character is counted with its first byte.
+            chars = chars.saturating_add(usize::from(byte & 0xC0 != 0x80));
+            let next = after.next();
+            if byte == b'\n' || byte == b'\r' && next != Some(b'\n') {
+                lines.push(chars);
             }
         }
         Self { file, text, bytes, lines }
@@ -139,15 +146,21 @@ impl<'t> Places<'t> {
     fn span(&self, start: Marker, end: Marker) -> Span {
         let (start, end) = (self.marker(&start), self.marker(&end));
         let inside = self.text.get(start..end).unwrap_or_default();
-        let first_line = inside.lines().next().unwrap_or_default().trim_end();
-        self.at(start, start.saturating_add(token(first_line).len()))
+        self.at(start, start.saturating_add(token(first_line(inside)).len()))
     }
+}
+
+/// The first line, without the white space at its end. Asked for every value of a file.
+fn first_line(text: &str) -> &str {
+    let end = text.bytes().position(|byte| byte == b'\n');
+    end.and_then(|end| text.get(..end)).unwrap_or(text).trim_end()
 }
 
 /// The part of a line that is the value: the parser's stretches run on over a comment behind a quoted one.
 fn token(line: &str) -> &str {
     let Some(quote) = line.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        return line.split(" #").next().unwrap_or(line).trim_end();
+        let has_comment = line.bytes().any(|byte| byte == b'#');
+        return if has_comment { line.split(" #").next().unwrap_or(line).trim_end() } else { line };
     };
     let mut escaped = false;
     let end = line.char_indices().skip(1).find(|(_, c)| {
@@ -208,7 +221,7 @@ impl Builder<'_, '_> {
                 self.check_marks(span, anchor, tag.is_some());
                 let plain = style == ScalarStyle::Plain;
                 let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let kind = if null { Kind::Null } else { Kind::Scalar { text: (*text).into(), plain } };
+                let kind = if null { Kind::Null } else { Kind::Scalar { text: text.into(), plain } };
                 self.add(Node { span, kind })
             }
             Event::SequenceStart(anchor, tag) => {
@@ -234,8 +247,7 @@ impl Builder<'_, '_> {
     /// From the first character of a collection to its end, or the end of its first line.
     fn whole(&self, start: Span, end: Span) -> Span {
         let inside = self.places.text.get(start.start..end.end).unwrap_or_default();
-        let first_line = inside.lines().next().unwrap_or_default().trim_end();
-        self.places.at(start.start, start.start.saturating_add(first_line.len()).max(start.end))
+        self.places.at(start.start, start.start.saturating_add(first_line(inside).len()).max(start.end))
     }
 
     fn check_marks(&mut self, span: Span, anchor: usize, tagged: bool) {
@@ -303,6 +315,13 @@ impl Builder<'_, '_> {
 
     /// Of keys that stand twice the first one stays, so that what is said of the rest is said of something.
     fn unique(&mut self, pairs: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+        // Most mappings have a few keys, which are compared sooner than put into a table.
+        if pairs.len() <= FEW {
+            let keys = || pairs.iter().map(|(key, _)| &*key.text);
+            if !keys().enumerate().any(|(place, key)| keys().take(place).any(|earlier| earlier == key)) {
+                return pairs;
+            }
+        }
         let mut seen: HashMap<Box<str>, Span> = HashMap::with_capacity(pairs.len());
         let mut once = Vec::with_capacity(pairs.len());
         for (key, node) in pairs {
