@@ -210,8 +210,8 @@ impl Record for Line<'_> {
         member(out, ",\"host\":", host);
         member(out, ",\"path\":", without_query(path));
         optional(out, ",\"route\":", route.map(|route| &*route.name));
-        member(out, ",\"mode\":", ENFORCE);
-        member(out, ",\"decision\":", if outcome.is_ok() { ALLOW } else { "deny" });
+        out.push_str(",\"mode\":\"enforce\",\"decision\":");
+        out.push_str(if outcome.is_ok() { "\"allow\"" } else { "\"deny\"" });
         optional(out, ",\"reason\":", outcome.err().map(|denial| denial.reason.code()));
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());

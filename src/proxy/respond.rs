@@ -235,7 +235,10 @@ fn body(
         text.push('"');
     }
     text.push_str(",\"request_id\":");
-    json::text(&mut text, &String::from_utf8_lossy(context.id.as_bytes()));
+    match context.id.to_str() {
+        Ok(id) => json::text(&mut text, id),
+        Err(_beyond_ascii) => json::text(&mut text, &String::from_utf8_lossy(context.id.as_bytes())),
+    }
     text.push_str("}\n");
     text
 }

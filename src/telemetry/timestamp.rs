@@ -32,27 +32,19 @@ impl Rfc3339 {
         let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
         let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
         let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        digits::<4>(out, year, "-");
-        digits::<2>(out, month, "-");
-        digits::<2>(out, day_of_month, "T");
-        digits::<2>(out, hour, ":");
-        digits::<2>(out, minute, ":");
-        digits::<2>(out, second % 60, ".");
-        digits::<6>(out, fraction, "Z");
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        let digit = |number: u64| b'0' | u8::try_from(number % 10).unwrap_or(0);
+        let two = |number: u64| [digit(number / 10), digit(number)];
+        let ([c1, c2], [y1, y2], [m1, m2], [d1, d2]) = (two(year / 100), two(year), two(month), two(day_of_month));
+        let ([h1, h2], [n1, n2], [s1, s2]) = (two(hour), two(minute), two(second));
+        let ([f1, f2], [f3, f4], [f5, f6]) = (two(fraction / 10_000), two(fraction / 100), two(fraction));
+        // One piece, since formatting its numbers would take most of the time of a line.
+        let text: [u8; LENGTH] = [
+            c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3, f4,
+            f5, f6, b'Z',
+        ];
+        out.push_str(str::from_utf8(&text).unwrap_or_default());
     }
-}
-
-/// Adds the last `N` digits of a number, and what follows them. Every log and audit line has seven of these, for which formatting
-/// would take several times as long.
-fn digits<const N: usize>(out: &mut String, mut number: u64, after: &str) {
-    let mut text = [b'0'; N];
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' | u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
-    out.push_str(str::from_utf8(&text).unwrap_or_default());
-    out.push_str(after);
 }
 
 impl fmt::Display for Rfc3339 {
