@@ -126,6 +126,12 @@ pub(super) struct Context<'a> {
     pub(super) supported: Option<&'a [Box<str>]>,
 }
 
+/// Whether the answer depends on what the issuer says it supports.
+pub(super) fn asks_what_is_supported(refusal: &Refusal) -> bool {
+    let named = refusal.denial.step_up.as_ref().and_then(|step_up| step_up.acr_values.as_ref());
+    matches!(named, Some(Challenge::Derived(_)))
+}
+
 /// Answers a refused request.
 pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
     let denial = &refusal.denial;
