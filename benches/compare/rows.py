@@ -182,7 +182,7 @@ def fresh(run):
 
 def start(row, stepgate, work, data, upstream, token, priority):
     run, port = fresh(work / row.name), free_port()
-    filled = {**fields(data, run, port, upstream), "AUDIT": "off", "LISTEN": "", "TLS": "", **dict(row.fields)}
+    filled = {**fields(data, run, port, upstream), "AUDIT": "off", "LISTEN": "", "TLS": "", "ADMIN": "", **dict(row.fields)}
     if row.tls and row.program == "nginx":
         filled |= {"LISTEN": " ssl", "TLS": f"ssl_certificate {data}/tls.crt; ssl_certificate_key {data}/tls.key;"}
     if row.tls and row.program == "stepgate":

@@ -25,6 +25,7 @@ pub mod log_filter;
 pub mod mapping;
 pub mod matches;
 pub mod peers;
+mod places;
 pub mod policy;
 pub mod problem;
 pub mod profile;

@@ -129,7 +129,8 @@ pub(super) async fn handle<V: Verify>(
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
+            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
+            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
             let realm = host.as_deref().unwrap_or_default();
             let context =

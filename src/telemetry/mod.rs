@@ -4,6 +4,8 @@
 
 pub mod health;
 mod histogram;
+pub mod json;
+mod json_lines;
 pub mod lines;
 pub mod log_filter;
 pub mod logs;
@@ -16,6 +18,7 @@ mod scrape;
 pub mod sink;
 #[cfg(test)]
 mod tests;
+pub mod timestamp;
 pub mod upstream;
 
 pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};

@@ -44,8 +44,12 @@ class Key:
         return text + "." + base64url(run("openssl", "dgst", "-sha256", "-sign", str(self.path), data=text.encode()))
 
 
-def policy(jwks, routes, issuers):
-    """The texts of a policy's files: so many routes, so many issuers, all of which hold the same keys."""
+def policy(jwks, routes, issuers, hosts=0, wildcards=False):
+    """The texts of a policy's files: so many routes, so many issuers, all of which hold the same keys.
+
+    With `hosts` the routes are for so many host patterns, every second of them for all names under a host; with `wildcards`
+    every other segment of their paths is a parameter, and they stand beside the one that is asked.
+    """
     lines = ["version: 1", "issuers:"]
     for number in range(issuers):
         # The one that counts stands in the middle of the others.
@@ -56,25 +60,29 @@ def policy(jwks, routes, issuers):
         "routes:",
         "  - { name: accounts, match: { path: \"/accounts/**\" }, require: { amr: { any: [mfa] } } }",
         "  - { name: open, match: { path: \"/open/**\" }, require: public }",
+        "  - { name: deep, match: { path: \"/deep/{a}/x/{b}/y/{c}/**\" }, require: { amr: { any: [mfa] } } }",
     ]
     texts = ["\n".join(lines) + "\n"]
     asks = "require: { amr: { any: [mfa] } }"
-    further = [
-        f'  - {{ name: r{n}, match: {{ path: "/s{n % 100}/r{n // 100}/{{id}}/**", methods: [GET] }}, {asks} }}'
-        for n in range(routes - 2)
-    ]
+
+    def match(n):
+        host = f"{'*.' if n % 2 else ''}h{n % hosts}.example" if hosts else ""
+        path = f"/deep/{{a}}/x{n % 100}/{{b}}/y{n // 100}/{{c}}/**" if wildcards else f"/s{n % 100}/r{n // 100}/{{id}}/**"
+        return f'path: "{path}", methods: [GET]' + (f', hosts: ["{host}"]' if host else "")
+
+    further = [f"  - {{ name: r{n}, match: {{ {match(n)} }}, {asks} }}" for n in range(routes - 3)]
     per_file = 2500  # none longer than what is read of one
     for first in range(0, len(further), per_file):
         texts.append("version: 1\nroutes:\n" + "\n".join(further[first : first + per_file]) + "\n")
     return texts
 
 
-def write(folder, keys, upstream, routes, issuers):
+def write(folder, keys, upstream, routes, issuers, hosts=0, wildcards=False):
     """Lays the gate's files down in the folder and returns the port it will listen on."""
     (folder / "policies").mkdir()
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": keys}))
-    for number, text in enumerate(policy(jwks, routes, issuers)):
+    for number, text in enumerate(policy(jwks, routes, issuers, hosts, wildcards)):
         (folder / "policies" / f"{number}.yaml").write_text(text)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -45,6 +45,8 @@ class Setting:
     issuers: int = 1
     keys: int = 1
     connections: int = 0  # that are open beside those in use, and silent
+    hosts: int = 0  # host patterns that the routes are for
+    wildcards: bool = False  # whether the routes are of paths full of parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,12 @@ CASES = [
     Case("long", "a token as long as that of the next case", "long", ratio="hot"),
     Case("amr-64", "64 amr values, the one that counts last", "many", like="long"),
     Case("routes-10000", "10,000 routes", setting=Setting(routes=10_000), like="hot", quick=True),
+    Case("hosts-1000", "10,000 routes of 1,000 host patterns", setting=Setting(routes=10_000, hosts=1000), like="hot"),
+    Case("unmatched", "no route matches", "unmatched"),
+    Case("unmatched-routes-10000", "none of 10,000 routes matches", "unmatched", Setting(routes=10_000), like="unmatched"),
+    Case("unmatched-hosts-1000", "nor of 1,000 host patterns", "unmatched", Setting(routes=10_000, hosts=1000), like="unmatched"),
+    Case("deep", "a path of eight segments", "deep"),
+    Case("deep-10000", "beside 10,000 with three parameters", "deep", Setting(routes=10_000, wildcards=True), like="deep"),
     Case("issuers-1000", "1,000 issuers", setting=Setting(issuers=1000), like="hot"),
     Case("cold-issuers-1000", "1,000 issuers, every token new", "cold", Setting(issuers=1000), like="cold"),
     Case("keys-100", "100 keys an issuer", setting=Setting(keys=100), like="hot"),
@@ -79,7 +87,8 @@ CASES = [
 WARM_UP, COUNTED = 200, 1000
 # Each of these is signed by a process of its own, and costs so much that fewer say as much.
 WARM_UP_COLD, COUNTED_COLD = 40, 240
-STATUS = {"refused": 401, "forged": 401}
+STATUS = {"refused": 401, "forged": 401, "unmatched": 403}
+PATHS = {"public": "/open/7", "unmatched": "/s7/r7", "deep": "/deep/1/x/2/y/3/4/5"}
 
 
 def forged(token):
@@ -120,7 +129,7 @@ class Requests:
         if kind == "warm":
             circle = [traffic.request("/accounts/7", token) for token in self._tokens(1, 1000)]
             return circle, circle
-        one = traffic.request("/open/7" if kind == "public" else "/accounts/7", self.one(kind))
+        one = traffic.request(PATHS.get(kind, "/accounts/7"), self.one(kind))
         return [one] * WARM_UP, [one] * COUNTED
 
 
@@ -140,7 +149,7 @@ def measure(binary, setting, cases, key, requests, upstream, shown):
     found = {}
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         folder = pathlib.Path(folder)
-        port = gate.write(folder, key_set(key, setting.keys), upstream.port, setting.routes, setting.issuers)
+        port = gate.write(folder, key_set(key, setting.keys), upstream.port, setting.routes, setting.issuers, setting.hosts, setting.wildcards)
         with gate.Gate(binary, folder, port) as running:
             traffic.until_allowed(port, traffic.request("/accounts/7", requests.one()), running.ended)
             silent = traffic.connect(port, setting.connections)
