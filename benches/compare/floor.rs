@@ -114,7 +114,9 @@ async fn work(listener: std::net::TcpListener, upstream: SocketAddr) -> Result<(
 
 fn main() -> Result<(), Failure> {
     let numbers: Vec<u16> = std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
-    let [port, upstream, workers] = numbers[..] else { return Err("usage: hyper-floor PORT UPSTREAM-PORT WORKERS".into()) };
+    let [port, upstream, workers] = numbers[..] else {
+        return Err("usage: hyper-floor PORT UPSTREAM-PORT WORKERS".into());
+    };
     let [address, upstream] = [port, upstream].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut threads = Vec::new();
     for number in 0..workers {
