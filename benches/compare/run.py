@@ -46,7 +46,7 @@ class Case:
     against: str = FLOOR  # whose hot figure it is a multiple of
 
 
-HOT_TOO = (FLOOR, "haproxy", "envoy", "stepgate", "stepgate-audit", "nginx-pass-tls", "stepgate-tls")
+HOT_TOO = (FLOOR, "hyper-floor", "haproxy", "envoy", "stepgate", "stepgate-audit", "nginx-pass-tls", "stepgate-tls")
 CASES = [
     Case("hot-rs256", "rs256", "hot", only=HOT_TOO),
     Case("hot-es256", "es256", "hot"),
@@ -55,7 +55,7 @@ CASES = [
     Case("forged", "rs256", "forged", allowed=False),
     Case("public", "rs256", "hot", path="/open/1", only=("stepgate",)),
     Case("http2-hot-rs256", "rs256", "hot", http2=True, only=("nginx-pass-h2", "envoy", "stepgate"), against="nginx-pass-h2"),
-    Case("paced-1000", "rs256", "hot", paced=True, only=(FLOOR, "haproxy", "envoy", "stepgate")),
+    Case("paced-1000", "rs256", "hot", paced=True, only=(FLOOR, "hyper-floor", "haproxy", "envoy", "stepgate")),
     # Last, since they fill the caches of those that have one.
     Case("cold-rs256", "rs256", "cold", order="once"),
     Case("cold-es256", "es256", "cold", order="once"),

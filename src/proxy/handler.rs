@@ -66,7 +66,7 @@ pub(super) async fn handle<V: Verify>(
     let turn = connection.worker.requests.turn();
     let has_turn = turn.is_some();
     let answered = Answered::new(exchange.lane.clone(), turn);
-    let live = connection.worker.gate.live.current();
+    let live = connection.worker.live();
     let (mut head, body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
     let glance = Glance::at(&head.headers);

@@ -15,6 +15,7 @@ mod process;
 pub mod record;
 pub mod reloads;
 mod scrape;
+mod sharded;
 pub mod sink;
 #[cfg(test)]
 mod tests;

@@ -84,9 +84,7 @@ def write(folder, keys, upstream, routes, issuers, hosts=0, wildcards=False):
     jwks.write_text(json.dumps({"keys": keys}))
     for number, text in enumerate(policy(jwks, routes, issuers, hosts, wildcards)):
         (folder / "policies" / f"{number}.yaml").write_text(text)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "stepgate.yaml").write_text(
         f"version: 1\nlisteners:\n  - address: 127.0.0.1:{port}\nupstreams:\n  app: {{ url: \"http://127.0.0.1:{upstream}\" }}\n"
         "policies: policies/\nworkers: 1\naudit: off\ntelemetry: { log: warn, format: json }\n"
@@ -94,11 +92,19 @@ def write(folder, keys, upstream, routes, issuers, hosts=0, wildcards=False):
     return port
 
 
-class Gate:
-    """The program under callgrind, which counts only when it is told to: neither the start nor the first requests."""
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
-    def __init__(self, binary, folder, port):
-        self.folder, self.port = folder, port
+
+class Gate:
+    """The program under callgrind, which counts only when it is told to: neither the start nor the first requests.
+
+    Its worker is the thread that executed a function of this name."""
+
+    def __init__(self, command, folder, port, worker="stepgate::proxy::handler"):
+        self.folder, self.port, self.worker = folder, port, worker
         self.said = folder / "said"
         # A copy by `rep movsb` counts an instruction for each byte, which it does not cost: copies of a few KiB are not to take it.
         tunables = "glibc.cpu.x86_rep_movsb_threshold=1048576"
@@ -106,7 +112,7 @@ class Gate:
         with open(self.said, "wb") as said:
             self.process = subprocess.Popen(
                 ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes", "--max-threads=1500",
-                 f"--callgrind-out-file={folder / 'callgrind'}", str(binary), "run", "--config", str(folder / "stepgate.yaml")],
+                 f"--callgrind-out-file={folder / 'callgrind'}", *map(str, command)],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
@@ -149,10 +155,9 @@ class Gate:
         total = re.search(r"^(?:totals|summary): (\d+)", worker[0].read_text(errors="replace"), re.M)
         return int(total[1]), worker[0]
 
-    @staticmethod
-    def _is_worker(path, name):
+    def _is_worker(self, path, name):
         text = path.read_text(errors="replace")
-        return re.search(rf"^desc: Trigger: dump {re.escape(name)}$", text, re.M) is not None and "stepgate::proxy::handler" in text
+        return re.search(rf"^desc: Trigger: dump {re.escape(name)}$", text, re.M) is not None and self.worker in text
 
 
 def made_with(root):

@@ -6,6 +6,7 @@
     tests/instructions/run.py STEPGATE --only hot   this case, and those it is held against
     tests/instructions/run.py STEPGATE --update     the cases that ran become what is expected
     tests/instructions/run.py STEPGATE --functions hot      where the instructions of this case go
+    tests/instructions/run.py HYPER-FLOOR --floor           what hyper alone costs, and where it goes; held to nothing
 
 The whole program runs under callgrind with one worker. Times on a shared machine differ by half from one minute to the
 next; instructions of the same work differ by well under 1 %. docs/performance.md says what follows from the numbers.
@@ -150,7 +151,8 @@ def measure(binary, setting, cases, key, requests, upstream, shown):
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         folder = pathlib.Path(folder)
         port = gate.write(folder, key_set(key, setting.keys), upstream.port, setting.routes, setting.issuers, setting.hosts, setting.wildcards)
-        with gate.Gate(binary, folder, port) as running:
+        command = [binary, "run", "--config", folder / "stepgate.yaml"]
+        with gate.Gate(command, folder, port) as running:
             traffic.until_allowed(port, traffic.request("/accounts/7", requests.one()), running.ended)
             silent = traffic.connect(port, setting.connections)
             running.tell("instrumentation", "on")
@@ -168,6 +170,20 @@ def measure(binary, setting, cases, key, requests, upstream, shown):
             for connection in silent:
                 connection.close()
     return found
+
+
+def measure_floor(binary, asked, upstream):
+    """The same requests through a program that only passes them on (benches/compare/floor.rs)."""
+    case = Case("floor", "hyper alone")
+    with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
+        port = gate.free_port()
+        command = [binary, port, upstream.port, 1]
+        with gate.Gate(command, pathlib.Path(folder), port, "hyper_floor::forward") as running:
+            running.tell("instrumentation", "on")
+            with traffic.Client(port) as client:
+                expect(client.ask([asked] * WARM_UP), case)
+                _, path = running.count(case.name, lambda: expect(client.ask([asked] * COUNTED), case))
+            functions.show(path, COUNTED)
 
 
 def expect(statuses, case):
@@ -225,12 +241,16 @@ def main():
     parser.add_argument("--only", action="append", default=[], metavar="CASE")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--functions", default="", metavar="CASE")
+    parser.add_argument("--floor", action="store_true")
     arguments = parser.parse_args()
     cases, here, found = chosen(arguments), gate.made_with(ROOT), {}
     upstream = traffic.Upstream()
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         key = gate.Key(pathlib.Path(folder), "signs")
         requests = Requests(key)
+        if arguments.floor:
+            measure_floor(arguments.binary.resolve(), traffic.request("/open/7", requests.one()), upstream)
+            return 0
         for setting in dict.fromkeys(case.setting for case in cases):
             group = [case for case in cases if case.setting == setting]
             print("counting:", ", ".join(case.name for case in group), file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 //! A permitted request in, the upstream's response out.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -80,7 +81,7 @@ pub(in crate::proxy) async fn forward(
         let outcome = answer_by.bound(Box::pin(multiplexed(pool, head, body))).await;
         outcome.inspect_err(|Passed| pool.doubt(now))
     } else {
-        answer_by.bound(exchange(pool, head, body, now)).await
+        answer_by.bound(pin!(exchange(pool, head, body, now))).await
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
