@@ -5,7 +5,7 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::assurance::{Assurance, Fact, Method};
-use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
+use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, List, MethodClass, Reading};
 use crate::audit::record::{FailureLine, GapLine, Line, Record};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
@@ -67,16 +67,16 @@ fn token(policy: &Policy, claims: &str) -> Assurance {
         issuer: IssuerId(0),
         kind: TokenKind::Access,
         evidence: Evidence {
-            acr: Fact::Known(Box::new(["urn:example:loa:1".into()])),
-            amr: Fact::Known(Box::new([method("pwd")])),
+            acr: Fact::Known(["urn:example:loa:1".into()].into()),
+            amr: Fact::Known([method("pwd")].into()),
             auth_time: Fact::Known(Timestamp::from_seconds(1_767_268_740)),
             reading: Reading::default(),
         },
         caller: Caller::User,
         subject: Some("alice".into()),
         client: Some("app".into()),
-        scopes: Box::new(["payments".into()]),
-        audiences: Box::default(),
+        scopes: ["payments".into()].into(),
+        audiences: List::default(),
         session: None,
         at_hash: None,
         claims: policy.claims().pick(&claims),
