@@ -123,7 +123,7 @@ fn what_comes_from_outside_cannot_break_out_of_its_place() {
     let claims = serde_json::json!({ "tenant": hostile, "ext": { "assertion": [hostile, 1, null, 1.5, true] } });
     let mut token = token(&policy, &claims.to_string());
     token.subject = Some(hostile.into());
-    token.audiences = Box::new([hostile.into(), "two".into()]);
+    token.audiences = [hostile.into(), "two".into()].into_iter().collect();
     token.evidence.auth_time = Fact::Malformed;
     let denial = Denial::because(Reason::LevelTooLow);
     let mut line = some_line(&policy, hostile, &denial, Some(&token));

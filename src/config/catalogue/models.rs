@@ -3,6 +3,7 @@
 
 use crate::assurance::mapping::{Accept, ValueMapping};
 use crate::assurance::{ClaimSlot, ClaimTable, Expression, Issuer, MethodClass, Source, View};
+use crate::token::json::Name;
 use crate::token::{ClaimPath, Json};
 
 /// A value that no profile mentions.
@@ -242,15 +243,15 @@ fn steps(claim: &ClaimPath) -> Vec<String> {
     }
 }
 
-fn insert(members: &mut Vec<(Box<str>, Json)>, steps: &[String], value: &Json) {
+fn insert(members: &mut Vec<(Name, Json)>, steps: &[String], value: &Json) {
     let Some((first, rest)) = steps.split_first() else { return };
     if rest.is_empty() {
-        members.push((first.as_str().into(), value.clone()));
+        members.push((first.clone().into(), value.clone()));
         return;
     }
     let place = members.iter().position(|(name, _)| **name == **first);
-    let (name, inner) = place.map_or_else(|| (first.as_str().into(), Json::Null), |place| members.swap_remove(place));
-    let mut inner: Vec<(Box<str>, Json)> = if let Json::Object(inner) = inner { inner.into() } else { Vec::new() };
+    let (name, inner) = place.map_or_else(|| (first.clone().into(), Json::Null), |place| members.swap_remove(place));
+    let mut inner: Vec<(Name, Json)> = if let Json::Object(inner) = inner { inner.into() } else { Vec::new() };
     insert(&mut inner, rest, value);
     members.push((name, Json::Object(inner.into())));
 }
