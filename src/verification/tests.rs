@@ -324,7 +324,7 @@ async fn tokens_that_end_alike_are_not_taken_for_each_other() {
     bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
     assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
     // Its place is told by its end alone.
-    let other = credential(&format!("x{}", &text[1..]));
+    let other = credential(&text.replacen('e', "x", 1));
     assert!(bench.verifier.cached(&other, &policy, NOW).is_none());
     assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
     let long = credential(&format!("{}{text}", "x".repeat(8 << 10)));
