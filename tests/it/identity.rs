@@ -122,7 +122,7 @@ fn what_is_told_follows_the_token_the_route_and_the_policy_each_time() {
     // More of them than are remembered, so that some follow on another in its place.
     for number in 0..200 {
         let (token, name) = (Token::access().without("acr"), format!("user-{number}"));
-        assert_eq!(told("/plain", &token.claim("sub", &name).sign(&world.bank))[0], name);
+        assert_eq!(told("/plain", &token.claim("sub", name.as_str()).sign(&world.bank))[0], name);
     }
     world.gate.reload(&policy.replacen("  bank:", "  bench:", 1));
     eventually("the issuer has another name", Duration::from_secs(10), || told("/plain", &both)[3] == "bench");
