@@ -53,8 +53,8 @@ fn a_proof_that_is_not_enough_for_a_weaker_rung_is_found_with_a_sign_in_that_sho
     );
     sound("  proves: { single-factor: { acr: { at_least: 1 } }, multi-factor: { acr: { at_least: 2 } } }\n");
     unsound(
-        "  proves: { single-factor: { acr: { at_least: 1 } }, multi-factor: { acr: { at_least: 0 } } }\n",
-        r#"{"acr":"0"}"#,
+        "  proves: { single-factor: { acr: { at_least: 2 } }, multi-factor: { acr: { at_least: 1 }, factors: 1 } }\n",
+        r#"{"acr":"1","amr":["#,
     );
     unsound("  factor_classes: { x: possession }\n  proves: { multi-factor: { factors: 2 }, phishing-resistant: { phishing_resistant: true, amr: { any: [x] } } }\n".replace("x: possession", "x: { is: possession, phishing_resistant: true }").as_str(), "proves `phishing-resistant` and not the weaker `multi-factor`");
 }
