@@ -135,15 +135,19 @@ pub(super) async fn handle<V: Verify>(
             let realm = host.as_deref().unwrap_or_default();
             let context =
                 Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
-            let mut response = respond::refuse(&refusal, &context, answered);
-            if exchange.lane.refuse() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
+            last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
         }
     };
     drop(host);
     spare::give(head.headers);
+    response
+}
+
+/// Says of a response that its connection ends with it, where it does.
+fn last_if(ends: bool, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if ends {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
