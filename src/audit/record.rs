@@ -27,10 +27,7 @@ impl Line<'_> {
     }
 
     fn issuer(&self) -> Option<&str> {
-        let Decision { outcome, assurance, policy, .. } = self.decision;
-        let of_denial = outcome.err().and_then(|denial| denial.issuer);
-        let id = assurance.map(|assurance| assurance.issuer).or(of_denial)?;
-        policy.issuer(id).map(|issuer| &*issuer.name)
+        self.decision.issuer().and_then(|id| self.decision.policy.issuer(id)).map(|issuer| &*issuer.name)
     }
 
     /// The name of the rung that was reached on the main ladder.
@@ -125,7 +122,7 @@ impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let Decision { at, id, trace, method, host, path, policy, route, outcome, status, micros, .. } = self.decision;
         let token = self.decision.assurance;
-        let mut line = out.serialize_struct("Line", 25)?;
+        let mut line = out.serialize_struct("Line", 26)?;
         line.serialize_field("v", &VERSION)?;
         line.serialize_field("ts", &Rfc3339(at))?;
         line.serialize_field("id", id)?;
@@ -138,6 +135,7 @@ impl Serialize for Line<'_> {
         line.serialize_field("mode", ENFORCE)?;
         line.serialize_field("decision", if outcome.is_ok() { ALLOW } else { "deny" })?;
         line.serialize_field("reason", &outcome.err().map(|denial| denial.reason.code()))?;
+        line.serialize_field("hint", &self.decision.hint())?;
         line.serialize_field("status", &status)?;
         line.serialize_field("issuer", &self.issuer())?;
         line.serialize_field("kind", &token.map(|token| token.kind.name()))?;

@@ -134,6 +134,7 @@ impl Workshop<'_> {
             proofs: proofs.proofs,
             challenges: proofs.challenges,
             pair: pair?.unwrap_or_default(),
+            hints: profile.map(|profile| profile.hints).unwrap_or_default(),
             fingerprint: 0,
         };
         Some(Compiled { issuer, keys: key_source?, iss_span: iss_node?.span })

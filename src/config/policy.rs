@@ -333,6 +333,7 @@ fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
         proofs: _,
         challenges: _,
         pair,
+        hints: _,
         fingerprint: _,
     } = issuer;
     let read = (name, expectation, mapping, methods, ignore_amr, reading, pair);

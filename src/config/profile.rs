@@ -4,6 +4,7 @@ use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{FileId, SourceFile, Sources};
 use crate::config::yaml::{self, Kind, Node};
+use crate::reason::{Hints, Reason};
 
 /// A shipped profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub const ALL: &[Profile] = profiles!["kobil", "okta", "openfinance-brasil", "rf
 
 const FILE: Keys = Keys {
     what: "a profile",
-    known: &["profile", "version", "title", "about", "caveats", "sources", "issuer"],
+    known: &["profile", "version", "title", "about", "caveats", "sources", "hints", "issuer"],
     later: &[],
 };
 
@@ -38,6 +39,8 @@ pub struct Head {
     pub version: u64,
     /// One line on what it is for.
     pub title: Box<str>,
+    /// What an operator should look at when its issuers' users are refused.
+    pub hints: Hints,
 }
 
 /// A profile, read.
@@ -47,6 +50,8 @@ pub struct Loaded {
     version: u64,
     /// Its file.
     pub file: FileId,
+    /// What an operator should look at when its issuers' users are refused.
+    pub hints: Hints,
     /// What it says of an issuer.
     pub issuer: Node,
 }
@@ -78,10 +83,25 @@ impl Profile {
         let name = reader::text(fields.required("profile", out)?, "the profile's name", out);
         let version = reader::whole(fields.required("version", out)?, 1..=u64::MAX, "a version", out);
         let title = reader::text(fields.required("title", out)?, "a title", out);
+        let hints = fields.get("hints", out).map(|node| hints(node, out)).unwrap_or_default();
         let issuer = fields.required("issuer", out)?.clone();
-        let head = Head { name: name?.into(), version: version?, title: title?.into() };
+        let head = Head { name: name?.into(), version: version?, title: title?.into(), hints };
         Some((head, file, issuer))
     }
+}
+
+/// `hints`: by the codes of reasons, one line each.
+fn hints(node: &Node, out: &mut Report) -> Hints {
+    let written = reader::mapping(node, "`hints`", out).unwrap_or_default();
+    let hint = |(key, node): &(yaml::Key, Node)| {
+        let reason = Reason::from_code(&key.text);
+        if reason.is_none() {
+            let help = reader::suggest(&key.text, Reason::ALL.iter().map(|reason| reason.code()));
+            out.add(Problem::error("unknown_reason", key.span, format!("unknown reason `{}`", key.text)).help(help));
+        }
+        Some((reason?, reader::text(node, "a hint of one line", out)?.into()))
+    };
+    written.iter().filter_map(hint).collect()
 }
 
 /// The profiles that one policy uses, each read once.
@@ -104,7 +124,7 @@ impl Profiles {
             Some(loaded) => loaded.clone(),
             None => {
                 let (head, file, issuer) = profile.read(sources, out)?;
-                let loaded = Loaded { name: profile.name, version: head.version, file, issuer };
+                let loaded = Loaded { name: profile.name, version: head.version, file, hints: head.hints, issuer };
                 self.loaded.push(loaded.clone());
                 loaded
             }

@@ -140,6 +140,14 @@ impl Policy {
         self.issuers.get(usize::try_from(id.0).ok()?)
     }
 
+    /// What the operator should look at when this issuer's user is refused for this reason: what the issuer's profile says,
+    /// else the general word.
+    #[must_use]
+    pub fn hint(&self, reason: Reason, issuer: Option<IssuerId>) -> &str {
+        let of_profile = issuer.and_then(|id| self.issuer(id)).and_then(|issuer| issuer.hints.get(reason));
+        of_profile.unwrap_or(reason.hint())
+    }
+
     /// The claims that `claims` and `bind` read.
     #[must_use]
     pub fn claims(&self) -> &ClaimTable {

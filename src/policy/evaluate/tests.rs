@@ -64,6 +64,7 @@ fn issuer() -> Issuer {
         .into(),
         challenges: Box::default(),
         pair: Pair::Bound,
+        hints: crate::reason::Hints::default(),
         fingerprint: 0,
     }
 }
