@@ -27,6 +27,16 @@ impl FactorClass {
             _ => None,
         }
     }
+
+    /// Its name, as policies write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Knowledge => "knowledge",
+            Self::Possession => "possession",
+            Self::Inherence => "inherence",
+        }
+    }
 }
 
 /// A set of factor classes.
@@ -47,6 +57,12 @@ impl Classes {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The names of its classes.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [FactorClass::Knowledge, FactorClass::Possession, FactorClass::Inherence];
+        all.into_iter().filter(move |class| self.with(*class) == self).map(FactorClass::name)
     }
 
     /// How many distinct classes: 0 to 3.

@@ -20,6 +20,7 @@ pub mod listeners;
 pub mod log_filter;
 pub mod mapping;
 pub mod matches;
+pub mod moment;
 pub mod peers;
 pub mod policy;
 pub mod problem;

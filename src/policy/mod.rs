@@ -15,7 +15,7 @@ pub mod router;
 use std::collections::HashMap;
 
 pub use decision::{Denial, Permit, StepUp};
-pub use evaluate::{Tokens, decide};
+pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
 pub use host::{HostPattern, canonical_host};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};

@@ -88,7 +88,7 @@ impl Case<'_> {
 }
 
 /// Values in back-ticks, escaped and bounded: claims are the issuer's, but a log is ours.
-fn list(values: &[Box<str>]) -> String {
+pub(super) fn list(values: &[Box<str>]) -> String {
     const MOST: usize = 8;
     let mut text = String::new();
     for (number, value) in values.iter().take(MOST).enumerate() {
