@@ -175,3 +175,35 @@ fn over(below: &Node, above: &Node, depth: Option<usize>) -> Node {
     let rest = under.iter().filter(|(key, _)| !upper.iter().any(|(known, _)| known.text == key.text)).cloned();
     Node { span: above.span, kind: Kind::Map(merged.chain(rest).collect()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(hints: &str) -> Result<Head, Vec<String>> {
+        let text = format!("profile: x\nversion: 1\ntitle: t\n{hints}\nissuer: {{}}\n");
+        let (mut sources, mut out) = (Sources::default(), Report::default());
+        let profile = Profile { name: "x", text: Box::leak(text.into_boxed_str()) };
+        let read = profile.read(&mut sources, &mut out);
+        let problems: Vec<String> = out.into_problems().into_iter().map(|problem| problem.message).collect();
+        if problems.is_empty() { Ok(read.unwrap().0) } else { Err(problems) }
+    }
+
+    #[test]
+    fn hints_are_by_reason_and_one_line_each() {
+        let hints = head("hints: { amr_missing: look there, expired: \"and: there\" }").unwrap().hints;
+        let all: Vec<(Reason, &str)> = hints.iter().collect();
+        assert_eq!(all, [(Reason::Expired, "and: there"), (Reason::AmrMissing, "look there")]);
+        assert!(head("").unwrap().hints.iter().next().is_none());
+        for (wrong, said) in [
+            ("hints: { amr_mising: x }", "unknown reason `amr_mising`"),
+            ("hints: { expired: \"\" }", "an empty text"),
+            ("hints: { expired: \"a\\nb\" }", "a control character"),
+            ("hints: { expired: [a] }", "a hint of one line"),
+            ("hints: [expired]", "`hints` as a mapping"),
+        ] {
+            let problems = head(wrong).unwrap_err();
+            assert!(problems.iter().any(|problem| problem.contains(said)), "{wrong}: {problems:?}");
+        }
+    }
+}

@@ -132,6 +132,18 @@ fn the_line_is_the_documented_one_member_for_member() {
 }
 
 #[test]
+fn what_is_allowed_has_no_hint_and_what_is_refused_has_one() {
+    let (policy, permit) = (some_policy(), some_permit());
+    for reason in Reason::ALL {
+        let denial = Denial::because(*reason);
+        let line = some_line(&policy, "/x", &denial, None);
+        assert_eq!(serde_json::to_value(line).unwrap()["hint"], reason.hint(), "{reason}");
+        let allowed = Line { decision: Decision { outcome: Ok(&permit), ..line.decision }, ..line };
+        assert_eq!(serde_json::to_value(allowed).unwrap()["hint"], serde_json::Value::Null);
+    }
+}
+
+#[test]
 fn a_floor_that_the_request_does_not_stand_on_is_not_required() {
     let policy = some_policy();
     let denial = Denial::because(Reason::TokenMissing);

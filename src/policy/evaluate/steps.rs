@@ -195,3 +195,209 @@ impl<'a> Telling<'a, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    use super::*;
+    use crate::assurance::{Caller, ClaimTable, Expression, Fact, IssuerId, Ladders};
+    use crate::policy::PolicyParts;
+    use crate::policy::evaluate::tests::{NOW, amr, demand, issuer, level, matching, route, texts, token};
+    use crate::policy::path::CanonicalPath;
+    use crate::policy::requirement::WantedCaller;
+
+    fn single() -> impl Strategy<Value = Condition> {
+        let rungs = ["single-factor", "multi-factor", "phishing-resistant", "hardware-protected"];
+        prop_oneof![
+            4 => prop::sample::select(rungs.to_vec()).prop_map(level),
+            1 => Just(Condition::Issuers([IssuerId(0)].into())),
+            1 => Just(Condition::Issuers([IssuerId(7)].into())),
+            1 => Just(Condition::Audience(texts(&["other"]))),
+            1 => Just(Condition::Caller(WantedCaller::User)),
+            1 => Just(Condition::Caller(WantedCaller::Client)),
+            1 => Just(Condition::Clients(texts(&["app"]))),
+            2 => prop_oneof![Just(30_u32), Just(300)].prop_map(Condition::MaxAge),
+            1 => Just(Condition::Evidence(Expression::Acr(texts(&["1", "2"])))),
+            1 => Just(Condition::Evidence(Expression::AmrAny(texts(&["otp"])))),
+            1 => Just(Condition::Evidence(Expression::Not(Box::new(Expression::AmrAny(texts(&["sms"])))))),
+            1 => (1..=3_u32).prop_map(|needed| Condition::Evidence(Expression::Factors(needed))),
+            1 => Just(Condition::Scopes { all: texts(&["accounts"]), any: Box::default() }),
+            1 => Just(Condition::Scopes { all: Box::default(), any: texts(&["pay"]) }),
+        ]
+    }
+
+    fn demands() -> impl Strategy<Value = Demand> {
+        let ignored = || prop_oneof![3 => Just(texts(&[])), 1 => Just(texts(&["sms", "otp"]))];
+        let of = move |conditions| {
+            (conditions, ignored()).prop_map(|(conditions, ignore_amr)| Demand { ignore_amr, ..demand(conditions) })
+        };
+        of(prop::collection::vec(single(), 1..3).boxed()).prop_recursive(2, 10, 3, move |inner| {
+            let parts = prop::collection::vec(inner, 1..3);
+            let nested = prop_oneof![
+                parts.clone().prop_map(|parts| Condition::All(parts.into())),
+                parts.prop_map(|parts| Condition::Any(parts.into()))
+            ];
+            of(prop::collection::vec(prop_oneof![single(), nested], 1..3).boxed())
+        })
+    }
+
+    fn tokens() -> impl Strategy<Value = Assurance> {
+        let acr = prop::sample::select(vec![None, Some("1"), Some("2"), Some("odd")]);
+        let values = prop::sample::subsequence(vec!["pwd", "otp", "sms", "mfa", "webauthn", "odd"], 0..5);
+        let caller = prop_oneof![6 => Just(Caller::User), 1 => Just(Caller::Client), 1 => Just(Caller::Unclear)];
+        let age = prop_oneof![Just(Fact::Absent), Just(Fact::Malformed), (-100..500_i64).prop_map(|ago| {
+            Fact::Known(NOW.plus_seconds(ago.wrapping_neg()))
+        })];
+        let said = prop_oneof![1 => Just(Fact::Absent), 1 => Just(Fact::Malformed), 6 => values.prop_map(|v| amr(&v))];
+        (acr, said, caller, age).prop_map(|(acr, said, caller, auth_time)| {
+            let mut token = token(acr, None);
+            token.evidence.amr = said;
+            token.evidence.auth_time = auth_time;
+            Assurance { caller, ..token }
+        })
+    }
+
+    fn requirement() -> impl Strategy<Value = Requirement> {
+        prop_oneof![8 => demands().prop_map(Requirement::Demands), 1 => Just(Requirement::Authenticated)]
+    }
+
+    type World = (Requirement, Vec<Option<Demand>>, Vec<Assurance>);
+
+    fn world() -> impl Strategy<Value = World> {
+        (
+            requirement(),
+            prop::collection::vec(prop::option::of(demands()), 0..2),
+            prop::collection::vec(tokens(), 0..=2),
+        )
+    }
+
+    /// Tells the decision on `POST /payments/7`, and says what is wrong with what was told; else whether it is allowed.
+    fn hold(world: World) -> Result<bool, String> {
+        let (require, floors, mut found) = world;
+        let floors = floors.into_iter().map(|demand| Floor {
+            name: "floor".into(),
+            matches: matching("/payments/**"),
+            demand,
+        });
+        let policy = Policy::new(PolicyParts {
+            ladders: Ladders::default(),
+            issuers: vec![issuer()],
+            claims: ClaimTable::default(),
+            floors: floors.collect(),
+            routes: vec![route(require)],
+            hash: "".into(),
+        })
+        .unwrap();
+        if let [_, second] = &mut *found {
+            second.kind = TokenKind::Id;
+        }
+        let tokens = match &*found {
+            [] => None,
+            [one] => Some(Tokens::One(one)),
+            [access, id, ..] => Some(Tokens::Pair { access, id }),
+        };
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let route = policy.route(&target).unwrap();
+        let outcome = decide(&policy, route, &target, tokens, NOW);
+        let steps = retell(&policy, route, &target, tokens, NOW);
+        let says = |right: bool, what: &str| if right { Ok(()) } else { Err(format!("{what}: {steps:#?}")) };
+
+        says(steps.last() == Some(&Step::Decided(outcome.clone())), "the last step is not the decision")?;
+        let decided = steps.iter().filter(|step| matches!(step, Step::Decided(_))).count();
+        says(decided == 1, "it is decided more than once")?;
+        let asked: Vec<&Asked<'_>> =
+            steps.iter().filter_map(|step| if let Step::Asked(asked) = step { Some(asked) } else { None }).collect();
+        // All that one token is asked for holds: then, and only then, it is allowed.
+        let met = found.iter().any(|token| {
+            let mut own = asked.iter().filter(|asked| asked.witness == token.kind && asked.depth == 0);
+            own.all(|asked| asked.holds.holds())
+        });
+        says(met == outcome.is_ok(), "what is asked says otherwise than the decision")?;
+        if let (Err(denial), false) = (&outcome, found.is_empty()) {
+            let mut reasons = asked.iter().filter_map(|asked| asked.because.as_ref());
+            says(reasons.any(|(reason, _)| *reason == denial.reason), "nothing that is asked has the reason")?;
+        }
+        if let (Ok(permit), false) = (&outcome, found.is_empty()) {
+            let reached = steps.iter().any(|step| {
+                matches!(step, Step::Level { witness, reached }
+                    if Some(*witness) == permit.by() && **reached == *permit.levels())
+            });
+            says(reached, "the level told is not the permit's")?;
+        }
+        for step in &steps {
+            let text = step.text(&policy);
+            says(!text.trim().is_empty() && !text.contains('\n'), "a step has nothing to say")?;
+        }
+        Ok(outcome.is_ok())
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_decided() {
+        let config = Config { cases: 1500, failure_persistence: None, ..Config::default() };
+        let (mut allowed, mut refused) = (0_u32, 0_u32);
+        let counts = std::cell::RefCell::new((&mut allowed, &mut refused));
+        TestRunner::new(config)
+            .run(&world(), |world| {
+                let is_allowed = hold(world).map_err(TestCaseError::fail)?;
+                let mut counts = counts.borrow_mut();
+                *(if is_allowed { &mut *counts.0 } else { &mut *counts.1 }) += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert!(allowed > 150 && refused > 500, "too one-sided to mean anything: {allowed} and {refused}");
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_the_route_to_the_condition_that_fails() {
+        let token = token(None, Some(&["pwd"]));
+        let require = Requirement::Demands(demand(vec![level("multi-factor"), Condition::MaxAge(300)]));
+        let policy = Policy::new(PolicyParts {
+            ladders: Ladders::default(),
+            issuers: vec![issuer()],
+            claims: ClaimTable::default(),
+            floors: Vec::new(),
+            routes: vec![route(require)],
+            hash: "".into(),
+        })
+        .unwrap();
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
+        let told: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.name(), step.text(&policy))).collect();
+        assert_eq!(
+            told,
+            [
+                "route: pay, any method on any host, path /payments/{id}",
+                "token: access token of bank, for a user",
+                "evidence: acr absent; amr `pwd` (knowledge); signed in 60 s ago",
+                "level: single-factor, by the access token",
+                "asks: not met: level multi-factor (level_too_low: reached single-factor, needs multi-factor; acr is absent, amr is `pwd`)",
+                "asks:   not certain: multi-factor is proved by (acr any of `2` or amr any of `mfa` or factors 2)",
+                "asks:   not met: phishing-resistant is proved by phishing_resistant",
+                "asks: met: max_age 300 s",
+                "decided: deny: level_too_low (reached single-factor, needs multi-factor; acr is absent, amr is `pwd`)",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_token_that_a_public_route_does_not_look_at() {
+        let token = token(None, Some(&["pwd"]));
+        let policy = Policy::new(PolicyParts {
+            ladders: Ladders::default(),
+            issuers: vec![issuer()],
+            claims: ClaimTable::default(),
+            floors: Vec::new(),
+            routes: vec![route(Requirement::Public)],
+            hash: "".into(),
+        })
+        .unwrap();
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
+        assert_eq!(steps.iter().map(Step::name).collect::<Vec<_>>(), ["route", "decided"]);
+    }
+}
