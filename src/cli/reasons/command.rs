@@ -74,7 +74,10 @@ fn human(entry: &Entry) -> String {
     section("What to do", &mut guide.remedy.iter().zip(1..).map(|(remedy, number)| format!("{number}. {remedy}")));
     section("The client is answered", &mut entry.answered());
     section("A new sign-in of the user", &mut std::iter::once(guide.new_sign_in.words().to_owned()));
-    section("The hint beside each such denial, in the log and the audit log", &mut std::iter::once(guide.hint.to_owned()));
+    section(
+        "The hint beside each such denial, in the log and the audit log",
+        &mut std::iter::once(guide.hint.to_owned()),
+    );
     if !entry.profiles.is_empty() {
         let hints = entry.profiles.iter().map(|(name, hint)| format!("{name}: {hint}"));
         section("With a shipped profile the hint is", &mut hints.into_iter());
@@ -153,7 +156,10 @@ mod tests {
     #[test]
     fn an_unknown_code_is_told_the_nearest() {
         let told = |code| told(&args(Some(code), Format::Human)).unwrap_err();
-        assert_eq!(told("amr_mising"), Failure::CouldNotRun("unknown reason `amr_mising`; did you mean `amr_missing`?".into()));
+        assert_eq!(
+            told("amr_mising"),
+            Failure::CouldNotRun("unknown reason `amr_mising`; did you mean `amr_missing`?".into())
+        );
         assert_eq!(told("zzz"), Failure::CouldNotRun("unknown reason `zzz`; `stepgate reasons` lists all".into()));
     }
 

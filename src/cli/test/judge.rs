@@ -3,7 +3,8 @@
 use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
-    CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, decide, ground, retell,
+    CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, decide, ground,
+    retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
@@ -63,13 +64,13 @@ fn walk(
         CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
     let route = policy.route(&target)?;
+    let mut rejected = Vec::new();
     let verified = if route.require == Requirement::Public {
         Vec::new()
     } else {
-        verify(tokens, route, policy, now).map_err(|(rejected, denial)| {
+        verify(tokens, route, policy, now, &mut rejected).inspect_err(|_| {
             told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
-            told.extend(rejected);
-            denial
+            told.append(&mut rejected);
         })?
     };
     let of = |kind: TokenKind| verified.iter().find(|token| token.kind == kind);
@@ -100,9 +101,10 @@ fn verify(
     route: &Route,
     policy: &Policy,
     now: Timestamp,
-) -> Result<Vec<Assurance>, (Vec<Told>, Denial)> {
+    rejected: &mut Vec<Told>,
+) -> Result<Vec<Assurance>, Denial> {
     let mut verified: Vec<Assurance> = Vec::new();
-    let (mut told, mut refused): (Vec<Told>, Option<Denial>) = (Vec::new(), None);
+    let mut refused: Option<Denial> = None;
     for token in tokens {
         let outcome = verify_one(token, route, policy, now).and_then(|assurance| {
             if verified.iter().any(|known| known.kind == assurance.kind) {
@@ -116,17 +118,14 @@ fn verify(
             Err(denial) => {
                 let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
                 let text = format!("{} is not taken ({}: {why})", token.name, denial.reason);
-                told.push(Told { name: "token", text });
+                rejected.push(Told { name: "token", text });
                 if refused.as_ref().is_none_or(|first| denial.reason < first.reason) {
                     refused = Some(denial);
                 }
             }
         }
     }
-    match refused {
-        None => Ok(verified),
-        Some(denial) => Err((told, denial)),
-    }
+    refused.map_or(Ok(verified), Err)
 }
 
 fn verify_one(token: &TestToken, route: &Route, policy: &Policy, now: Timestamp) -> Result<Assurance, Denial> {

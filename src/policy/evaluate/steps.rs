@@ -247,9 +247,11 @@ mod tests {
         let acr = prop::sample::select(vec![None, Some("1"), Some("2"), Some("odd")]);
         let values = prop::sample::subsequence(vec!["pwd", "otp", "sms", "mfa", "webauthn", "odd"], 0..5);
         let caller = prop_oneof![6 => Just(Caller::User), 1 => Just(Caller::Client), 1 => Just(Caller::Unclear)];
-        let age = prop_oneof![Just(Fact::Absent), Just(Fact::Malformed), (-100..500_i64).prop_map(|ago| {
-            Fact::Known(NOW.plus_seconds(ago.wrapping_neg()))
-        })];
+        let age = prop_oneof![
+            Just(Fact::Absent),
+            Just(Fact::Malformed),
+            (-100..500_i64).prop_map(|ago| { Fact::Known(NOW.plus_seconds(ago.wrapping_neg())) })
+        ];
         let said = prop_oneof![1 => Just(Fact::Absent), 1 => Just(Fact::Malformed), 6 => values.prop_map(|v| amr(&v))];
         (acr, said, caller, age).prop_map(|(acr, said, caller, auth_time)| {
             let mut token = token(acr, None);
@@ -261,6 +263,18 @@ mod tests {
 
     fn requirement() -> impl Strategy<Value = Requirement> {
         prop_oneof![8 => demands().prop_map(Requirement::Demands), 1 => Just(Requirement::Authenticated)]
+    }
+
+    fn policy(require: Requirement, floors: Vec<Floor>) -> Policy {
+        Policy::new(PolicyParts {
+            ladders: Ladders::default(),
+            issuers: vec![issuer()],
+            claims: ClaimTable::default(),
+            floors,
+            routes: vec![route(require)],
+            hash: "".into(),
+        })
+        .unwrap()
     }
 
     type World = (Requirement, Vec<Option<Demand>>, Vec<Assurance>);
@@ -276,20 +290,9 @@ mod tests {
     /// Tells the decision on `POST /payments/7`, and says what is wrong with what was told; else whether it is allowed.
     fn hold(world: World) -> Result<bool, String> {
         let (require, floors, mut found) = world;
-        let floors = floors.into_iter().map(|demand| Floor {
-            name: "floor".into(),
-            matches: matching("/payments/**"),
-            demand,
-        });
-        let policy = Policy::new(PolicyParts {
-            ladders: Ladders::default(),
-            issuers: vec![issuer()],
-            claims: ClaimTable::default(),
-            floors: floors.collect(),
-            routes: vec![route(require)],
-            hash: "".into(),
-        })
-        .unwrap();
+        let floors =
+            floors.into_iter().map(|demand| Floor { name: "floor".into(), matches: matching("/payments/**"), demand });
+        let policy = policy(require, floors.collect());
         if let [_, second] = &mut *found {
             second.kind = TokenKind::Id;
         }
@@ -336,7 +339,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_what_is_decided() {
-        let config = Config { cases: 1500, failure_persistence: None, ..Config::default() };
+        let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
         let (mut allowed, mut refused) = (0_u32, 0_u32);
         let counts = std::cell::RefCell::new((&mut allowed, &mut refused));
         TestRunner::new(config)
@@ -347,22 +350,14 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        assert!(allowed > 150 && refused > 500, "too one-sided to mean anything: {allowed} and {refused}");
+        assert!(allowed > 60 && refused > 200, "too one-sided to mean anything: {allowed} and {refused}");
     }
 
     #[test]
     fn a_refusal_is_told_from_the_route_to_the_condition_that_fails() {
         let token = token(None, Some(&["pwd"]));
         let require = Requirement::Demands(demand(vec![level("multi-factor"), Condition::MaxAge(300)]));
-        let policy = Policy::new(PolicyParts {
-            ladders: Ladders::default(),
-            issuers: vec![issuer()],
-            claims: ClaimTable::default(),
-            floors: Vec::new(),
-            routes: vec![route(require)],
-            hash: "".into(),
-        })
-        .unwrap();
+        let policy = policy(require, Vec::new());
         let path = CanonicalPath::parse("/payments/7").unwrap();
         let target = Target { method: "POST", host: "api.example", path: &path };
         let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
@@ -386,15 +381,7 @@ mod tests {
     #[test]
     fn nothing_is_told_of_a_token_that_a_public_route_does_not_look_at() {
         let token = token(None, Some(&["pwd"]));
-        let policy = Policy::new(PolicyParts {
-            ladders: Ladders::default(),
-            issuers: vec![issuer()],
-            claims: ClaimTable::default(),
-            floors: Vec::new(),
-            routes: vec![route(Requirement::Public)],
-            hash: "".into(),
-        })
-        .unwrap();
+        let policy = policy(Requirement::Public, Vec::new());
         let path = CanonicalPath::parse("/payments/7").unwrap();
         let target = Target { method: "POST", host: "api.example", path: &path };
         let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);

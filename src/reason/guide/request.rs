@@ -21,7 +21,7 @@ pub(super) const REQUEST_MALFORMED: Guide = Guide {
     causes: &[
         "a scanner or a broken client: no `Host`, two of them, two lengths of one body, control characters in a field",
         "the method is CONNECT or TRACE, which are never forwarded",
-        "more fields than `limits.headers`, or a head longer than `limits.head`: many or large cookies",
+        "more fields than `limits.headers`, or a head longer than `limits.head`, mostly of many or large cookies: such a head is answered 431, a target that is too long 414",
     ],
     remedy: &[
         "read `detail` in the log line `denied` with the same id: it names the field or the limit",

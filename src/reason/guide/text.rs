@@ -44,7 +44,9 @@ impl NewSignIn {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Mends => "mends it, if it is as strong and as fresh as the challenge asks and this issuer can prove that",
+            Self::Mends => {
+                "mends it, if it is as strong and as fresh as the challenge asks and this issuer can prove that"
+            }
             Self::BringsToken => "mends it by the new token that it brings; a refreshed token does as well",
             Self::DoesNot => "does not mend it",
         }

@@ -107,10 +107,7 @@ pub(super) const EXPIRED: Guide = Guide {
 };
 
 pub(super) const NOT_YET_VALID: Guide = Guide {
-    causes: &[
-        "the gate's clock is behind the issuer's by more than 30 s",
-        "the issuer sets `nbf` ahead on purpose",
-    ],
+    causes: &["the gate's clock is behind the issuer's by more than 30 s", "the issuer sets `nbf` ahead on purpose"],
     remedy: &[
         "compare the clocks of gate and issuer (NTP, a machine that slept, a paused virtual machine)",
         "`detail` says by how many seconds",
