@@ -65,8 +65,10 @@ instructions: tools ## a request costs no more instructions than it did: the hot
 policies: ## the example policies load, lint clean and keep their promises
 	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
 	$(BIN) check policies/examples
+	$(BIN) check tests/catalogue
 	$(BIN) check --config deploy/stepgate.yaml policies/examples/demo
 	$(BIN) test policies/examples
+	$(BIN) test tests/catalogue
 
 .PHONY: schema
 schema: tools ## an independent validator, with our JSON Schemas, judges files as the loader does

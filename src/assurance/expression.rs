@@ -37,6 +37,8 @@ pub enum Expression {
     Hardware,
     /// A claim has one of these values (same JSON type); an array contains one.
     Claim(ClaimSlot, Box<[Json]>),
+    /// A claim is there. An absent one is unknown here too, so that `not` of this lets nobody in.
+    Present(ClaimSlot),
 }
 
 /// The claims that carry evidence of a sign-in.
@@ -167,6 +169,7 @@ impl Expression {
                     None => is_wanted(claim).into(),
                 }
             }),
+            Self::Present(slot) => view.claims.get(*slot).map_or(Truth::Unknown, |_| Truth::True),
         }
     }
 
@@ -186,7 +189,8 @@ impl Expression {
             | Self::Factors(_)
             | Self::PhishingResistant
             | Self::Hardware
-            | Self::Claim(..) => {}
+            | Self::Claim(..)
+            | Self::Present(_) => {}
         }
     }
 
@@ -203,7 +207,7 @@ impl Expression {
             | Self::Factors(_)
             | Self::PhishingResistant
             | Self::Hardware => Some(Source::Amr),
-            Self::All(_) | Self::Any(_) | Self::Not(_) | Self::Claim(..) => None,
+            Self::All(_) | Self::Any(_) | Self::Not(_) | Self::Claim(..) | Self::Present(_) => None,
         }
     }
 
@@ -235,7 +239,8 @@ impl Expression {
             | Self::Factors(_)
             | Self::PhishingResistant
             | Self::Hardware
-            | Self::Claim(..) => Vec::new(),
+            | Self::Claim(..)
+            | Self::Present(_) => Vec::new(),
         }
     }
 }

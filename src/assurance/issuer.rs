@@ -24,6 +24,8 @@ pub struct Issuer {
     pub expectation: Expectation,
     /// Where its evidence is found.
     pub mapping: Mapping,
+    /// Where this certainly holds, the caller is a client, whoever its subject is. Consults no evidence.
+    pub client_when: Option<Expression>,
     /// What its `amr` values are worth.
     pub methods: MethodTable,
     /// `amr` values that count for nothing.
@@ -146,12 +148,14 @@ impl Issuer {
         let claims = token.claims();
         let subject = self.mapping.subject(claims);
         let client = self.mapping.client(claims);
+        let facts = table.pick(claims);
         let caller = match (&subject, &client) {
             (Fact::Malformed, _) => Caller::Unclear,
             (Fact::Absent, _) => Caller::Client,
             (Fact::Known(subject), Fact::Known(client)) if subject == client => Caller::Client,
-            (Fact::Known(_), Fact::Known(_) | Fact::Absent) => Caller::User,
             (Fact::Known(_), Fact::Malformed) => Caller::Unclear,
+            (Fact::Known(_), Fact::Known(_) | Fact::Absent) if self.is_client(&facts) => Caller::Client,
+            (Fact::Known(_), Fact::Known(_) | Fact::Absent) => Caller::User,
         };
         let string = |name: &str| claims.member(name).and_then(Json::as_str).map(Box::from);
         Assurance {
@@ -165,13 +169,22 @@ impl Issuer {
             audiences: token.audiences().into(),
             session: string("sid"),
             at_hash: string("at_hash"),
-            claims: table.pick(claims),
+            claims: facts,
             expires: token.expires(),
             issued: token.issued(),
         }
     }
 
-    fn evidence(&self, claims: &Json, user: bool) -> Evidence {
+    /// Whether the issuer's own rule makes the caller a client. It can never make one a user.
+    fn is_client(&self, claims: &ClaimFacts) -> bool {
+        let Some(rule) = &self.client_when else { return false };
+        let (acr, amr, auth_time) = (Fact::Absent, Fact::Absent, Fact::Absent);
+        let evidence = Evidence { acr, amr, auth_time, reading: self.reading };
+        rule.evaluate(&View { evidence: &evidence, claims, ignored: None }).holds()
+    }
+
+    /// What claims say of the sign-in. `user`: whether a user signed in; `absent` never stands in for a client.
+    pub(crate) fn evidence(&self, claims: &Json, user: bool) -> Evidence {
         let method = |value: Box<str>| Method {
             class: self.methods.get(&value).unwrap_or_default(),
             ignored: self.ignore_amr.contains(&value),
@@ -265,7 +278,8 @@ impl Issuer {
                 | Expression::Factors(_)
                 | Expression::PhishingResistant
                 | Expression::Hardware
-                | Expression::Claim(..) => {}
+                | Expression::Claim(..)
+                | Expression::Present(_) => {}
             });
             named
         })

@@ -17,16 +17,8 @@ pub enum FactorClass {
 }
 
 impl FactorClass {
-    /// The class with this name, as policies write it.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "knowledge" => Some(Self::Knowledge),
-            "possession" => Some(Self::Possession),
-            "inherence" => Some(Self::Inherence),
-            _ => None,
-        }
-    }
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Knowledge, Self::Possession, Self::Inherence];
 
     /// Its name, as policies write it.
     #[must_use]
@@ -35,6 +27,17 @@ impl FactorClass {
             Self::Knowledge => "knowledge",
             Self::Possession => "possession",
             Self::Inherence => "inherence",
+        }
+    }
+
+    /// The class with this name, as policies write it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "knowledge" => Some(Self::Knowledge),
+            "possession" => Some(Self::Possession),
+            "inherence" => Some(Self::Inherence),
+            _ => None,
         }
     }
 }
@@ -59,10 +62,15 @@ impl Classes {
         Self(self.0 | other.0)
     }
 
+    /// Whether this class is one of them.
+    #[must_use]
+    pub const fn has(self, class: FactorClass) -> bool {
+        self.0 & 1 << class as u8 != 0
+    }
+
     /// The names of its classes.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let all = [FactorClass::Knowledge, FactorClass::Possession, FactorClass::Inherence];
-        all.into_iter().filter(move |class| self.with(*class) == self).map(FactorClass::name)
+        FactorClass::ALL.into_iter().filter(move |class| self.has(*class)).map(FactorClass::name)
     }
 
     /// How many distinct classes: 0 to 3.
@@ -132,6 +140,11 @@ impl MethodTable {
             (value.into(), MethodClass { is, may: Classes::NONE, phishing_resistant, hardware })
         };
         Self(rows.into_iter().map(class).collect())
+    }
+
+    /// Every value that it knows, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, MethodClass)> {
+        self.0.iter().map(|(value, class)| (&**value, *class))
     }
 
     /// Sets what a value is worth, over what the table said before.

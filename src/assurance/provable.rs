@@ -40,7 +40,8 @@ fn can_be(expression: &Expression, holds: bool, issuer: &Issuer) -> bool {
                 | Expression::Factors(_)
                 | Expression::PhishingResistant
                 | Expression::Hardware
-                | Expression::Claim(..),
+                | Expression::Claim(..)
+                | Expression::Present(_),
                 _,
             ) => true,
         }

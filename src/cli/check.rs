@@ -1,5 +1,6 @@
 //! `stepgate check`: loads and lints policies, each folder that holds one by itself.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use crate::cli::files::{self, NamedBy};
 use crate::cli::named;
 use crate::cli::output::{Failure, PROBLEMS, complain, say};
 use crate::cli::render::{self, Format};
-use crate::config::{LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
+use crate::config::{InUse, LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
 use crate::live::folder::{ReadError, is_policy, read_file};
 
 /// Arguments of `stepgate check`.
@@ -44,6 +45,7 @@ struct Findings {
     human: String,
     json: Vec<Value>,
     notes: Vec<String>,
+    profiles: Vec<InUse>,
 }
 
 fn check(args: &CheckArgs) -> Result<Findings, Failure> {
@@ -140,6 +142,7 @@ fn check_folder(
             let mut problems: Vec<Problem> = loaded.lints.iter().cloned().chain(more).collect();
             problems.extend(named::problems(&loaded.files));
             findings.add(&problems, &loaded.sources, colour);
+            findings.profiles.extend(loaded.in_use);
         }
         Err(rejected) => findings.add(&rejected.problems, &rejected.sources, colour),
     }
@@ -162,7 +165,8 @@ impl Findings {
             counted(self.errors, "error", "errors"),
             counted(self.lints, "lint", "lints")
         );
-        let notes: String = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
+        let in_use = profiles_in_use(&self.profiles);
+        let notes: String = self.notes.iter().chain(&in_use).map(|note| format!("note: {note}\n")).collect();
         match format {
             Format::Json => {
                 if !notes.is_empty() {
@@ -174,6 +178,20 @@ impl Findings {
         }
         Ok(if self.errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
     }
+}
+
+/// Which versions of which profiles are in use, and by whom.
+fn profiles_in_use(used: &[InUse]) -> Option<String> {
+    let mut by_profile: BTreeMap<(&str, u64), Vec<&str>> = BTreeMap::new();
+    for one in used {
+        let issuers = by_profile.entry((&one.profile.name, one.profile.version)).or_default();
+        if !issuers.contains(&&*one.issuer) {
+            issuers.push(&one.issuer);
+        }
+    }
+    let each = by_profile.iter().map(|((name, version), issuers)| format!("{name}@{version} ({})", issuers.join(", ")));
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("profiles in use: {}", each.join(", ")))
 }
 
 fn counted(number: usize, one: &str, many: &str) -> String {

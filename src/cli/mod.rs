@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. One file a command; holds no rules of its own.
 
+mod catalogue;
 mod check;
 mod demo;
 mod descriptors;

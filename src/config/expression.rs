@@ -13,6 +13,7 @@ pub const EVIDENCE: &[&str] =
 
 const EXPRESSION: Keys = Keys { what: "an evidence expression", known: EVIDENCE, later: &["sender_constrained"] };
 const ACR: Keys = Keys { what: "`acr`", known: &["at_least"], later: &[] };
+const PRESENT: Keys = Keys { what: "what a claim must be", known: &["present"], later: &[] };
 const AMR: Keys = Keys { what: "`amr`", known: &["any", "all", "none", "only", "count"], later: &[] };
 
 /// Reads a whole expression. Keys of one mapping are and-ed.
@@ -130,6 +131,11 @@ fn claims_of(node: &Node, claims: &mut ClaimTable, out: &mut Report) -> Vec<Expr
     let mut parts = Vec::new();
     for (key, node) in pairs {
         let slot = claim(&key.text, key.span, out).and_then(|path| slot(path, key.span, claims, out));
+        if let Kind::Map(_) = &node.kind {
+            let present = Fields::of(node, PRESENT, out).and_then(|fields| present(&fields, out));
+            parts.extend(present.and(slot).map(Expression::Present));
+            continue;
+        }
         let values: Option<Vec<Json>> = match &node.kind {
             Kind::List(_) => reader::list(node, "a value or a list of values", out)
                 .and_then(|items| items.iter().map(|item| value(item, out)).collect()),
@@ -140,6 +146,17 @@ fn claims_of(node: &Node, claims: &mut ClaimTable, out: &mut Report) -> Vec<Expr
         }
     }
     parts
+}
+
+/// `{ present: true }`: a mapping, so that no value of a claim can be taken for it.
+fn present(fields: &Fields<'_>, out: &mut Report) -> Option<()> {
+    let node = fields.required("present", out)?;
+    if reader::switch(node, out)? {
+        return Some(());
+    }
+    let message = "`present: false` would hold of a claim that is merely not sent, and what is absent proves nothing";
+    out.add(Problem::error("asks_for_nothing", node.span, message).help("ask for a value that the claim has instead"));
+    None
 }
 
 /// A claim's name or pointer.

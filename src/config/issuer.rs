@@ -1,17 +1,16 @@
-//! `issuers`: one entry, with its profile under it, to one compiled issuer.
+//! `issuers`: one entry, with its profiles under it, to one compiled issuer.
 
-use crate::assurance::{ClaimTable, Issuer, IssuerId, Pair, Reading};
-use crate::config::kinds;
+use crate::assurance::{ClaimTable, Expression, Issuer, IssuerId, Pair, Reading};
 use crate::config::ladders::Scale;
+use crate::config::layers::{Layers, Used};
 use crate::config::mapping::{self, Trust};
 use crate::config::problem::{Problem, Report};
-use crate::config::profile::{self, Profiles};
 use crate::config::proofs::{self, Written};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{NamedFile, Sources, Span};
 use crate::config::url::{self, PlainHttp, Url};
-use crate::config::yaml::{Kind, Node};
-use crate::config::{classes, keys};
+use crate::config::yaml::{Key, Kind, Node};
+use crate::config::{classes, expression, keys, kinds};
 use crate::token::{Algorithm, Expectation, KeySource, KindRule, TokenKind};
 
 const ISSUER: Keys = Keys {
@@ -21,6 +20,7 @@ const ISSUER: Keys = Keys {
         "profile",
         "access",
         "id",
+        "client_when",
         "algorithms",
         "keys",
         "trust",
@@ -33,7 +33,30 @@ const ISSUER: Keys = Keys {
         "challenge",
         "pair",
     ],
-    later: &["dialect", "introspection", "userinfo"],
+    later: LATER,
+};
+const LATER: &[&str] = &["dialect", "introspection", "userinfo"];
+/// Who an issuer is stands in `issuers` alone.
+const LOCAL: Keys = Keys {
+    what: "a local profile",
+    known: &[
+        "profile",
+        "access",
+        "id",
+        "client_when",
+        "algorithms",
+        "keys",
+        "trust",
+        "mapping",
+        "factor_classes",
+        "user_verification",
+        "ignore_amr",
+        "mfa",
+        "proves",
+        "challenge",
+        "pair",
+    ],
+    later: LATER,
 };
 const TRUST: Keys = Keys { what: "`trust`", known: &["acr", "amr", "max_level"], later: &[] };
 
@@ -46,6 +69,10 @@ pub struct Compiled {
     pub keys: KeySource,
     /// Where `iss` stands.
     pub iss_span: Span,
+    /// The entry with its profiles under it.
+    pub written: Node,
+    /// The shipped profile that it builds on.
+    pub used: Option<Used>,
 }
 
 /// Everything that issuers are compiled with.
@@ -53,8 +80,8 @@ pub struct Compiled {
 pub struct Workshop<'w> {
     /// The ladders.
     pub scale: &'w Scale,
-    /// The profiles in use.
-    pub profiles: &'w mut Profiles,
+    /// The profiles that there are.
+    pub layers: &'w mut Layers,
     /// The texts.
     pub sources: &'w mut Sources,
     /// The claims that the policy reads.
@@ -71,19 +98,33 @@ impl Workshop<'_> {
     /// Compiles one entry of `issuers`.
     pub fn issuer(&mut self, id: IssuerId, name: &str, name_span: Span, own: &Node) -> Option<Compiled> {
         let own_fields = Fields::of(own, ISSUER, self.out)?;
-        let profile = match own_fields.get("profile", self.out) {
-            Some(node) => Some(self.profiles.named(node, self.sources, self.out)?),
-            None => None,
-        };
-        let below = profile.as_ref().map(|profile| &profile.issuer);
-        let merged = below.map_or_else(|| own.clone(), |below| profile::merge(below, own));
-        // Keys of the entry itself were checked; those of the profile still have to be.
-        let profile_fields = match below {
-            Some(below) => Some(Fields::of(below, ISSUER, self.out)?),
-            None => None,
-        };
-        let fields = Fields::of(&merged, ISSUER, &mut Report::default())?;
-        let folder = self.sources.file(own.span.file).map(|file| file.folder.clone()).unwrap_or_default();
+        own_fields.get("profile", self.out);
+        let expanded = self.layers.issuer(own, self.scale, self.sources, self.out)?;
+        self.lint_dropped(&expanded.dropped, &own_fields);
+        self.compile(id, name, name_span, expanded.node, expanded.used)
+    }
+
+    /// Looks a local profile over, whether or not an issuer builds on it; gives what it comes to.
+    pub fn profile(&mut self, name: &Key, own: &Node) -> Option<Node> {
+        let fields = Fields::of(own, LOCAL, self.out)?;
+        fields.get("profile", self.out);
+        let expanded = self.layers.profile(&name.text, own, self.scale, self.sources, self.out)?;
+        // As an issuer would have it that says no more than who it is and whom its tokens are for.
+        self.compile(IssuerId(0), &name.text, name.span, stand_in(&expanded.node, name.span), None);
+        Some(expanded.node)
+    }
+
+    /// Compiles an entry that says everything.
+    fn compile(
+        &mut self,
+        id: IssuerId,
+        name: &str,
+        name_span: Span,
+        written: Node,
+        used: Option<Used>,
+    ) -> Option<Compiled> {
+        let fields = Fields::of(&written, ISSUER, self.out)?;
+        let folder = self.sources.file(written.span.file).map(|file| file.folder.clone()).unwrap_or_default();
 
         let iss_node = fields.required("issuer", self.out);
         let iss = iss_node.and_then(|node| self.iss(node));
@@ -110,14 +151,11 @@ impl Workshop<'_> {
         let user_verification_trusted = self.choice(&fields, "user_verification", &words);
         let mfa_derived = self.choice(&fields, "mfa", &[("claimed", false), ("derived", true)]);
         let pair = self.choice(&fields, "pair", &[("bound", Pair::Bound), ("subject", Pair::Subject)]);
-        let proofs = proofs::read(
-            written(Some(&own_fields), self.out),
-            written(profile_fields.as_ref(), self.out),
-            self.scale,
-            self.claims,
-            self.out,
-        );
-        self.lint_dropped(&proofs.dropped, &own_fields);
+        let proofs = proofs::read(proofs_written(&fields, self.out), self.scale, self.claims, self.out);
+        let client_when = match fields.get("client_when", self.out) {
+            Some(node) => self.client_when(node).map(Some),
+            None => Some(None),
+        };
 
         let (access, id_rule) = kinds?;
         let issuer = Issuer {
@@ -125,6 +163,7 @@ impl Workshop<'_> {
             name: name.into(),
             expectation: Expectation { issuer: iss?, algorithms: algorithms?, access, id: id_rule },
             mapping: mapping?,
+            client_when: client_when?,
             methods,
             ignore_amr: ignore_amr?,
             reading: Reading {
@@ -134,10 +173,11 @@ impl Workshop<'_> {
             proofs: proofs.proofs,
             challenges: proofs.challenges,
             pair: pair?.unwrap_or_default(),
-            hints: profile.map(|profile| profile.hints).unwrap_or_default(),
+            hints: used.as_ref().map(|used| used.hints.clone()).unwrap_or_default(),
             fingerprint: 0,
         };
-        Some(Compiled { issuer, keys: key_source?, iss_span: iss_node?.span })
+        let iss_span = iss_node?.span;
+        Some(Compiled { issuer, keys: key_source?, iss_span, written, used })
     }
 
     fn iss(&mut self, node: &Node) -> Option<Box<str>> {
@@ -170,6 +210,18 @@ impl Workshop<'_> {
         Some((access.map(|(_, rule)| rule), id.map(|(_, rule)| rule)))
     }
 
+    /// Evidence has no part in it: what absent evidence stands for depends on who calls.
+    fn client_when(&mut self, node: &Node) -> Option<Expression> {
+        let rule = expression::read(node, self.claims, self.out)?;
+        if rule.consults().is_empty() {
+            return Some(rule);
+        }
+        let message = "`client_when` looks at `acr` or `amr`, and only a user has evidence of a sign-in";
+        let help = "ask for a claim that only a client's own token has: `client_when: { claims: { idtyp: app } }`";
+        self.out.add(Problem::error("client_by_evidence", node.span, message).help(help));
+        None
+    }
+
     fn trust(&mut self, node: &Node) -> Option<Trust> {
         let fields = Fields::of(node, TRUST, self.out)?;
         let mut believed = |name| match fields.get(name, self.out) {
@@ -198,12 +250,28 @@ impl Workshop<'_> {
 
 const BELIEVED: Trust = Trust { acr: true, amr: true };
 
-fn written<'n>(fields: Option<&Fields<'n>>, out: &mut Report) -> Written<'n> {
-    let Some(fields) = fields else { return Written::default() };
-    let max_level = fields.get_nullable("trust").and_then(|node| match &node.kind {
-        Kind::Map(pairs) => pairs.iter().find(|(key, _)| *key.text == *"max_level").map(|(_, node)| node),
-        Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
-    });
+/// A local profile with an issuer's name and audiences, where it says none itself.
+fn stand_in(profile: &Node, span: Span) -> Node {
+    let Kind::Map(pairs) = &profile.kind else { return profile.clone() };
+    let text = |text: &str| Node { span, kind: Kind::Scalar { text: text.into(), plain: false } };
+    let key = |text: &str| Key { text: text.into(), span };
+    let audiences = |own: &str| (key("audiences"), Node { span, kind: Kind::List(vec![text(own)]) });
+    let mut pairs = pairs.clone();
+    pairs.push((key("issuer"), text("https://issuer.invalid")));
+    for kind in ["access", "id"] {
+        match pairs.iter_mut().find(|(known, _)| *known.text == *kind) {
+            Some((_, Node { kind: Kind::Map(rule), .. })) if !rule.iter().any(|(key, _)| *key.text == *"audiences") => {
+                rule.push(audiences(kind));
+            }
+            Some(_) => {}
+            None => pairs.push((key(kind), Node { span, kind: Kind::Map(vec![audiences(kind)]) })),
+        }
+    }
+    Node { span: profile.span, kind: Kind::Map(pairs) }
+}
+
+fn proofs_written<'n>(fields: &Fields<'n>, out: &mut Report) -> Written<'n> {
+    let max_level = fields.get_nullable("trust").and_then(|node| node.member("max_level"));
     Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
 }
 

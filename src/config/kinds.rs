@@ -1,10 +1,10 @@
 //! `access` and `id`: how an issuer's tokens of each kind are told.
 
-use crate::config::expression::claim;
+use crate::config::expression::{self, claim};
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
-use crate::config::yaml::Node;
-use crate::token::{ClaimPath, KindRule, TokenKind};
+use crate::config::yaml::{Key, Kind, Node};
+use crate::token::{ClaimPath, Json, KindRule, Required, TokenKind};
 
 const KEYS: &[&str] = &["audiences", "typ", "has", "audience_from"];
 const ACCESS: Keys = Keys { what: "`access`", known: KEYS, later: &[] };
@@ -22,7 +22,7 @@ pub fn read(node: &Node, kind: TokenKind, out: &mut Report) -> Option<KindRule> 
         None => Some(default_types(kind)),
     };
     let has = match fields.get("has", out) {
-        Some(node) => claims(node, out),
+        Some(node) => required(node, out),
         None => Some(Box::default()),
     };
     let audience_from = match fields.get("audience_from", out) {
@@ -58,11 +58,38 @@ fn types(node: &Node, kind: TokenKind, out: &mut Report) -> Option<Box<[Option<B
     Some(types.into())
 }
 
-/// A list of claim names or pointers.
-pub fn claims(node: &Node, out: &mut Report) -> Option<Box<[ClaimPath]>> {
-    let items = reader::list(node, "a list of claims", out)?;
-    let claim = |item: &Node, out: &mut Report| claim(reader::text(item, "a claim", out)?, item.span, out);
-    items.iter().map(|item| claim(item, out)).collect::<Vec<_>>().into_iter().collect()
+/// Claims that must be there: a list of them, or a mapping of each to the values of which it must have one.
+fn required(node: &Node, out: &mut Report) -> Option<Box<[Required]>> {
+    let found: Vec<Option<Required>> = match &node.kind {
+        Kind::Map(pairs) if pairs.is_empty() => {
+            out.add(Problem::error("empty_expression", node.span, "an empty `has` asks for nothing"));
+            return None;
+        }
+        Kind::Map(pairs) => {
+            let one = |(key, node): &(Key, Node)| {
+                let (claim, values) = (claim(&key.text, key.span, out), values(node, out));
+                Some(Required { claim: claim?, values: Some(values?) })
+            };
+            pairs.iter().map(one).collect()
+        }
+        Kind::Null | Kind::Scalar { .. } | Kind::List(_) => {
+            let items = reader::list(node, "a list of claims, or claims with their values", out)?;
+            let one = |item: &Node| {
+                let claim = claim(reader::text(item, "a claim", out)?, item.span, out)?;
+                Some(Required { claim, values: None })
+            };
+            items.iter().map(one).collect()
+        }
+    };
+    found.into_iter().collect()
+}
+
+fn values(node: &Node, out: &mut Report) -> Option<Box<[Json]>> {
+    let items = match &node.kind {
+        Kind::List(_) => reader::list(node, "a value or a list of values", out)?,
+        Kind::Null | Kind::Scalar { .. } | Kind::Map(_) => std::slice::from_ref(node),
+    };
+    items.iter().map(|item| expression::value(item, out)).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Reports an audience that both kinds have, unless the kinds are told apart by something else.
@@ -70,13 +97,17 @@ pub fn check_apart(access: (&Node, &KindRule), id: (&Node, &KindRule), out: &mut
     let ((access_node, access), (id_node, id)) = (access, id);
     let Some(shared) = access.audiences.iter().find(|audience| id.audiences.contains(audience)) else { return };
     let typed_apart = !access.types.iter().any(|typ| id.types.contains(typ));
-    let needs_other = |mine: &KindRule, theirs: &KindRule| mine.has.iter().any(|claim| !theirs.has.contains(claim));
-    if typed_apart || needs_other(access, id) && needs_other(id, access) {
+    // Of one claim it counts only that the values never meet; a claim that the other kind never asks for is its own.
+    let needs_other = |mine: &KindRule, theirs: &KindRule| {
+        mine.has.iter().any(|mine| !theirs.has.iter().any(|theirs| theirs.claim == mine.claim))
+    };
+    let valued_apart = access.has.iter().any(|mine| id.has.iter().any(|theirs| mine.excludes(theirs)));
+    if typed_apart || valued_apart || needs_other(access, id) && needs_other(id, access) {
         return;
     }
     let message =
         format!("`{shared}` is an audience of access tokens and of id_tokens, so the kinds can't be told apart");
-    let help = "give each kind its own audiences, `typ` values that don't meet, or in `has` a claim that only it has";
+    let help = "give each kind its own audiences, `typ` values that don't meet, or in `has` a claim or a value that only it has";
     let problem = Problem::error("audiences_overlap", id_node.span, message).label("the id_tokens");
     out.add(problem.related(access_node.span, "the access tokens").help(help));
 }

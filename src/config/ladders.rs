@@ -11,13 +11,13 @@ use crate::config::yaml::{Kind, Node};
 pub struct Scale {
     /// The ladders.
     pub ladders: Ladders,
-    /// The name of the rung of the main ladder that is like each default rung.
-    likes: [Option<Box<str>>; Ladders::DEFAULT.len()],
-    own: bool,
+    /// What profiles call the rungs that they are carried over to: their name, and the policy's.
+    likes: Vec<(Box<str>, Box<str>)>,
     /// Where the policy names rungs; those of the default ladder stand nowhere.
     pub spans: Vec<(Box<str>, Span)>,
 }
 
+const RUNG: Keys = Keys { what: "a rung of a further ladder", known: &["name", "like"], later: &[] };
 const LEVEL: Keys = Keys { what: "a level", known: &["name", "like"], later: &[] };
 
 impl Scale {
@@ -29,12 +29,14 @@ impl Scale {
         let mut all: Vec<Ladder> = scale.ladders.all().to_vec();
         match levels {
             Some(node) => {
-                scale.own = true;
                 if let Some(rungs) = scale.read_levels(node, &mut names, out) {
                     all = vec![Ladder { name: MAIN.into(), rungs }];
                 }
             }
-            None => names.0.extend(Ladders::DEFAULT.map(|name| (name.into(), None))),
+            None => {
+                names.0.extend(Ladders::DEFAULT.map(|name| (name.into(), None)));
+                scale.likes = Ladders::DEFAULT.map(|name| (name.into(), name.into())).into();
+            }
         }
         let pairs = ladders.and_then(|node| reader::mapping(node, "`ladders`", out)).unwrap_or_default();
         for (key, node) in pairs {
@@ -42,7 +44,7 @@ impl Scale {
                 let message = format!("a ladder can't be called `{MAIN}`: that is the main one, under `levels`");
                 out.add(Problem::error("duplicate_name", key.span, message));
             }
-            let rungs = read_rungs(node, &mut names, out);
+            let rungs = scale.read_rungs(node, &mut names, out);
             all.extend(rungs.map(|rungs| Ladder { name: key.text.clone(), rungs }));
         }
         scale.spans = names.0.into_iter().filter_map(|(name, span)| span.map(|span| (name, span))).collect();
@@ -82,9 +84,7 @@ impl Scale {
                     out.add(Problem::error("like_order", span, message).help(help).related(*above, "the stronger one"));
                 }
                 alike.push((place, span));
-                if let Some(slot) = self.likes.get_mut(place) {
-                    *slot = Some(name.clone());
-                }
+                self.likes.push((rung.into(), name.clone()));
             }
             rungs.push(name);
         }
@@ -123,21 +123,55 @@ impl Scale {
         Some(rungs)
     }
 
-    /// The rung that is like a default rung.
+    /// The rung that is like one that a profile speaks of.
     #[must_use]
-    pub fn like(&self, default: &str) -> Option<Rung> {
-        if !self.own {
-            return self.ladders.rung(default);
-        }
-        let name = self.likes.get(place(default)?)?.as_ref()?;
-        self.ladders.rung(name)
+    pub fn like(&self, theirs: &str) -> Option<Rung> {
+        // Default rungs are carried over to the main ladder alone, others to further ladders alone.
+        let main = place(theirs).is_some();
+        let names = self.likes.iter().filter(|(known, _)| **known == *theirs).map(|(_, name)| name);
+        names.filter_map(|name| self.ladders.rung(name)).find(|rung| (rung.ladder() == 0) == main)
     }
 
-    /// The rung that is like a default rung, else the one that is like the nearest weaker one.
+    /// The same, else the rung that is like the nearest weaker one of their ladder.
     #[must_use]
-    pub fn at_most_like(&self, default: &str) -> Option<Rung> {
-        let upto = place(default)?;
-        Ladders::DEFAULT.iter().take(upto.saturating_add(1)).rev().find_map(|name| self.like(name))
+    pub fn at_most_like(&self, ladder: &[&str], theirs: &str) -> Option<Rung> {
+        let upto = ladder.iter().position(|rung| *rung == theirs)?;
+        ladder.iter().take(upto.saturating_add(1)).rev().find_map(|name| self.like(name))
+    }
+
+    /// Whether the policy has the rungs of a profile's ladder in the profile's order, all on one ladder: a weaker proof
+    /// would else count for a stronger rung. Where it has not, that is reported.
+    pub fn check_order(&self, ladder: &[&str], profile: &str, out: &mut Report) -> bool {
+        let carried: Vec<(&str, Rung)> = ladder.iter().filter_map(|name| Some((*name, self.like(name)?))).collect();
+        for pair in carried.windows(2) {
+            let [(weaker, below), (stronger, above)] = pair else { continue };
+            if above.ladder() == below.ladder() && above.rank() > below.rank() {
+                continue;
+            }
+            let name = self.ladders.name(*above);
+            let Some((_, span)) = self.spans.iter().find(|(known, _)| **known == *name) else { continue };
+            let message =
+                format!("for the profile `{profile}`, `{stronger}` is stronger than `{weaker}` and on the same ladder");
+            out.add(Problem::error("like_order", *span, message).help("write its rungs on one ladder, weakest first"));
+            return false;
+        }
+        true
+    }
+
+    fn read_rungs(&mut self, node: &Node, names: &mut Names, out: &mut Report) -> Option<Box<[Box<str>]>> {
+        let mut rungs: Vec<Box<str>> = Vec::new();
+        for item in reader::list(node, "a list of rungs, weakest first", out)? {
+            let Some((name, span, like)) = read_rung(item, out) else { continue };
+            names.add(&name, span, out);
+            let like = like.unwrap_or_else(|| name.clone());
+            if self.likes.iter().any(|(known, _)| *known == like) {
+                let message = format!("two rungs are like `{like}`");
+                out.add(Problem::error("duplicate_like", span, message));
+            }
+            self.likes.push((like, name.clone()));
+            rungs.push(name);
+        }
+        (!rungs.is_empty()).then(|| rungs.into())
     }
 }
 
@@ -173,14 +207,19 @@ fn read_level(item: &Node, out: &mut Report) -> Option<Level> {
     Some((name.into(), node.span, like))
 }
 
-fn read_rungs(node: &Node, names: &mut Names, out: &mut Report) -> Option<Box<[Box<str>]>> {
-    let mut rungs: Vec<Box<str>> = Vec::new();
-    for item in reader::list(node, "a list of rungs, weakest first", out)? {
-        let Some(name) = reader::text(item, "the name of a rung", out) else { continue };
-        names.add(name, item.span, out);
-        rungs.push(name.into());
+/// A further ladder's rung: its name, where it stands, and what profiles call it.
+fn read_rung(item: &Node, out: &mut Report) -> Option<(Box<str>, Span, Option<Box<str>>)> {
+    if let Kind::Scalar { .. } = &item.kind {
+        return reader::text(item, "the name of a rung", out).map(|name| (name.into(), item.span, None));
     }
-    (!rungs.is_empty()).then(|| rungs.into())
+    let fields = Fields::of(item, RUNG, out)?;
+    let node = fields.required("name", out)?;
+    let name = reader::text(node, "the name of a rung", out)?;
+    let like = match fields.get("like", out) {
+        Some(like) => Some(reader::text(like, "the name of a profile's rung", out)?.into()),
+        None => None,
+    };
+    Some((name.into(), node.span, like))
 }
 
 /// Every rung's name and where it stands; those of the default ladder stand nowhere.

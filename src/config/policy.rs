@@ -1,15 +1,13 @@
 //! A folder's policy files, together, to one compiled policy.
 
-use std::fmt::Write as _;
-
-use aws_lc_rs::digest;
-
 use crate::assurance::{ClaimTable, Issuer, IssuerId};
+use crate::config::hash;
 use crate::config::issuer::{Compiled, Workshop};
 use crate::config::ladders::Scale;
+use crate::config::layers::{Layers, Used};
 use crate::config::lints;
 use crate::config::problem::{Problem, Rejected, Report};
-use crate::config::profile::Profiles;
+use crate::config::profile::{self, Profile};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::routes::{self, Spans};
@@ -24,8 +22,8 @@ use crate::token::KeySource;
 
 const FILE: Keys = Keys {
     what: "a policy",
-    known: &["version", "levels", "ladders", "issuers", "take", "defaults", "floors", "routes"],
-    later: &["exceptions", "profiles"],
+    known: &["version", "levels", "ladders", "profiles", "issuers", "take", "defaults", "floors", "routes"],
+    later: &["exceptions"],
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
@@ -46,8 +44,34 @@ pub struct Loaded {
     pub sources: Sources,
     /// The files that they name, for whoever may look whether they are there.
     pub files: Vec<NamedFile>,
+    /// The shipped profiles that issuers build on, in the order of the issuers.
+    pub in_use: Vec<InUse>,
+    /// Issuers and local profiles with everything that stands under them.
+    pub expanded: Vec<Written>,
+    /// `levels` and `ladders`, as written.
+    pub axes: Vec<(&'static str, Node)>,
     routes: Vec<Spans>,
     plain: Vec<PlainHttp>,
+}
+
+/// A shipped profile, and the issuer that builds on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// The policy's name for the issuer.
+    pub issuer: Box<str>,
+    /// The profile.
+    pub profile: Used,
+}
+
+/// An issuer or a local profile with everything that stands under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// `issuers` or `profiles`.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: Box<str>,
+    /// What it comes to.
+    pub node: Node,
 }
 
 /// Where one issuer's keys come from.
@@ -65,7 +89,15 @@ pub struct IssuerKeys {
 ///
 /// # Errors
 /// Every problem found, when one of them is an error.
-pub fn load_policy(mut files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
+pub fn load_policy(files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
+    load_policy_over(files, profile::ALL)
+}
+
+/// The same with other profiles than those that are shipped.
+///
+/// # Errors
+/// Every problem found, when one of them is an error.
+pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile]) -> Result<Loaded, Box<Rejected>> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut sources, mut out) = (Sources::default(), Report::default());
     let ids: Vec<FileId> = files.into_iter().map(|file| sources.add(file)).collect();
@@ -74,7 +106,7 @@ pub fn load_policy(mut files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> 
     let roots: Vec<Node> = texts.iter().filter_map(|(id, text)| root(*id, text, &mut out)).collect();
     let unread = roots.len() < texts.len();
     let parts = Parts::gather(&roots, &mut out);
-    match compile(&parts, unread, &mut sources, &mut out) {
+    match compile(&parts, unread, shipped, &mut sources, &mut out) {
         Some(mut loaded) if !out.has_errors() => {
             loaded.sources = sources;
             loaded.lints = out.into_problems();
@@ -99,6 +131,7 @@ struct Parts<'n> {
     levels: Option<&'n Node>,
     ladders: Option<&'n Node>,
     take: Option<&'n Node>,
+    profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
     routes: Vec<&'n Node>,
@@ -125,9 +158,10 @@ impl<'n> Parts<'n> {
             once(&fields, "ladders", &mut parts.ladders, out);
             once(&fields, "take", &mut parts.take, out);
             once(&fields, "defaults", &mut defaults, out);
-            if let Some(node) = fields.get("issuers", out) {
-                for (key, node) in reader::mapping(node, "`issuers`", out).unwrap_or_default() {
-                    parts.issuers.push((key, node));
+            for (name, pairs) in [("profiles", &mut parts.profiles), ("issuers", &mut parts.issuers)] {
+                if let Some(node) = fields.get(name, out) {
+                    let named = reader::mapping(node, &format!("`{name}`"), out).unwrap_or_default();
+                    pairs.extend(named.iter().map(|(key, node)| (key, node)));
                 }
             }
             for (name, list) in [("floors", &mut parts.floors), ("routes", &mut parts.routes)] {
@@ -179,15 +213,26 @@ fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>
 }
 
 /// Compiles what was gathered. `unread`: some file could not be read, so what is missing may stand there.
-fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Report) -> Option<Loaded> {
+fn compile(
+    parts: &Parts<'_>,
+    unread: bool,
+    shipped: &'static [Profile],
+    sources: &mut Sources,
+    out: &mut Report,
+) -> Option<Loaded> {
+    let own = sources.iter().count();
     let scale = Scale::read(parts.levels, parts.ladders, out);
-    let (mut claims, mut profiles) = (ClaimTable::default(), Profiles::default());
+    let mut claims = ClaimTable::default();
     let (mut plain, mut files) = (Vec::new(), Vec::new());
 
+    unique_names(parts.profiles.iter().map(|(key, _)| (&key.text, key.span)), "profile", out);
+    let local = parts.profiles.iter().map(|(key, node)| ((*key).clone(), (*node).clone()));
+    let mut layers = Layers::new(shipped, local.collect(), out);
+    let mut expanded = local_profiles(parts, &scale, &mut layers, sources, out);
     let names = issuer_names(&parts.issuers, out);
     let mut workshop = Workshop {
         scale: &scale,
-        profiles: &mut profiles,
+        layers: &mut layers,
         sources,
         claims: &mut claims,
         plain: &mut plain,
@@ -217,9 +262,18 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
-    let (issuers, keys) = finish_issuers(compiled.unwrap_or_default(), &claims);
+    let compiled = compiled.unwrap_or_default();
+    let in_use = compiled
+        .iter()
+        .filter_map(|one| one.used.clone().map(|profile| InUse { issuer: one.issuer.name.clone(), profile }));
+    let in_use: Vec<InUse> = in_use.collect();
+    expanded.extend(compiled.iter().map(|one| {
+        let (name, node) = (one.issuer.name.clone(), one.written.clone());
+        Written { section: "issuers", name, node }
+    }));
+    let (issuers, keys) = finish_issuers(compiled, &claims);
     let floors: Vec<Floor> = floors.into_iter().map(|(floor, _)| floor).collect();
-    let hash = policy_hash(sources);
+    let hash = hash::policy(sources.iter().take(own).map(|(_, file)| file), &issuers, &expanded, &in_use);
     let all = PolicyParts { ladders: scale.ladders, issuers, claims, floors, routes, hash };
     let names: Vec<Box<str>> = all.routes.iter().map(|route| route.name.clone()).collect();
     match Policy::new(all) {
@@ -237,7 +291,10 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
                     out,
                 );
             }
-            Some(Loaded { policy, keys, lints: Vec::new(), sources: Sources::default(), files, routes: spans, plain })
+            let axes = [("levels", parts.levels), ("ladders", parts.ladders)];
+            let axes = axes.into_iter().filter_map(|(name, node)| Some((name, node?.clone()))).collect();
+            let (lints, sources) = (Vec::new(), Sources::default());
+            Some(Loaded { policy, keys, lints, sources, files, in_use, expanded, axes, routes: spans, plain })
         }
         Err(ties) => {
             for tie in ties {
@@ -254,6 +311,24 @@ fn compile(parts: &Parts<'_>, unread: bool, sources: &mut Sources, out: &mut Rep
             None
         }
     }
+}
+
+/// Looks the local profiles over, each by itself; what it reads of claims and files is an issuer's to keep.
+fn local_profiles(
+    parts: &Parts<'_>,
+    scale: &Scale,
+    layers: &mut Layers,
+    sources: &mut Sources,
+    out: &mut Report,
+) -> Vec<Written> {
+    let (mut claims, mut plain, mut files) = (ClaimTable::default(), Vec::new(), Vec::new());
+    let (claims, plain, files) = (&mut claims, &mut plain, &mut files);
+    let mut workshop = Workshop { scale, layers, sources, claims, plain, files, out };
+    let written = parts.profiles.iter().filter_map(|(key, node)| {
+        let node = workshop.profile(key, node)?;
+        Some(Written { section: "profiles", name: key.text.clone(), node })
+    });
+    written.collect()
 }
 
 fn issuer_names(issuers: &[(&yaml::Key, &Node)], out: &mut Report) -> Vec<(Box<str>, IssuerId)> {
@@ -312,53 +387,11 @@ fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>,
     let mut keys = Vec::with_capacity(compiled.len());
     let finished = compiled.into_iter().map(|Compiled { mut issuer, keys: source, .. }| {
         let iss = issuer.expectation.issuer.clone();
-        issuer.fingerprint = fingerprint(&issuer, &source, claims);
+        issuer.fingerprint = hash::fingerprint(&issuer, &source, claims);
         keys.push(IssuerKeys { name: issuer.name.clone(), iss, source });
         issuer
     });
     (finished.collect(), keys)
-}
-
-/// A hash of all by which an issuer's tokens are verified and mapped, wherever in the policy it stands. Proofs are left out: levels are reckoned anew for
-/// every request. None of this holds JSON, whose debug form would hide its values.
-fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable) -> u64 {
-    let Issuer {
-        id: _,
-        name,
-        expectation,
-        mapping,
-        methods,
-        ignore_amr,
-        reading,
-        proofs: _,
-        challenges: _,
-        pair,
-        hints: _,
-        fingerprint: _,
-    } = issuer;
-    let read = (name, expectation, mapping, methods, ignore_amr, reading, pair);
-    let text = format!("{read:?} {keys:?} {claims:?}");
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-}
-
-/// `sha256:…` over the names and texts of all files, profiles in use among them.
-fn policy_hash(sources: &Sources) -> Box<str> {
-    let mut files: Vec<(&str, &str)> = sources.iter().map(|(_, file)| (&*file.name, &*file.text)).collect();
-    files.sort_unstable();
-    let mut context = digest::Context::new(&digest::SHA256);
-    for (name, text) in files {
-        let name = name.rsplit('/').next().unwrap_or(name);
-        for part in [name, text] {
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-    }
-    let mut hash = String::from("sha256:");
-    for byte in context.finish().as_ref() {
-        let _ = write!(hash, "{byte:02x}");
-    }
-    hash.into()
 }
 
 impl Loaded {

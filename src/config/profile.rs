@@ -1,36 +1,77 @@
-//! The shipped profiles: issuer fragments for vendors and ecosystems, compiled in, and how an issuer goes over one.
+//! The shipped profiles: issuer fragments for vendors and ecosystems, compiled in. Where a policy builds on one,
+//! `layers` takes it from here.
 
+use crate::assurance::{Ladder, Ladders};
+use crate::config::hints;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{FileId, SourceFile, Sources};
-use crate::config::yaml::{self, Kind, Node};
-use crate::reason::{Hints, Reason};
+use crate::config::yaml::{self, Node};
+use crate::reason::Hints;
 
 /// A shipped profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Its name.
-    pub name: &'static str,
+    /// Its file without `.yaml`: `NAME` is the newest version, `NAME@VERSION` an older one.
+    pub stem: &'static str,
     /// The file's text.
     pub text: &'static str,
 }
 
 macro_rules! profiles {
-    ($($name:literal),+ $(,)?) => {
-        &[$(Profile { name: $name, text: include_str!(concat!("../../policies/profiles/", $name, ".yaml")) }),+]
+    ($($stem:literal),+ $(,)?) => {
+        &[$(Profile { stem: $stem, text: include_str!(concat!("../../policies/profiles/", $stem, ".yaml")) }),+]
     };
 }
 
 /// Every shipped profile, in the order of their names.
-pub const ALL: &[Profile] = profiles!["kobil", "okta", "openfinance-brasil", "rfc8176"];
+pub const ALL: &[Profile] = profiles![
+    "auth0",
+    "authelia",
+    "authentik",
+    "bundid",
+    "cdr-australia",
+    "cognito",
+    "denmark-nsis",
+    "digid",
+    "eherkenning",
+    "eidas",
+    "entra-eam",
+    "entra-v1",
+    "entra-v2-acrs",
+    "finland-ftn",
+    "franceconnect",
+    "govuk-one-login",
+    "idporten",
+    "itsme",
+    "keycloak",
+    "kobil",
+    "login-gov",
+    "nhs-cis2",
+    "nist-aal",
+    "okta",
+    "openfinance-brasil",
+    "pingone",
+    "refeds",
+    "rfc8176",
+    "rsa-id-plus",
+    "saml-classes",
+    "secureauth",
+    "singpass",
+    "spid-cie",
+    "sweden-connect",
+    "uk-open-banking",
+    "wso2",
+    "zitadel",
+];
 
 const FILE: Keys = Keys {
     what: "a profile",
-    known: &["profile", "version", "title", "about", "caveats", "sources", "hints", "issuer"],
+    known: &["profile", "version", "title", "about", "caveats", "sources", "sends", "ladders", "hints", "issuer"],
     later: &[],
 };
 
-/// A profile's head, for lists.
+/// A profile's head: what it says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its name.
@@ -39,28 +80,55 @@ pub struct Head {
     pub version: u64,
     /// One line on what it is for.
     pub title: Box<str>,
+    /// What it is for and how it reads a sign-in, in a few lines.
+    pub about: Box<str>,
+    /// What an operator must know.
+    pub caveats: Box<[Box<str>]>,
+    /// What it was written from.
+    pub sources: Box<[Box<str>]>,
+    /// The claims that the vendor sends.
+    pub sends: Box<[Box<str>]>,
+    /// Further ladders whose rungs its proofs name.
+    pub ladders: Box<[Ladder]>,
     /// What an operator should look at when its issuers' users are refused.
     pub hints: Hints,
 }
 
 /// A profile, read.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    name: &'static str,
-    version: u64,
+pub struct Read {
+    /// What it says of itself.
+    pub head: Head,
     /// Its file.
     pub file: FileId,
-    /// What an operator should look at when its issuers' users are refused.
-    pub hints: Hints,
     /// What it says of an issuer.
     pub issuer: Node,
+    /// The whole file.
+    pub root: Node,
 }
 
 impl Profile {
-    /// The profile with this name.
+    /// The newest profile with this name, or the one that `NAME@VERSION` names.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        ALL.iter().copied().find(|profile| profile.name == name)
+    pub fn named(written: &str) -> Option<Self> {
+        let newest = ALL.iter().copied().find(|profile| profile.stem == written);
+        newest.or_else(|| {
+            let (name, version) = written.split_once('@')?;
+            let newest = Self::named(name)?;
+            (newest.head().ok()?.version.to_string() == version).then_some(newest)
+        })
+    }
+
+    /// Its name, without a version.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.stem.split_once('@').map_or(self.stem, |(name, _)| name)
+    }
+
+    /// Whether it is the newest of its name.
+    #[must_use]
+    pub fn is_newest(self) -> bool {
+        !self.stem.contains('@')
     }
 
     /// Its head.
@@ -70,140 +138,124 @@ impl Profile {
     pub fn head(self) -> Result<Head, Vec<Problem>> {
         let (mut sources, mut out) = (Sources::default(), Report::default());
         match self.read(&mut sources, &mut out) {
-            Some((head, _, _)) if !out.has_errors() => Ok(head),
+            Some(read) if !out.has_errors() => Ok(read.head),
             Some(_) | None => Err(out.into_problems()),
         }
     }
 
-    fn read(self, sources: &mut Sources, out: &mut Report) -> Option<(Head, FileId, Node)> {
-        let name = format!("profiles/{}.yaml", self.name);
+    /// Reads its file, which is added to `sources`.
+    pub fn read(self, sources: &mut Sources, out: &mut Report) -> Option<Read> {
+        let name = format!("profiles/{}.yaml", self.stem);
         let file = sources.add(SourceFile { name, folder: std::path::PathBuf::new(), text: self.text.to_owned() });
         let root = yaml::parse(file, self.text, out)?;
         let fields = Fields::of(&root, FILE, out)?;
         let name = reader::text(fields.required("profile", out)?, "the profile's name", out);
         let version = reader::whole(fields.required("version", out)?, 1..=u64::MAX, "a version", out);
         let title = reader::text(fields.required("title", out)?, "a title", out);
-        let hints = fields.get("hints", out).map(|node| hints(node, out)).unwrap_or_default();
+        let about = fields.required("about", out).and_then(reader::word_or_text);
+        let mut texts = |name, what| match fields.get(name, out) {
+            Some(node) => reader::texts(node, what, out),
+            None => Some(Box::default()),
+        };
+        let (caveats, from) = (texts("caveats", "a list of caveats"), texts("sources", "a list of sources"));
+        let sends = fields.required("sends", out).and_then(|node| reader::texts(node, "a list of claims", out));
+        let ladders = fields.get("ladders", out).map_or_else(|| Some(Box::default()), |node| ladders(node, out));
+        let hints = fields.get("hints", out).map(|node| hints::read(node, out)).unwrap_or_default();
         let issuer = fields.required("issuer", out)?.clone();
-        let head = Head { name: name?.into(), version: version?, title: title?.into(), hints };
-        Some((head, file, issuer))
+        let head = Head {
+            name: name?.into(),
+            version: version?,
+            title: title?.into(),
+            about: about?.into(),
+            caveats: caveats?,
+            sources: from?,
+            sends: sends?,
+            ladders: ladders?,
+            hints,
+        };
+        Some(Read { head, file, issuer, root })
     }
 }
 
-/// `hints`: by the codes of reasons, one line each.
-fn hints(node: &Node, out: &mut Report) -> Hints {
-    let written = reader::mapping(node, "`hints`", out).unwrap_or_default();
-    let hint = |(key, node): &(yaml::Key, Node)| {
-        let reason = Reason::from_code(&key.text);
-        if reason.is_none() {
-            let help = reader::suggest(&key.text, Reason::ALL.iter().map(|reason| reason.code()));
-            out.add(Problem::error("unknown_reason", key.span, format!("unknown reason `{}`", key.text)).help(help));
-        }
-        Some((reason?, reader::text(node, "a hint of one line", out)?.into()))
+impl Head {
+    /// The rungs of the ladder on which a rung stands that this profile speaks of, weakest first.
+    #[must_use]
+    pub fn ladder_of(&self, rung: &str) -> Option<Vec<&str>> {
+        let own = || self.ladders.iter().map(|ladder| ladder.rungs.iter().map(|rung| &**rung).collect::<Vec<_>>());
+        let mut all = std::iter::once(Ladders::DEFAULT.to_vec()).chain(own());
+        all.find(|rungs| rungs.contains(&rung))
+    }
+}
+
+fn ladders(node: &Node, out: &mut Report) -> Option<Box<[Ladder]>> {
+    let pairs = reader::mapping(node, "`ladders`", out)?;
+    let one = |(key, node): &(yaml::Key, Node)| {
+        reader::texts(node, "a list of rungs, weakest first", out).map(|rungs| Ladder { name: key.text.clone(), rungs })
     };
-    written.iter().filter_map(hint).collect()
+    pairs.iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }
 
-/// The profiles that one policy uses, each read once.
-#[derive(Debug, Default)]
-pub struct Profiles {
-    loaded: Vec<Loaded>,
+/// The shipped profiles that one policy uses, each read once.
+#[derive(Debug)]
+pub struct Shelf {
+    shipped: &'static [Profile],
+    read: Vec<(&'static str, Read)>,
 }
 
-impl Profiles {
-    /// The profile that `profile: NAME` or `profile: NAME@VERSION` means.
-    pub fn named(&mut self, node: &Node, sources: &mut Sources, out: &mut Report) -> Option<Loaded> {
-        let written = reader::text(node, "the name of a profile", out)?;
+impl Shelf {
+    /// A shelf of these profiles, none of them read.
+    #[must_use]
+    pub fn of(shipped: &'static [Profile]) -> Self {
+        Self { shipped, read: Vec::new() }
+    }
+
+    /// Whether a profile of this name is shipped.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.shipped.iter().any(|profile| profile.name() == name)
+    }
+
+    /// The names of the profiles, each once.
+    pub fn names(&self) -> Vec<&str> {
+        self.shipped.iter().filter(|profile| profile.is_newest()).map(|profile| profile.name()).collect()
+    }
+
+    /// The profile that `NAME` or `NAME@VERSION` means, and the newest version of it. Unknown names are the caller's to
+    /// report.
+    pub fn take(&mut self, node: &Node, written: &str, sources: &mut Sources, out: &mut Report) -> Option<(Read, u64)> {
         let (name, version) = written.split_once('@').map_or((written, None), |(name, version)| (name, Some(version)));
-        let Some(profile) = Profile::named(name) else {
-            let help = reader::suggest(name, ALL.iter().map(|profile| profile.name));
-            out.add(Problem::error("unknown_profile", node.span, format!("unknown profile `{name}`")).help(help));
-            return None;
+        let newest = self.read(name, sources, out)?;
+        let newest_version = newest.head.version;
+        let Some(version) = version.filter(|version| *version != newest_version.to_string()) else {
+            return Some((newest, newest_version));
         };
-        let loaded = match self.loaded.iter().find(|loaded| loaded.name == profile.name) {
-            Some(loaded) => loaded.clone(),
-            None => {
-                let (head, file, issuer) = profile.read(sources, out)?;
-                let loaded = Loaded { name: profile.name, version: head.version, file, hints: head.hints, issuer };
-                self.loaded.push(loaded.clone());
-                loaded
-            }
-        };
-        if version.is_some_and(|version| version != loaded.version.to_string()) {
-            let message = format!("this version ships `{name}@{}`, not `{written}`", loaded.version);
-            let help = format!("read what changed with `stepgate profiles {name}`, then name the version shipped");
-            out.add(Problem::error("profile_version", node.span, message).help(help));
-            return None;
+        if let Some(older) = self.shipped.iter().find(|profile| profile.stem == written) {
+            let read = self.read(older.stem, sources, out)?;
+            let message =
+                format!("`{written}` is not the newest: this version of stepgate has `{name}@{newest_version}` too");
+            let help = format!("read what changed with `stepgate profiles {name}`, then name the newest");
+            out.add(Problem::lint("profile_outdated", node.span, message).help(help));
+            return Some((read, newest_version));
         }
-        Some(loaded)
+        let mut shipped: Vec<String> = vec![format!("{name}@{newest_version}")];
+        let older = self.shipped.iter().filter(|profile| profile.name() == name && !profile.is_newest());
+        shipped.extend(older.map(|profile| profile.stem.to_owned()));
+        let message = format!(
+            "this version ships {}, not `{name}@{version}`",
+            reader::one_of(shipped.iter().map(String::as_str))
+        );
+        let help = format!("read what changed with `stepgate profiles {name}`, then name the version shipped");
+        out.add(Problem::error("profile_version", node.span, message).help(help));
+        None
     }
 
-    /// Those that are used.
-    pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
-        self.loaded.iter()
-    }
-}
-
-/// How many levels of mappings below an issuer's key merge key by key; at the last one values are replaced whole.
-fn merging_depth(key: &str) -> usize {
-    match key {
-        "access" | "id" | "trust" | "factor_classes" => 1,
-        // mapping, acr, rename
-        "mapping" => 3,
-        _ => 0,
-    }
-}
-
-/// An issuer's own keys over its profile's: maps merge per key, lists and expressions are replaced whole.
-#[must_use]
-pub fn merge(profile: &Node, own: &Node) -> Node {
-    over(profile, own, None)
-}
-
-/// `depth`: how many more levels merge; `None`: each key says for itself.
-fn over(below: &Node, above: &Node, depth: Option<usize>) -> Node {
-    let (Kind::Map(under), Kind::Map(upper)) = (&below.kind, &above.kind) else { return above.clone() };
-    let merged = upper.iter().map(|(key, node)| {
-        let beneath = under.iter().find(|(known, _)| known.text == key.text).map(|(_, node)| node);
-        let left = depth.unwrap_or_else(|| merging_depth(&key.text));
-        let node = match beneath {
-            Some(beneath) if left > 0 => over(beneath, node, Some(left.saturating_sub(1))),
-            Some(_) | None => node.clone(),
-        };
-        (key.clone(), node)
-    });
-    let rest = under.iter().filter(|(key, _)| !upper.iter().any(|(known, _)| known.text == key.text)).cloned();
-    Node { span: above.span, kind: Kind::Map(merged.chain(rest).collect()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(hints: &str) -> Result<Head, Vec<String>> {
-        let text = format!("profile: x\nversion: 1\ntitle: t\n{hints}\nissuer: {{}}\n");
-        let (mut sources, mut out) = (Sources::default(), Report::default());
-        let profile = Profile { name: "x", text: Box::leak(text.into_boxed_str()) };
-        let read = profile.read(&mut sources, &mut out);
-        let problems: Vec<String> = out.into_problems().into_iter().map(|problem| problem.message).collect();
-        if problems.is_empty() { Ok(read.unwrap().0) } else { Err(problems) }
-    }
-
-    #[test]
-    fn hints_are_by_reason_and_one_line_each() {
-        let hints = head("hints: { amr_missing: look there, expired: \"and: there\" }").unwrap().hints;
-        let all: Vec<(Reason, &str)> = hints.iter().collect();
-        assert_eq!(all, [(Reason::Expired, "and: there"), (Reason::AmrMissing, "look there")]);
-        assert!(head("").unwrap().hints.iter().next().is_none());
-        for (wrong, said) in [
-            ("hints: { amr_mising: x }", "unknown reason `amr_mising`"),
-            ("hints: { expired: \"\" }", "an empty text"),
-            ("hints: { expired: \"a\\nb\" }", "a control character"),
-            ("hints: { expired: [a] }", "a hint of one line"),
-            ("hints: [expired]", "`hints` as a mapping"),
-        ] {
-            let problems = head(wrong).unwrap_err();
-            assert!(problems.iter().any(|problem| problem.contains(said)), "{wrong}: {problems:?}");
+    fn read(&mut self, stem: &str, sources: &mut Sources, out: &mut Report) -> Option<Read> {
+        if let Some((_, read)) = self.read.iter().find(|(known, _)| *known == stem) {
+            return Some(read.clone());
         }
+        let profile = self.shipped.iter().find(|profile| profile.stem == stem)?;
+        let read = profile.read(sources, out)?;
+        self.read.push((profile.stem, read.clone()));
+        Some(read)
     }
 }

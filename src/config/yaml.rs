@@ -54,6 +54,17 @@ pub struct Key {
     pub span: Span,
 }
 
+impl Node {
+    /// The value of a key, if this is a mapping that has it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        match &self.kind {
+            Kind::Map(pairs) => pairs.iter().find(|(key, _)| *key.text == *name).map(|(_, node)| node),
+            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+        }
+    }
+}
+
 /// Reads one document. What is wrong is added to `out`; `None` when nothing could be read.
 #[must_use]
 pub fn parse(file: FileId, text: &str, out: &mut Report) -> Option<Node> {

@@ -3,7 +3,7 @@
 
 use crate::Reason;
 use crate::token::claim_path::ClaimPath;
-use crate::token::expectation::{Expectation, KindRule, TokenKind};
+use crate::token::expectation::{Expectation, KindRule, Required, TokenKind};
 use crate::token::json::Json;
 use crate::token::rejection::{Rejection, all_quoted, quoted};
 use crate::token::time::Timestamp;
@@ -125,7 +125,7 @@ impl<'t> Fits<'t> {
                 audience: audiences.iter().any(|audience| rule.audiences.iter().any(|ours| **ours == **audience)),
                 rest: claims.member("events").is_none()
                     && typ_fits(kind, typ, rule)
-                    && rule.has.iter().all(|claim| has(claims, claim)),
+                    && rule.has.iter().all(|required| required.is_in(claims)),
                 audiences,
             });
         }
@@ -186,9 +186,14 @@ impl<'t> Fits<'t> {
                 fit.kind.name()
             );
         }
-        let missing = named.flat_map(|fit| fit.rule.has.iter()).find(|claim| !has(claims, claim));
+        let missing = named.flat_map(|fit| fit.rule.has.iter()).find(|required| !required.is_in(claims));
         match missing {
-            Some(claim) => format!("the token lacks the claim `{claim}`, by which its kind is told"),
+            Some(Required { claim, values: None }) => {
+                format!("the token lacks the claim `{claim}`, by which its kind is told")
+            }
+            Some(Required { claim, values: Some(_) }) => {
+                format!("the claim `{claim}`, by which the token's kind is told, has none of the values that are taken")
+            }
             None => "the token is neither an access token nor an id_token of its issuer".into(),
         }
     }
@@ -199,10 +204,6 @@ fn typ_fits(kind: TokenKind, typ: Option<&str>, rule: &KindRule) -> bool {
         return false;
     }
     rule.types.iter().any(|taken| taken.as_deref() == typ)
-}
-
-fn has(claims: &Json, claim: &ClaimPath) -> bool {
-    claim.find(claims).is_some_and(|value| !value.is_absent())
 }
 
 /// A string, or an array of strings that is not empty (RFC 7519 section 4.1.3). None at all is no audience.

@@ -2,6 +2,7 @@
 
 use crate::token::algorithm::Algorithm;
 use crate::token::claim_path::ClaimPath;
+use crate::token::json::Json;
 
 /// The two kinds of token that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +46,32 @@ pub struct KindRule {
     pub audience_from: ClaimPath,
     /// The `typ` header values taken, lower-case and without `application/`; `None` stands for a token without `typ`.
     pub types: Box<[Option<Box<str>>]>,
-    /// Claims that must be there (present and not absent).
-    pub has: Box<[ClaimPath]>,
+    /// Claims that must be there.
+    pub has: Box<[Required]>,
+}
+
+/// A claim that every token of one kind has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Required {
+    /// The claim.
+    pub claim: ClaimPath,
+    /// The values of which it must be one, whole and of the same JSON type; `None`: any that is not absent.
+    pub values: Option<Box<[Json]>>,
+}
+
+impl Required {
+    /// Whether a token's claims have it.
+    #[must_use]
+    pub fn is_in(&self, claims: &Json) -> bool {
+        let found = self.claim.find(claims).filter(|value| !value.is_absent());
+        found
+            .is_some_and(|found| self.values.as_ref().is_none_or(|values| values.iter().any(|value| value.same(found))))
+    }
+
+    /// Whether no token has both this and another.
+    #[must_use]
+    pub fn excludes(&self, other: &Self) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.values, &other.values) else { return false };
+        self.claim == other.claim && !mine.iter().any(|value| theirs.iter().any(|their| value.same(their)))
+    }
 }

@@ -12,7 +12,7 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 pub const MAX_DEPTH: usize = 16;
 
 /// A JSON value without duplicate members.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Json {
     /// `null`.
     Null,

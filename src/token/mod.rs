@@ -29,7 +29,7 @@ pub use algorithm::Algorithm;
 pub use at_hash::at_hash_fits;
 pub use claim_path::ClaimPath;
 pub use credential::Credential;
-pub use expectation::{Expectation, KindRule, TokenKind};
+pub use expectation::{Expectation, KindRule, Required, TokenKind};
 pub use json::Json;
 pub use key_source::{KeyPlace, KeySource};
 pub use keys::{KeyId, KeyLimits, KeySet, KeySetError};

@@ -73,6 +73,7 @@ fn policy_called(hash: &str, iss: &str, fingerprint: u64) -> Policy {
             client: paths(&["client_id"]),
             scopes: paths(&["scope"]),
         },
+        client_when: None,
         methods: MethodTable::rfc8176(),
         ignore_amr: Box::default(),
         reading: Reading::default(),

@@ -40,3 +40,5 @@ mod sign_in_strength;
 mod smuggling;
 mod support;
 mod two_tokens;
+mod vendors_products;
+mod vendors_states;

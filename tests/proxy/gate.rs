@@ -396,6 +396,7 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
             client: Box::default(),
             scopes: Box::default(),
         },
+        client_when: None,
         methods: MethodTable::default(),
         ignore_amr: Box::default(),
         reading: Reading::default(),

@@ -22,12 +22,15 @@ function list(folder, wanted) {
 
 const yaml = (name) => name.endsWith('.yaml')
 const examples = list('policies/examples', (name) => statSync(path.join(root, 'policies/examples', name)).isDirectory())
+const catalogue = list('tests/catalogue', (name) => statSync(path.join(root, 'tests/catalogue', name)).isDirectory())
 // One with a token at a time, one with two: their changes say as much as those of all.
 const few = ['policies/examples/demo', 'policies/examples/openfinance-brasil']
 const good = [
   ...examples.map((folder) => ['policy', `${folder}/policy.yaml`]),
   ...examples.map((folder) => ['test', `${folder}/policy.test.yaml`]),
   ...list('policies/profiles', yaml).map((file) => ['profile', file]),
+  ...catalogue.map((folder) => ['policy', `${folder}/policy.yaml`]),
+  ...catalogue.map((folder) => ['test', `${folder}/${path.basename(folder)}.test.yaml`]),
   ['config', 'deploy/stepgate.yaml'],
   ...list('tests/config/valid', yaml).map((file) => ['policy', file]),
   ...list('tests/config/linted', yaml).map((file) => ['policy', file]),

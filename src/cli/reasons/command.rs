@@ -165,12 +165,13 @@ mod tests {
 
     #[test]
     fn the_hints_of_shipped_profiles_stand_where_they_belong() {
-        for profile in crate::config::profile::ALL {
+        for profile in crate::config::profile::ALL.iter().filter(|profile| profile.is_newest()) {
             for (reason, hint) in profile.head().unwrap().hints.iter() {
-                let said = Entry::of(reason).profiles.iter().any(|(name, said)| *name == profile.name && said == hint);
-                assert!(said, "{} {reason}", profile.name);
-                assert!(hint.len() > 30 && hint.len() <= 320, "{} {reason}: {} bytes", profile.name, hint.len());
-                assert_ne!(hint, reason.hint(), "{} {reason}", profile.name);
+                let said =
+                    Entry::of(reason).profiles.iter().any(|(name, said)| *name == profile.name() && said == hint);
+                assert!(said, "{} {reason}", profile.name());
+                assert!(hint.len() > 30 && hint.len() <= 320, "{} {reason}: {} bytes", profile.name(), hint.len());
+                assert_ne!(hint, reason.hint(), "{} {reason}", profile.name());
             }
         }
     }

@@ -17,6 +17,11 @@ pub(super) struct Entry {
     pub(super) profiles: Vec<(&'static str, String)>,
 }
 
+/// The shipped profiles, each in its newest version.
+fn newest() -> impl Iterator<Item = &'static profile::Profile> {
+    profile::ALL.iter().filter(|profile| profile.is_newest())
+}
+
 impl Entry {
     pub(super) fn of(reason: Reason) -> Self {
         let (mendable, hopeless) = (told(reason, true), told(reason, false));
@@ -27,9 +32,9 @@ impl Entry {
         };
         let hint = |profile: &profile::Profile| {
             let head = profile.head().ok()?;
-            head.hints.get(reason).map(|hint| (profile.name, hint.to_owned()))
+            head.hints.get(reason).map(|hint| (profile.name(), hint.to_owned()))
         };
-        Self { reason, guide: reason.guide(), answers, profiles: profile::ALL.iter().filter_map(hint).collect() }
+        Self { reason, guide: reason.guide(), answers, profiles: newest().filter_map(hint).collect() }
     }
 
     pub(super) fn json(&self) -> Value {

@@ -200,5 +200,6 @@ fn expression(policy: &Policy, evidence: &Expression) -> String {
         Expression::PhishingResistant => "phishing_resistant".to_owned(),
         Expression::Hardware => "hardware".to_owned(),
         Expression::Claim(slot, _) => format!("claim `{}`", policy.claims().name(*slot)),
+        Expression::Present(slot) => format!("claim `{}` is there", policy.claims().name(*slot)),
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn issuer() -> Issuer {
             client: Box::default(),
             scopes: Box::default(),
         },
+        client_when: None,
         methods: MethodTable::rfc8176(),
         ignore_amr: Box::default(),
         reading: Reading::default(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Reason;
 use crate::token::testing::*;
 use crate::token::{
-    Algorithm, ClaimPath, Expectation, Json, KeyLimits, KeySet, Rejection, Timestamp, TokenKind, Unverified,
+    Algorithm, ClaimPath, Expectation, Json, KeyLimits, KeySet, Rejection, Required, Timestamp, TokenKind, Unverified,
     VerifiedToken, danger_assume_signed, verify,
 };
 
@@ -312,8 +312,9 @@ fn a_token_with_events_is_of_no_kind() {
 fn claims_that_must_be_there_tell_kinds_of_one_audience_apart() {
     let mut shared = expectation();
     shared.id.as_mut().unwrap().audiences = [API.into()].into();
-    shared.access.as_mut().unwrap().has = [ClaimPath::parse("scope").unwrap()].into();
-    shared.id.as_mut().unwrap().has = [ClaimPath::parse("nonce").unwrap()].into();
+    let there = |claim: &str| Required { claim: ClaimPath::parse(claim).unwrap(), values: None };
+    shared.access.as_mut().unwrap().has = [there("scope")].into();
+    shared.id.as_mut().unwrap().has = [there("nonce")].into();
     let judge = |name: &str, value: Value| kind_or_reason(&signer().token(&claims_with(name, Some(value))), &shared);
     assert_eq!(judge("scope", json!("a")), Ok(TokenKind::Access));
     assert_eq!(judge("nonce", json!("n")), Ok(TokenKind::Id));
@@ -322,6 +323,25 @@ fn claims_that_must_be_there_tell_kinds_of_one_audience_apart() {
     let mut both = claims_with("scope", Some(json!("a")));
     both["nonce"] = json!("n");
     assert_eq!(kind_or_reason(&signer().token(&both), &shared), Err(Reason::TokenKindWrong), "both kinds are none");
+}
+
+#[test]
+fn the_value_of_a_claim_tells_kinds_of_one_audience_apart() {
+    let mut shared = expectation();
+    shared.id.as_mut().unwrap().audiences = [API.into()].into();
+    let says = |value: &str| Required {
+        claim: ClaimPath::parse("token_use").unwrap(),
+        values: Some([Json::from(value), Json::from("other")].into()),
+    };
+    shared.access.as_mut().unwrap().has = [says("access")].into();
+    shared.id.as_mut().unwrap().has = [says("id")].into();
+    let judge = |value: Value| kind_or_reason(&signer().token(&claims_with("token_use", Some(value))), &shared);
+    assert_eq!(judge(json!("access")), Ok(TokenKind::Access));
+    assert_eq!(judge(json!("id")), Ok(TokenKind::Id));
+    for neither in [json!("Access"), json!(["access"]), json!({ "access": true }), json!(null), json!("other")] {
+        assert_eq!(judge(neither.clone()), Err(Reason::TokenKindWrong), "{neither}");
+    }
+    assert_eq!(kind_or_reason(&signer().token(&claims()), &shared), Err(Reason::TokenKindWrong), "absent");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use crate::assurance::{Challenge, Expression, Issuer};
 use crate::config::{Loaded, Problem, Rejected, SourceFile, load_policy};
 
+mod profiles;
+
 fn load(files: &[(&str, &str)]) -> Result<Loaded, Box<Rejected>> {
     let file = |(name, text): &(&str, &str)| SourceFile {
         name: (*name).to_owned(),
@@ -54,11 +56,10 @@ fn like_carries_a_profiles_proofs_and_challenges_over() {
     let levels = "levels: [{ name: low, like: single-factor }, { name: high, like: multi-factor }, { name: top, like: hardware-protected }]";
     let loaded = with(levels, "    profile: okta\n");
     // No rung is like `phishing-resistant`: its proof counts for the nearest weaker one, its challenge for none.
-    assert_eq!(rungs(&loaded), ["low", "high", "high", "top"]);
-    assert_eq!(proofs(&loaded)[1].2, ["urn:okta:loa:2fa:any"]);
-    assert_eq!(proofs(&loaded)[2].1, ["phr", "phrh"]);
-    assert_eq!(proofs(&loaded)[2].2, ["urn:okta:loa:2fa:any"], "the rung's challenge, not the stronger one's");
-    assert_eq!(proofs(&loaded)[3].2, ["phrh"]);
+    assert_eq!(rungs(&loaded), ["low", "high", "top"]);
+    assert_eq!(proofs(&loaded)[1].1, ["urn:okta:loa:2fa:any", "phr", "phrh"], "the weaker proof, or the stronger");
+    assert_eq!(proofs(&loaded)[1].2, ["urn:okta:loa:2fa:any"], "the rung's challenge, not the stronger one's");
+    assert_eq!(proofs(&loaded)[2].2, ["phrh"]);
 }
 
 #[test]
@@ -72,10 +73,10 @@ fn a_level_with_a_default_name_is_like_itself() {
 #[test]
 fn an_issuers_own_proof_replaces_the_profiles_whole_and_leaves_the_others() {
     let loaded = with("", "    profile: openfinance-brasil\n    proves: { multi-factor: { acr: [gold] } }\n");
-    let loa2 = || vec!["urn:brasil:openbanking:loa2".to_owned()];
+    let loa = |n: u8| format!("urn:brasil:openbanking:loa{n}");
     let gold = vec!["gold".to_owned()];
-    let loa3 = vec!["urn:brasil:openbanking:loa3".to_owned()];
-    let expected = [("single-factor".to_owned(), loa2(), loa2()), ("multi-factor".to_owned(), gold, loa3)];
+    let single = ("single-factor".to_owned(), vec![loa(2), loa(3)], vec![loa(2)]);
+    let expected = [single, ("multi-factor".to_owned(), gold, vec![loa(3)])];
     assert_eq!(proofs(&loaded), expected);
 }
 
@@ -233,6 +234,18 @@ fn kinds_of_one_audience_are_told_apart_by_types_that_do_not_meet_or_by_claims_o
     assert_eq!(issuer(", typ: [at+jwt]", ""), "taken");
     assert_eq!(issuer(", has: [scope]", ", has: [nonce]"), "taken");
     assert!(issuer("", "").contains("can't be told apart"));
+    assert_eq!(issuer(", has: { use: access }", ", has: { use: id }"), "taken", "one claim, other values");
+    assert_eq!(issuer(", has: { use: [a, b] }", ", has: { use: [c, \"1\"] }"), "taken");
+    assert_eq!(issuer(", has: { use: 1 }", ", has: { use: \"1\" }"), "taken", "other JSON types");
+    for (access, id) in [
+        (", has: { use: [a, b] }", ", has: { use: [b, c] }"),
+        (", has: { use: a }", ""),
+        (", has: { use: a }", ", has: [use]"),
+        (", has: { use: a }", ", has: { use: a }"),
+        (", has: { use: 1 }", ", has: { use: 1.0 }"),
+    ] {
+        assert!(issuer(access, id).contains("can't be told apart"), "{access} {id}");
+    }
     assert!(issuer(", has: [scope]", "").contains("can't be told apart"), "an id_token may have a scope too");
 }
 
@@ -245,7 +258,7 @@ mod properties {
     proptest! {
         #[test]
         fn no_change_of_a_whole_policy_makes_it_panic(at in 0usize..4000, with in "[-:\\[\\]{}, \n0-9a-z\"*/&~]{0,6}", cut in 0usize..12) {
-            let mut text = include_str!("../../tests/config/valid/whole.yaml").to_owned();
+            let mut text = include_str!("../../../tests/config/valid/whole.yaml").to_owned();
             let start = at.min(text.len());
             let end = start.saturating_add(cut).min(text.len());
             text.replace_range(start..end, &with);
