@@ -95,6 +95,7 @@ certs: ## development certificates into certs/dev
 bench: tools .tools/compare/requirements.txt ## CPU, latency and memory beside nginx, HAProxy and Envoy; BENCH="--rounds 5" to have it shorter
 	@./tests/tools.sh bench
 	$(CARGO) build --locked --release --bin stepgate
+	$(CARGO) build --locked --release --example hyper-floor
 	.tools/compare/bin/python benches/compare/run.py target/release/stepgate $(BENCH)
 
 # Made anew when the list changes, as the one of `deploy`.

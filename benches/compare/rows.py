@@ -24,8 +24,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Row:
     name: str
     program: str
-    command: str  # words; {program}, {run} and {conf} are filled in
-    conf: str
+    command: str  # words; {program}, {run}, {conf}, {port} and {upstream} are filled in
+    conf: str | None
     checks: bool = True  # whether it looks at tokens at all
     tls: bool = False
     fields: tuple = ()
@@ -35,6 +35,7 @@ STEPGATE = "{program} run --config {conf}"
 NGINX = "{program} -p {run} -c {conf}"
 ROWS = [
     Row("nginx-pass", "nginx", NGINX, "nginx.conf", checks=False),
+    Row("hyper-floor", "hyper-floor", "{program} {port} {upstream} 2", None, checks=False),
     Row("haproxy", "haproxy", "{program} -db -q -f {conf}", "haproxy.conf"),
     Row("envoy", "envoy", "{program} -c {conf} --concurrency 2 --disable-hot-restart -l error", "envoy.yaml"),
     Row("stepgate", "stepgate", STEPGATE, "stepgate.yaml"),
@@ -49,6 +50,9 @@ def program(name, stepgate):
     """Where it is, or None."""
     if name == "stepgate":
         return str(stepgate) if stepgate.exists() else None
+    if name == "hyper-floor":
+        built = stepgate.with_name("examples") / name
+        return str(built) if built.exists() else None
     if name == "envoy" and (spec := importlib.util.find_spec("envoy")):
         for folder in spec.submodule_search_locations or []:
             if (found := pathlib.Path(folder, "_bin", "envoy")).exists():
@@ -182,15 +186,15 @@ def fresh(run):
 
 def start(row, stepgate, work, data, upstream, token, priority):
     run, port = fresh(work / row.name), free_port()
-    filled = {**fields(data, run, port, upstream), "AUDIT": "off", "LISTEN": "", "TLS": "", **dict(row.fields)}
+    filled = {**fields(data, run, port, upstream), "AUDIT": "off", "LISTEN": "", "TLS": "", "ADMIN": "", **dict(row.fields)}
     if row.tls and row.program == "nginx":
         filled |= {"LISTEN": " ssl", "TLS": f"ssl_certificate {data}/tls.crt; ssl_certificate_key {data}/tls.key;"}
     if row.tls and row.program == "stepgate":
         filled["TLS"] = f'tls: {{ cert: "{data}/tls.crt", key: "{data}/tls.key" }}'
-    conf = put(row.conf, run, filled)
+    conf = put(row.conf, run, filled) if row.conf else ""
     if row.program == "stepgate":
         (run / "policies").mkdir()
         put("policy.yaml", run, filled).rename(run / "policies" / "policy.yaml")
     found = program(row.program, stepgate)
-    words = [word.format(program=found, run=run, conf=conf) for word in row.command.split()]
+    words = [word.format(program=found, run=run, conf=conf, port=port, upstream=upstream) for word in row.command.split()]
     return Running(row.name, words, run, port, token, row.tls, priority)

@@ -46,7 +46,7 @@ class Case:
     against: str = FLOOR  # whose hot figure it is a multiple of
 
 
-HOT_TOO = (FLOOR, "haproxy", "envoy", "stepgate", "stepgate-audit", "nginx-pass-tls", "stepgate-tls")
+HOT_TOO = (FLOOR, "hyper-floor", "haproxy", "envoy", "stepgate", "stepgate-audit", "nginx-pass-tls", "stepgate-tls")
 CASES = [
     Case("hot-rs256", "rs256", "hot", only=HOT_TOO),
     Case("hot-es256", "es256", "hot"),
@@ -55,7 +55,7 @@ CASES = [
     Case("forged", "rs256", "forged", allowed=False),
     Case("public", "rs256", "hot", path="/open/1", only=("stepgate",)),
     Case("http2-hot-rs256", "rs256", "hot", http2=True, only=("nginx-pass-h2", "envoy", "stepgate"), against="nginx-pass-h2"),
-    Case("paced-1000", "rs256", "hot", paced=True, only=(FLOOR, "haproxy", "envoy", "stepgate")),
+    Case("paced-1000", "rs256", "hot", paced=True, only=(FLOOR, "hyper-floor", "haproxy", "envoy", "stepgate")),
     # Last, since they fill the caches of those that have one.
     Case("cold-rs256", "rs256", "cold", order="once"),
     Case("cold-es256", "es256", "cold", order="once"),
@@ -66,15 +66,15 @@ def token_file(case):
     return DATA / f"{case.alg}-{case.kind}.txt"
 
 
-def drive(running, case, seconds, priority):
-    """(requests, answered with a refusal, lost, p50 µs, p99 µs)"""
+def drive(running, case, seconds, priority, connections=CONNECTIONS, pause=0):
+    """(requests, answered with a refusal, lost, p50 µs, p99 µs); the pause is each connection's between requests, in ms."""
     url = f"{'https' if running.tls else 'http'}://127.0.0.1:{running.port}"
     if case.http2:
         token = token_file(case).read_text().split()[0]
         command = ["h2load", "-D", str(seconds), "-c", "16", "-m", "8", "-t", "1", "-H", f"authorization: Bearer {token}", url + case.path]
     else:
-        pause = PACED_CONNECTIONS * 1000 // PACED_RATE if case.paced else 0
-        connections = PACED_CONNECTIONS if case.paced else CONNECTIONS
+        if case.paced:
+            connections, pause = PACED_CONNECTIONS, PACED_CONNECTIONS * 1000 // PACED_RATE
         command = ["wrk", f"-t{THREADS}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / "wrk.lua"), url, "--",
                    str(token_file(case)), case.order, str(THREADS), str(pause), case.path]  # fmt: skip
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)

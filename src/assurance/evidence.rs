@@ -1,5 +1,6 @@
 //! Evidence: what a verified token says of the sign-in, after mapping.
 
+use crate::assurance::list::List;
 use crate::assurance::methods::MethodClass;
 use crate::token::Timestamp;
 
@@ -20,6 +21,15 @@ impl<T> Fact<T> {
         match self {
             Self::Known(value) => Some(value),
             Self::Absent | Self::Malformed => None,
+        }
+    }
+
+    /// The same of what is made of the value, if it is known.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Known(value) => Fact::Known(make(value)),
+            Self::Absent => Fact::Absent,
+            Self::Malformed => Fact::Malformed,
         }
     }
 
@@ -49,9 +59,9 @@ pub struct Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// `acr`: a set, usually of one.
-    pub acr: Fact<Box<[Box<str>]>>,
+    pub acr: Fact<List<Box<str>>>,
     /// `amr`, as the issuer sent it (ignored values are marked, not removed).
-    pub amr: Fact<Box<[Method]>>,
+    pub amr: Fact<List<Method>>,
     /// When the user signed in.
     pub auth_time: Fact<Timestamp>,
     /// How `mfa` and `may` count at this issuer.

@@ -1,9 +1,12 @@
 //! One issuer of the policy: what its tokens must look like, how they are read, and what proves a level.
 
+use std::sync::Arc;
+
 use crate::assurance::claims::{ClaimFacts, ClaimTable};
 use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
 use crate::assurance::expression::{Expression, Source, View};
 use crate::assurance::level::{Ladders, Rung, Rungs};
+use crate::assurance::list::List;
 use crate::assurance::mapping::Mapping;
 use crate::assurance::methods::MethodTable;
 use crate::reason::Hints;
@@ -124,11 +127,11 @@ pub struct Assurance {
     /// The mapped subject.
     pub subject: Option<Box<str>>,
     /// The mapped client.
-    pub client: Option<Box<str>>,
+    pub client: Option<Arc<str>>,
     /// The scopes granted.
-    pub scopes: Box<[Box<str>]>,
+    pub scopes: List<Box<str>>,
     /// All audiences named.
-    pub audiences: Box<[Box<str>]>,
+    pub audiences: List<Box<str>>,
     /// `sid`, where it is a string.
     pub session: Option<Box<str>>,
     /// `at_hash`, where it is a string.
@@ -164,9 +167,9 @@ impl Issuer {
             evidence: self.evidence(claims, caller == Caller::User),
             caller,
             subject: subject.known().cloned(),
-            client: client.known().cloned(),
+            client: client.known().map(|client| Arc::from(&**client)),
             scopes: self.mapping.scopes(claims),
-            audiences: token.audiences().into(),
+            audiences: Arc::clone(token.audiences()).into(),
             session: string("sid"),
             at_hash: string("at_hash"),
             claims: facts,
@@ -190,14 +193,9 @@ impl Issuer {
             ignored: self.ignore_amr.contains(&value),
             value,
         };
-        let amr = match self.mapping.amr.values(claims, user) {
-            Fact::Known(values) => Fact::Known(values.into_iter().map(method).collect()),
-            Fact::Absent => Fact::Absent,
-            Fact::Malformed => Fact::Malformed,
-        };
         Evidence {
-            acr: self.mapping.acr.values(claims, user),
-            amr,
+            acr: self.mapping.acr.values(claims, user).map(Into::into),
+            amr: self.mapping.amr.values(claims, user).map(|values| values.into_iter().map(method).collect()),
             auth_time: self.mapping.auth_time(claims),
             reading: self.reading,
         }

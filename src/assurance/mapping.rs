@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::assurance::evidence::Fact;
+use crate::assurance::list::List;
 use crate::token::{ClaimPath, Json, Timestamp};
 
 /// Where an issuer's evidence, subject, client and scopes are found.
@@ -58,7 +59,7 @@ fn first<'c>(from: &[ClaimPath], claims: &'c Json) -> Option<&'c Json> {
 impl ValueMapping {
     /// The values that a token states. `user`: whether a user signed in; `absent` never stands in for a client's token.
     #[must_use]
-    pub fn values(&self, claims: &Json, user: bool) -> Fact<Box<[Box<str>]>> {
+    pub fn values(&self, claims: &Json, user: bool) -> Fact<Vec<Box<str>>> {
         if !self.trusted {
             return Fact::Absent;
         }
@@ -118,7 +119,7 @@ impl Mapping {
 
     /// The scopes: a space-separated string or an array of strings. In any other shape none is granted.
     #[must_use]
-    pub fn scopes(&self, claims: &Json) -> Box<[Box<str>]> {
+    pub fn scopes(&self, claims: &Json) -> List<Box<str>> {
         let accept = Accept { array: true, space_separated: true, ..Accept::default() };
         first(&self.scopes, claims).and_then(|claim| accept.read(claim)).unwrap_or_default().into()
     }

@@ -38,7 +38,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
-    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, Reading};
+    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
     use crate::token::{Timestamp, TokenKind};
 
     fn token(kind: TokenKind) -> Assurance {
@@ -54,8 +54,8 @@ mod tests {
             caller: Caller::User,
             subject: None,
             client: None,
-            scopes: Box::default(),
-            audiences: Box::default(),
+            scopes: List::default(),
+            audiences: List::default(),
             session: None,
             at_hash: None,
             claims: ClaimFacts::default(),
@@ -99,7 +99,7 @@ mod tests {
     fn a_subject_pair_needs_subject_and_client_both_there_and_equal() {
         let with = |subject: Option<&str>, client: Option<&str>| Assurance {
             subject: subject.map(Box::from),
-            client: client.map(Box::from),
+            client: client.map(Into::into),
             ..token(TokenKind::Access)
         };
         let tied = |a: &Assurance, b: &Assurance| tied(Pair::Subject, a, "t", b);

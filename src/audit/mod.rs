@@ -10,10 +10,10 @@ pub mod record;
 mod rotation;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod timestamp;
 mod voice;
 pub mod writer;
 
+pub use crate::telemetry::timestamp;
 pub use observer::Observer;
-pub use record::{FailureLine, GapLine, Line};
+pub use record::{FailureLine, GapLine, Line, Record};
 pub use writer::{Auditor, OpenError};

@@ -2,17 +2,28 @@
 
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
-use crate::assurance::{Fact, Method, Rung};
+use crate::assurance::{Fact, Rung};
 use crate::audit::timestamp::Rfc3339;
 use crate::clock;
-use crate::policy::{CanonicalPath, Permit, Target};
+use crate::policy::{CanonicalPath, Condition, Demand, Permit, Target};
 use crate::reason::Reason;
 use crate::telemetry::Decision;
+use crate::telemetry::json;
 use crate::telemetry::sink::Gap;
 use crate::token::{Json, Timestamp};
 
-/// What is written of one decision. Serialized, its members stand in the documented order, all of them always.
+/// What is written to the audit log: one JSON object, without its newline.
+pub trait Record {
+    /// Adds it to a text.
+    ///
+    /// # Errors
+    /// When some part of it cannot be written; what was added so far is then of no use.
+    fn append_to(&self, out: &mut String) -> serde_json::Result<()>;
+}
+
+/// What is written of one decision: its members in the documented order, all of them always.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// Which way in the request took: `proxy`.
@@ -34,6 +45,63 @@ impl Line<'_> {
     fn level(&self) -> Option<&str> {
         let rung = self.levels().iter().find(|rung| rung.ladder() == 0)?;
         Some(self.decision.policy.ladders().name(*rung))
+    }
+
+    /// The rungs that the route asks for, and the floors under this request, each once.
+    fn required(&self) -> SmallVec<[&str; 8]> {
+        let Decision { policy, route, method, host, path, .. } = self.decision;
+        let mut names = SmallVec::new();
+        let Some(route) = route else { return names };
+        let mut add = |demand: &Demand| {
+            demand.walk(&mut |condition| {
+                if let Condition::Level(rung) = condition {
+                    let name = policy.ladders().name(*rung);
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            });
+        };
+        route.require.demand().into_iter().for_each(&mut add);
+        if !route.floors.is_empty()
+            && let Ok(path) = CanonicalPath::parse(without_query(path))
+        {
+            let target = Target { method, host, path: &path };
+            let floors = policy.floors_under(route, &target);
+            floors.filter_map(|floor| floor.demand.as_ref()).for_each(add);
+        }
+        names
+    }
+
+    /// The other claims that the policy reads: scopes and audiences under their usual names, then those of `claims` and `bind`
+    /// under the names that the policy writes, which win where they are the same.
+    fn facts(&self, out: &mut String) -> serde_json::Result<()> {
+        let Some(token) = self.decision.assurance else {
+            out.push_str("{}");
+            return Ok(());
+        };
+        let table = self.decision.policy.claims();
+        let read = |name: &str| token.claims.iter().any(|(slot, _)| table.name(slot) == name);
+        let mut before = '{';
+        for (name, values) in [("scope", &token.scopes), ("aud", &token.audiences)] {
+            if !values.is_empty() && !read(name) {
+                out.push(std::mem::replace(&mut before, ','));
+                json::text(out, name);
+                out.push(':');
+                json::texts(out, values.iter().map(|value| &**value));
+            }
+        }
+        for (slot, value) in token.claims.iter() {
+            out.push(std::mem::replace(&mut before, ','));
+            json::text(out, table.name(slot));
+            out.push(':');
+            match value {
+                Json::String(text) if !is_token(text) => json::text(out, text),
+                other => out.push_str(&serde_json::to_string(&Scrubbed(other))?),
+            }
+        }
+        out.push_str(if before == '{' { "{}" } else { "}" });
+        Ok(())
     }
 }
 
@@ -118,104 +186,88 @@ impl Serialize for FailureLine<'_> {
     }
 }
 
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+impl Record for FailureLine<'_> {
+    fn append_to(&self, out: &mut String) -> serde_json::Result<()> {
+        out.push_str(&serde_json::to_string(self)?);
+        Ok(())
+    }
+}
+
+impl Record for Line<'_> {
+    /// One is written for every request, so that it is put together by hand: see [`json`].
+    fn append_to(&self, out: &mut String) -> serde_json::Result<()> {
         let Decision { at, id, trace, method, host, path, policy, route, outcome, status, micros, .. } = self.decision;
         let token = self.decision.assurance;
-        let mut line = out.serialize_struct("Line", 26)?;
-        line.serialize_field("v", &VERSION)?;
-        line.serialize_field("ts", &Rfc3339(at))?;
-        line.serialize_field("id", id)?;
-        line.serialize_field("trace", &trace)?;
-        line.serialize_field("via", self.via)?;
-        line.serialize_field("method", method)?;
-        line.serialize_field("host", host)?;
-        line.serialize_field("path", without_query(path))?;
-        line.serialize_field("route", &route.map(|route| &*route.name))?;
-        line.serialize_field("mode", ENFORCE)?;
-        line.serialize_field("decision", if outcome.is_ok() { ALLOW } else { "deny" })?;
-        line.serialize_field("reason", &outcome.err().map(|denial| denial.reason.code()))?;
-        line.serialize_field("hint", &self.decision.hint())?;
-        line.serialize_field("status", &status)?;
-        line.serialize_field("issuer", &self.issuer())?;
-        line.serialize_field("kind", &token.map(|token| token.kind.name()))?;
-        line.serialize_field("subject", &token.and_then(|token| token.subject.as_deref()))?;
-        line.serialize_field("client", &token.and_then(|token| token.client.as_deref()))?;
-        line.serialize_field("acr", &token.and_then(|token| token.evidence.acr.known()))?;
-        line.serialize_field("amr", &token.and_then(|token| token.evidence.amr.known()).map(|amr| Methods(amr)))?;
+        out.push_str("{\"v\":1,\"ts\":\"");
+        Rfc3339(at).append_to(out);
+        member(out, "\",\"id\":", id);
+        optional(out, ",\"trace\":", trace);
+        member(out, ",\"via\":", self.via);
+        member(out, ",\"method\":", method);
+        member(out, ",\"host\":", host);
+        member(out, ",\"path\":", without_query(path));
+        optional(out, ",\"route\":", route.map(|route| &*route.name));
+        out.push_str(",\"mode\":\"enforce\",\"decision\":");
+        out.push_str(if outcome.is_ok() { "\"allow\"" } else { "\"deny\"" });
+        optional(out, ",\"reason\":", outcome.err().map(|denial| denial.reason.code()));
+        optional(out, ",\"hint\":", self.decision.hint());
+        whole(out, ",\"status\":", status.map(i64::from));
+        optional(out, ",\"issuer\":", self.issuer());
+        optional(out, ",\"kind\":", token.map(|token| token.kind.name()));
+        optional(out, ",\"subject\":", token.and_then(|token| token.subject.as_deref()));
+        optional(out, ",\"client\":", token.and_then(|token| token.client.as_deref()));
+        let acr = token.and_then(|token| token.evidence.acr.known());
+        list(out, ",\"acr\":", acr.map(|acr| acr.iter().map(|value| &**value)));
+        // `amr` as the issuer sent it, after renaming.
+        let amr = token.and_then(|token| token.evidence.amr.known());
+        list(out, ",\"amr\":", amr.map(|amr| amr.iter().map(|method| &*method.value)));
         let auth_time = token.and_then(|token| match &token.evidence.auth_time {
             Fact::Known(at) => Some(at.seconds()),
             Fact::Absent | Fact::Malformed => None,
         });
-        line.serialize_field("auth_time", &auth_time)?;
-        line.serialize_field("level", &self.level())?;
-        line.serialize_field("required", &Required(&self.decision))?;
-        line.serialize_field("facts", &Facts(&self.decision))?;
-        line.serialize_field("policy", policy.hash())?;
-        line.serialize_field("micros", &micros)?;
-        line.end()
+        whole(out, ",\"auth_time\":", auth_time);
+        optional(out, ",\"level\":", self.level());
+        list(out, ",\"required\":", Some(self.required()));
+        out.push_str(",\"facts\":");
+        self.facts(out)?;
+        member(out, ",\"policy\":", policy.hash());
+        out.push_str(",\"micros\":");
+        json::number(out, micros);
+        out.push('}');
+        Ok(())
+    }
+}
+
+/// Adds a member, whose name comes with all that stands around it.
+fn member(out: &mut String, name: &str, value: &str) {
+    out.push_str(name);
+    json::text(out, value);
+}
+
+fn optional(out: &mut String, name: &str, value: Option<&str>) {
+    out.push_str(name);
+    json::optional(out, value);
+}
+
+fn list<'t>(out: &mut String, name: &str, values: Option<impl IntoIterator<Item = &'t str>>) {
+    out.push_str(name);
+    match values {
+        Some(values) => json::texts(out, values),
+        None => out.push_str("null"),
+    }
+}
+
+fn whole(out: &mut String, name: &str, value: Option<i64>) {
+    out.push_str(name);
+    match value {
+        Some(value) => json::signed(out, value),
+        None => out.push_str("null"),
     }
 }
 
 /// A query may carry anything, tokens too.
 fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or_default()
-}
-
-/// `amr` as the issuer sent it, after renaming.
-struct Methods<'a>(&'a [Method]);
-
-impl Serialize for Methods<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_seq(self.0.iter().map(|method| &method.value))
-    }
-}
-
-/// The rungs that the route asks for, and the floors under this request, each once.
-struct Required<'a>(&'a Decision<'a>);
-
-impl Serialize for Required<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Decision { policy, route, method, host, path, .. } = *self.0;
-        let Some(route) = route else { return out.serialize_seq(Some(0))?.end() };
-        let mut rungs = route.require.demand().map(|demand| demand.rungs()).unwrap_or_default();
-        if !route.floors.is_empty()
-            && let Ok(path) = CanonicalPath::parse(without_query(path))
-        {
-            for floor in policy.floors_under(route, &Target { method, host, path: &path }) {
-                rungs.extend(floor.demand.iter().flat_map(|demand| demand.rungs()));
-            }
-        }
-        let mut names: Vec<&str> = Vec::with_capacity(rungs.len());
-        for name in rungs.iter().map(|rung| policy.ladders().name(*rung)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names.serialize(out)
-    }
-}
-
-/// The other claims that the policy reads: scopes and audiences under their usual names, then those of `claims` and `bind`
-/// under the names that the policy writes, which win where they are the same.
-struct Facts<'a>(&'a Decision<'a>);
-
-impl Serialize for Facts<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Some(token) = self.0.assurance else { return out.serialize_map(Some(0))?.end() };
-        let table = self.0.policy.claims();
-        let read = |name: &str| token.claims.iter().any(|(slot, _)| table.name(slot) == name);
-        let mut facts = out.serialize_map(None)?;
-        for (name, values) in [("scope", &token.scopes), ("aud", &token.audiences)] {
-            if !values.is_empty() && !read(name) {
-                facts.serialize_entry(name, values)?;
-            }
-        }
-        for (slot, value) in token.claims.iter() {
-            facts.serialize_entry(table.name(slot), &Scrubbed(value))?;
-        }
-        facts.end()
-    }
 }
 
 /// A claim's value; a token inside it (an embedded assertion, say) is left out and its place kept.

@@ -8,10 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::audit::file::AuditFile;
-use crate::audit::record::GapLine;
+use crate::audit::record::{GapLine, Record};
 use crate::audit::voice::Voice;
 use crate::config::settings::{Audit, AuditTarget, WhenBlocked};
 use crate::telemetry::lines::{Bounds, Lines, Unwritten};
@@ -51,7 +49,7 @@ const BOUNDS: Bounds = Bounds { lines: 8_192, bytes: 16 << 20 };
 
 thread_local! {
     /// Each worker writes its lines here before they are queued, so that none is put together under the queue's lock.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 impl Auditor {
@@ -85,7 +83,7 @@ impl Auditor {
     ///
     /// # Errors
     /// [`Blocked`] with `when_blocked: refuse`, when there is no room or the log cannot be written just now.
-    pub fn write(&self, line: &impl Serialize) -> Result<(), Blocked> {
+    pub fn write(&self, line: &impl Record) -> Result<(), Blocked> {
         let Some(lines) = &self.lines else { return Ok(()) };
         // A log that fails takes what fits into memory only where losing lines is allowed anyway.
         let refused = self.when_blocked == WhenBlocked::Refuse && lines.is_failing();
@@ -107,7 +105,7 @@ impl Auditor {
     ///
     /// # Errors
     /// [`Blocked`]: it is lost.
-    pub fn write_late(&self, line: &impl Serialize) -> Result<(), Blocked> {
+    pub fn write_late(&self, line: &impl Record) -> Result<(), Blocked> {
         let Some(lines) = &self.lines else { return Ok(()) };
         // For this one there is no second chance, so it may wait in memory even while the log fails.
         if Self::queue(lines, line) {
@@ -117,12 +115,12 @@ impl Auditor {
         Err(Blocked)
     }
 
-    fn queue(lines: &Lines, line: &impl Serialize) -> bool {
+    fn queue(lines: &Lines, line: &impl Record) -> bool {
         SCRATCH.with_borrow_mut(|text| {
             text.clear();
-            serde_json::to_writer(&mut *text, line).is_ok() && {
-                text.push(b'\n');
-                let queued = lines.push(text).is_ok();
+            line.append_to(text).is_ok() && {
+                text.push('\n');
+                let queued = lines.push(text.as_bytes()).is_ok();
                 text.shrink_to(KEPT_SCRATCH);
                 queued
             }

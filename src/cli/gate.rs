@@ -135,7 +135,7 @@ fn serve(
     }
     if let Some(files) = files {
         let reload = Reload::new(settings, &live, &tokens, &metrics, &reloads);
-        control.spawn(reload.run(files, nudges.subscribe()));
+        reload.run(control, files, nudges.subscribe()).map_err(Failure::could_not_run)?;
     }
     let hear = Hear { stop, readiness, logs: logs.clone(), audit: Arc::clone(&audit), read_again };
     control.spawn(hear.signals(signals));

@@ -1,11 +1,15 @@
 //! Puts the newest content of the policy folder in force while requests go on, or says why it cannot be.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch::channel;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, interval};
+use rustix::process::setpriority_process;
+
+use tokio::runtime::Handle;
 
 use crate::cli::parts::{self, Compiled, Tokens};
 use crate::config::{IssuerKeys, Settings, SourceFile};
@@ -42,6 +46,9 @@ struct Ready {
     keys: Vec<IssuerKeys>,
 }
 
+/// By how much the thread that compiles stands back: beside busy threads it gets about a tenth of a core, and so a policy of 10,000
+/// routes within two seconds. On Linux this is one thread's own.
+const STAND_BACK: i32 = 10;
 /// How often it is looked whether requests of an earlier policy are left.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long those have to verify their tokens, which takes a few seconds when an issuer must be asked and is slow.
@@ -68,45 +75,49 @@ impl Reload {
     }
 
     /// Watches the settings' policy folder, in which `files` were found and put in force. Ends with its runtime.
-    pub(super) async fn run(mut self, files: Vec<SourceFile>, nudge: Nudge) {
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(super) fn run(self, control: &Handle, files: Vec<SourceFile>, nudge: Nudge) -> io::Result<()> {
         let folder = self.settings.policies.clone();
         let read = move || folder::content(&folder);
-        let (found, mut newest) = channel(None);
-        let watching = watch(Ok(files), read, nudge, move |content, _cause| {
-            // While one is compiled, the next replaces those that wait.
-            found.send_replace(Some(content.clone()));
-        });
-        // Not begun anew by each reload: one that follows another at once must not keep all before it.
-        let mut looks = interval(LOOK);
-        let taking = async {
-            loop {
-                tokio::select! {
-                    changed = newest.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                        let content = newest.borrow_and_update().clone();
-                        if let Some(content) = content {
-                            self.take(content).await;
-                        }
-                    }
-                    _ = looks.tick(), if !self.earlier.is_empty() => self.let_go(),
-                }
+        let (found, contents) = channel();
+        thread::Builder::new().name("stepgate-policy".into()).spawn(move || self.work(&contents))?;
+        control.spawn(watch(Ok(files), read, nudge, move |content, _cause| {
+            // Whoever takes them ends later than whoever sends them.
+            let _taken = found.send(content.clone());
+        }));
+        Ok(())
+    }
+
+    /// Everything that another policy asks to be computed or freed is this thread's, which stands back for those that serve
+    /// requests: on a machine that is busy with those, a large policy takes longer, and no request waits for it.
+    fn work(mut self, contents: &Receiver<Content>) {
+        if let Err(error) = setpriority_process(None, STAND_BACK) {
+            tracing::debug!(%error, "the thread that compiles policies has the priority of those that serve requests");
+        }
+        loop {
+            let next = if self.earlier.is_empty() {
+                contents.recv().map_err(|_ended| RecvTimeoutError::Disconnected)
+            } else {
+                contents.recv_timeout(LOOK)
+            };
+            match next {
+                // While one was compiled others may have come; the newest replaces those that wait.
+                Ok(content) => self.take(contents.try_iter().last().unwrap_or(content)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-        };
-        tokio::join!(watching, taking);
+            // After each reload too: one that follows another at once must not keep all before it.
+            self.let_go();
+        }
     }
 
     /// One content of the folder: all of it, or nothing.
-    async fn take(&mut self, content: Content) {
-        let (settings, live) = (Arc::clone(&self.settings), Arc::clone(&self.live));
-        // Compiling takes its time, and must take no other task's.
-        let compiled = match spawn_blocking(move || ready(content, &settings, &live)).await {
-            Ok(compiled) => compiled,
-            Err(error) if error.is_cancelled() => return,
-            Err(bug) => Err(format!("the policy could not be compiled because of a bug: {bug}")),
-        };
-        match compiled {
+    fn take(&mut self, content: Content) {
+        // Compiling changes nothing that anyone else sees.
+        let compiled = catch_unwind(AssertUnwindSafe(|| ready(content, &self.settings, &self.live)));
+        match compiled.unwrap_or_else(|_bug| Err("the policy could not be compiled because of a bug".to_owned())) {
             Ok(Some(ready)) => self.put_in_force(ready),
             Ok(None) => {
                 self.reloads.unchanged();

@@ -171,7 +171,7 @@ fn with_defaults(own: Vec<Member>, issuer: &Issuer, rule: Option<&KindRule>, now
     }
     all.retain(|(name, _)| !own.iter().any(|(known, _)| known == name));
     all.extend(own);
-    Json::Object(all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect())
+    Json::object(all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
 }
 
 fn members(node: &Node, now: Timestamp, out: &mut Report) -> Option<Vec<Member>> {
@@ -223,7 +223,7 @@ fn json(node: &Node, out: &mut Report) -> Option<Json> {
         }
         Kind::Map(pairs) => {
             let members = pairs.iter().map(|(key, node)| json(node, out).map(|value| (key.text.clone(), value)));
-            members.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(|all| Json::Object(all.into()))
+            members.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(Json::object)
         }
     }
 }

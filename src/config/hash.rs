@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest;
 
 use crate::assurance::{ClaimTable, Expression, Issuer};
-use crate::config::policy::{InUse, Written};
+use crate::config::layers::{InUse, Written};
 use crate::config::source::SourceFile;
 use crate::config::write;
 use crate::token::{Json, KeySource, Required};

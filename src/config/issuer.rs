@@ -2,10 +2,10 @@
 
 use crate::assurance::{ClaimTable, Expression, Issuer, IssuerId, Pair, Reading};
 use crate::config::ladders::Scale;
-use crate::config::layers::{Layers, Used};
+use crate::config::layers::{InUse, Layers, Used, Written};
 use crate::config::mapping::{self, Trust};
 use crate::config::problem::{Problem, Report};
-use crate::config::proofs::{self, Written};
+use crate::config::proofs;
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{NamedFile, Sources, Span};
 use crate::config::url::{self, PlainHttp, Url};
@@ -250,6 +250,32 @@ impl Workshop<'_> {
 
 const BELIEVED: Trust = Trust { acr: true, amr: true };
 
+/// The shipped profiles that issuers build on, and the issuers with their profiles under them.
+pub(super) fn written(compiled: &[Compiled]) -> (Vec<InUse>, Vec<Written>) {
+    let name = |one: &Compiled| one.issuer.name.clone();
+    let used = |one: &Compiled| one.used.clone().map(|profile| InUse { issuer: name(one), profile });
+    let entry = |one: &Compiled| Written { section: "issuers", name: name(one), node: one.written.clone() };
+    (compiled.iter().filter_map(used).collect(), compiled.iter().map(entry).collect())
+}
+
+/// Looks the local profiles over, each by itself; what it reads of claims and files is an issuer's to keep.
+pub(super) fn local_profiles(
+    profiles: &[(&Key, &Node)],
+    scale: &Scale,
+    layers: &mut Layers,
+    sources: &mut Sources,
+    out: &mut Report,
+) -> Vec<Written> {
+    let (mut claims, mut plain, mut files) = (ClaimTable::default(), Vec::new(), Vec::new());
+    let (claims, plain, files) = (&mut claims, &mut plain, &mut files);
+    let mut workshop = Workshop { scale, layers, sources, claims, plain, files, out };
+    let written = profiles.iter().filter_map(|(key, node)| {
+        let node = workshop.profile(key, node)?;
+        Some(Written { section: "profiles", name: key.text.clone(), node })
+    });
+    written.collect()
+}
+
 /// A local profile with an issuer's name and audiences, where it says none itself.
 fn stand_in(profile: &Node, span: Span) -> Node {
     let Kind::Map(pairs) = &profile.kind else { return profile.clone() };
@@ -270,9 +296,9 @@ fn stand_in(profile: &Node, span: Span) -> Node {
     Node { span: profile.span, kind: Kind::Map(pairs) }
 }
 
-fn proofs_written<'n>(fields: &Fields<'n>, out: &mut Report) -> Written<'n> {
+fn proofs_written<'n>(fields: &Fields<'n>, out: &mut Report) -> proofs::Written<'n> {
     let max_level = fields.get_nullable("trust").and_then(|node| node.member("max_level"));
-    Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
+    proofs::Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
 }
 
 fn algorithms(node: &Node, out: &mut Report) -> Option<Box<[Algorithm]>> {

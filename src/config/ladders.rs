@@ -164,7 +164,7 @@ impl Scale {
             let Some((name, span, like)) = read_rung(item, out) else { continue };
             names.add(&name, span, out);
             let like = like.unwrap_or_else(|| name.clone());
-            if self.likes.iter().any(|(known, _)| *known == like) {
+            if self.likes.iter().any(|(known, other)| *known == like && *other != name) {
                 let message = format!("two rungs are like `{like}`");
                 out.add(Problem::error("duplicate_like", span, message));
             }

@@ -30,6 +30,26 @@ pub struct Used {
     pub hints: Hints,
 }
 
+/// A shipped profile, and the issuer that builds on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// The policy's name for the issuer.
+    pub issuer: Box<str>,
+    /// The profile.
+    pub profile: Used,
+}
+
+/// An issuer or a local profile with everything that stands under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// `issuers` or `profiles`.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: Box<str>,
+    /// What it comes to.
+    pub node: Node,
+}
+
 /// An entry with everything under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expanded {

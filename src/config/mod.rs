@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod matches;
 pub mod moment;
 pub mod peers;
+mod places;
 pub mod policy;
 pub mod problem;
 pub mod profile;
@@ -48,7 +49,8 @@ pub mod write;
 pub mod yaml;
 
 pub use cases::{Tests, load_tests};
-pub use policy::{InUse, IssuerKeys, Loaded, load_policy, load_policy_over};
+pub use layers::InUse;
+pub use policy::{IssuerKeys, Loaded, load_policy, load_policy_over};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;

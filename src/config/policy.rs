@@ -2,9 +2,9 @@
 
 use crate::assurance::{ClaimTable, Issuer, IssuerId};
 use crate::config::hash;
-use crate::config::issuer::{Compiled, Workshop};
+use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::ladders::Scale;
-use crate::config::layers::{Layers, Used};
+use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::profile::{self, Profile};
@@ -52,26 +52,6 @@ pub struct Loaded {
     pub axes: Vec<(&'static str, Node)>,
     routes: Vec<Spans>,
     plain: Vec<PlainHttp>,
-}
-
-/// A shipped profile, and the issuer that builds on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InUse {
-    /// The policy's name for the issuer.
-    pub issuer: Box<str>,
-    /// The profile.
-    pub profile: Used,
-}
-
-/// An issuer or a local profile with everything that stands under it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// `issuers` or `profiles`.
-    pub section: &'static str,
-    /// Its name there.
-    pub name: Box<str>,
-    /// What it comes to.
-    pub node: Node,
 }
 
 /// Where one issuer's keys come from.
@@ -228,7 +208,7 @@ fn compile(
     unique_names(parts.profiles.iter().map(|(key, _)| (&key.text, key.span)), "profile", out);
     let local = parts.profiles.iter().map(|(key, node)| ((*key).clone(), (*node).clone()));
     let mut layers = Layers::new(shipped, local.collect(), out);
-    let mut expanded = local_profiles(parts, &scale, &mut layers, sources, out);
+    let mut expanded = issuer::local_profiles(&parts.profiles, &scale, &mut layers, sources, out);
     let names = issuer_names(&parts.issuers, out);
     let mut workshop = Workshop {
         scale: &scale,
@@ -263,14 +243,8 @@ fn compile(
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
     let compiled = compiled.unwrap_or_default();
-    let in_use = compiled
-        .iter()
-        .filter_map(|one| one.used.clone().map(|profile| InUse { issuer: one.issuer.name.clone(), profile }));
-    let in_use: Vec<InUse> = in_use.collect();
-    expanded.extend(compiled.iter().map(|one| {
-        let (name, node) = (one.issuer.name.clone(), one.written.clone());
-        Written { section: "issuers", name, node }
-    }));
+    let (in_use, entries) = issuer::written(&compiled);
+    expanded.extend(entries);
     let (issuers, keys) = finish_issuers(compiled, &claims);
     let floors: Vec<Floor> = floors.into_iter().map(|(floor, _)| floor).collect();
     let hash = hash::policy(sources.iter().take(own).map(|(_, file)| file), &issuers, &expanded, &in_use);
@@ -311,24 +285,6 @@ fn compile(
             None
         }
     }
-}
-
-/// Looks the local profiles over, each by itself; what it reads of claims and files is an issuer's to keep.
-fn local_profiles(
-    parts: &Parts<'_>,
-    scale: &Scale,
-    layers: &mut Layers,
-    sources: &mut Sources,
-    out: &mut Report,
-) -> Vec<Written> {
-    let (mut claims, mut plain, mut files) = (ClaimTable::default(), Vec::new(), Vec::new());
-    let (claims, plain, files) = (&mut claims, &mut plain, &mut files);
-    let mut workshop = Workshop { scale, layers, sources, claims, plain, files, out };
-    let written = parts.profiles.iter().filter_map(|(key, node)| {
-        let node = workshop.profile(key, node)?;
-        Some(Written { section: "profiles", name: key.text.clone(), node })
-    });
-    written.collect()
 }
 
 fn issuer_names(issuers: &[(&yaml::Key, &Node)], out: &mut Report) -> Vec<(Box<str>, IssuerId)> {

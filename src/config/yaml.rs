@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use crate::config::places::{Places, first_line};
 use crate::config::problem::{Problem, Report};
 use crate::config::source::{FileId, Span};
 
@@ -17,6 +18,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub const MAX_DEPTH: usize = 32;
 /// How many values and keys a file may have.
 pub const MAX_NODES: usize = 100_000;
+
+/// How many keys of one mapping are compared pair by pair.
+const FEW: usize = 8;
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,78 +101,6 @@ pub fn parse(file: FileId, text: &str, out: &mut Report) -> Option<Node> {
     builder.root.filter(|_| !builder.broken)
 }
 
-/// From the parser's lines and columns to bytes.
-struct Places<'t> {
-    file: FileId,
-    text: &'t str,
-    /// The byte at which each character begins; nothing where characters are bytes.
-    bytes: Vec<usize>,
-    /// The character with which each line begins.
-    lines: Vec<usize>,
-}
-
-impl<'t> Places<'t> {
-    fn new(file: FileId, text: &'t str) -> Self {
-        let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(place, _)| place).collect() };
-        let mut lines = vec![0];
-        let mut chars = text.chars().zip(1usize..).peekable();
-        while let Some((c, next)) = chars.next() {
-            if c == '\n' || c == '\r' && chars.peek().is_none_or(|(after, _)| *after != '\n') {
-                lines.push(next);
-            }
-        }
-        Self { file, text, bytes, lines }
-    }
-
-    fn at(&self, start: usize, end: usize) -> Span {
-        Span { file: self.file, start, end: end.max(start) }
-    }
-
-    fn marker(&self, marker: &Marker) -> usize {
-        let Some(line) = self.lines.get(marker.line().saturating_sub(1)) else { return self.text.len() };
-        let place = line.saturating_add(marker.col());
-        if self.bytes.is_empty() {
-            return place.min(self.text.len());
-        }
-        self.bytes.get(place).copied().unwrap_or(self.text.len())
-    }
-
-    /// A tab in the indentation of the line that the parser stumbled over, or of the one before.
-    fn tab_near(&self, marker: &Marker) -> Option<Span> {
-        let number = marker.line();
-        [number, number.saturating_sub(1)].into_iter().filter(|number| *number > 0).find_map(|number| {
-            let line = self.text.split('\n').nth(number.saturating_sub(1))?;
-            let indented = line.len().saturating_sub(line.trim_start_matches([' ', '\t']).len());
-            let tab = line.get(..indented)?.find('\t')?;
-            let before: usize =
-                self.text.split('\n').take(number.saturating_sub(1)).map(|line| line.len().saturating_add(1)).sum();
-            let place = before.saturating_add(tab);
-            Some(self.at(place, place.saturating_add(1)))
-        })
-    }
-
-    fn span(&self, start: Marker, end: Marker) -> Span {
-        let (start, end) = (self.marker(&start), self.marker(&end));
-        let inside = self.text.get(start..end).unwrap_or_default();
-        let first_line = inside.lines().next().unwrap_or_default().trim_end();
-        self.at(start, start.saturating_add(token(first_line).len()))
-    }
-}
-
-/// The part of a line that is the value: the parser's stretches run on over a comment behind a quoted one.
-fn token(line: &str) -> &str {
-    let Some(quote) = line.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        return line.split(" #").next().unwrap_or(line).trim_end();
-    };
-    let mut escaped = false;
-    let end = line.char_indices().skip(1).find(|(_, c)| {
-        let closes = *c == quote && !escaped;
-        escaped = quote == '"' && *c == '\\' && !escaped;
-        closes
-    });
-    end.and_then(|(place, _)| line.get(..=place)).unwrap_or(line)
-}
-
 /// A collection that is being read.
 enum Open {
     List(Span, Vec<Node>),
@@ -219,7 +151,7 @@ impl Builder<'_, '_> {
                 self.check_marks(span, anchor, tag.is_some());
                 let plain = style == ScalarStyle::Plain;
                 let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let kind = if null { Kind::Null } else { Kind::Scalar { text: (*text).into(), plain } };
+                let kind = if null { Kind::Null } else { Kind::Scalar { text: text.into(), plain } };
                 self.add(Node { span, kind })
             }
             Event::SequenceStart(anchor, tag) => {
@@ -245,8 +177,7 @@ impl Builder<'_, '_> {
     /// From the first character of a collection to its end, or the end of its first line.
     fn whole(&self, start: Span, end: Span) -> Span {
         let inside = self.places.text.get(start.start..end.end).unwrap_or_default();
-        let first_line = inside.lines().next().unwrap_or_default().trim_end();
-        self.places.at(start.start, start.start.saturating_add(first_line.len()).max(start.end))
+        self.places.at(start.start, start.start.saturating_add(first_line(inside).len()).max(start.end))
     }
 
     fn check_marks(&mut self, span: Span, anchor: usize, tagged: bool) {
@@ -314,6 +245,13 @@ impl Builder<'_, '_> {
 
     /// Of keys that stand twice the first one stays, so that what is said of the rest is said of something.
     fn unique(&mut self, pairs: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+        // Most mappings have a few keys, which are compared sooner than put into a table.
+        if pairs.len() <= FEW {
+            let keys = || pairs.iter().map(|(key, _)| &*key.text);
+            if !keys().enumerate().any(|(place, key)| keys().take(place).any(|earlier| earlier == key)) {
+                return pairs;
+            }
+        }
         let mut seen: HashMap<Box<str>, Span> = HashMap::with_capacity(pairs.len());
         let mut once = Vec::with_capacity(pairs.len());
         for (key, node) in pairs {

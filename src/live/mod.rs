@@ -2,10 +2,12 @@
 
 pub mod changes;
 pub mod folder;
+pub mod held;
 pub mod snapshot;
 pub mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -22,23 +24,34 @@ pub struct Snapshot {
 
 /// The snapshot in force.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Snapshot>);
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+    swaps: AtomicU64,
+}
 
 impl Live {
     /// Begins with this one.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self(ArcSwap::from_pointee(snapshot))
+        Self { current: ArcSwap::from_pointee(snapshot), swaps: AtomicU64::new(0) }
     }
 
     /// The one in force now. Requests under way keep the one that they began with.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Puts another in force, and hands back the one that was.
     pub fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
-        self.0.swap(Arc::new(snapshot))
+        let before = self.current.swap(Arc::new(snapshot));
+        // After the swap: whoever sees the number finds the snapshot.
+        self.swaps.fetch_add(1, Ordering::Release);
+        before
+    }
+
+    /// How often another was put in force.
+    fn swaps(&self) -> u64 {
+        self.swaps.load(Ordering::Acquire)
     }
 }

@@ -61,10 +61,14 @@ pub fn canonical_host(authority: &str) -> Option<Cow<'_, str>> {
     }
     let (name, port) = authority.find(':').and_then(|at| authority.split_at_checked(at)).unwrap_or((authority, ""));
     let name = name.strip_suffix('.').unwrap_or(name);
-    let labels_are_legal = name.split('.').all(|label| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    // No label is empty: a dot follows on something, and something on a dot.
+    let mut before = b'.';
+    let labels_are_legal = name.bytes().all(|byte| {
+        let legal = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte == b'.' && before != b'.';
+        before = byte;
+        legal
     });
-    if !labels_are_legal || name.len() > 253 || !is_port(port) {
+    if !labels_are_legal || before == b'.' || name.len() > 253 || !is_port(port) {
         return None;
     }
     let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());

@@ -98,12 +98,10 @@ impl Policy {
         let place = self.router.find(target);
         if let Some(bare) = target.path.without_parameters() {
             let bare = Target { path: &bare, ..*target };
-            let floors = |target: &Target<'_>| -> Vec<bool> {
-                self.floors.iter().map(|floor| floor.matches.matches(target)).collect()
-            };
+            let bare_place = self.router.find(&bare);
             let meant =
                 place.and_then(|place| self.routes.get(place)).is_some_and(|r| r.matches.path.names_parameters());
-            if !meant && self.router.find(&bare) != place || floors(&bare) != floors(target) {
+            if !meant && bare_place != place || !self.same_floors(target, place, &bare, bare_place) {
                 let detail = "without its `;` parameters the path has another route or other floors".into();
                 return Err(Denial { detail, ..Denial::because(Reason::PathAmbiguous) });
             }
@@ -114,6 +112,19 @@ impl Policy {
                 format!("no route matches {} on host `{}`, path `{}`", target.method, target.host, target.path);
             Denial { detail, ..Denial::because(Reason::RouteNone) }
         })
+    }
+
+    /// Whether two requests stand on the same floors. What a floor matches and a route takes, they overlap in, so that only the
+    /// floors under the two routes need be looked at.
+    fn same_floors(&self, one: &Target<'_>, at: Option<usize>, other: &Target<'_>, other_at: Option<usize>) -> bool {
+        let under = |place: usize| self.routes.get(place).map_or(&[][..], |route| &route.floors);
+        let same = |floor: &Floor| floor.matches.matches(one) == floor.matches.matches(other);
+        match (at, other_at) {
+            (Some(at), Some(other_at)) => {
+                under(at).iter().chain(under(other_at)).filter_map(|place| self.floors.get(*place)).all(same)
+            }
+            (None, _) | (_, None) => self.floors.iter().all(same),
+        }
     }
 
     /// The ladders.

@@ -115,6 +115,12 @@ pub fn unescape(segment: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Whether a text is one segment of a canonical path at first sight, and nothing needs be done to make it one.
+pub(in crate::policy) fn is_plain_segment(text: &str) -> bool {
+    let first = text.bytes().next();
+    first.is_some_and(|first| first != b'.' && first != b';') && text.bytes().all(is_pchar)
+}
+
 /// Whether a path is canonical at first sight, as nearly all are: nothing escaped, no parameters, no segment that is empty or
 /// begins with a dot. Of others nothing is said.
 fn is_plain(raw: &str) -> bool {

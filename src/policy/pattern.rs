@@ -1,7 +1,7 @@
 //! What a route or floor matches: hosts, a path and methods, and which of two paths is the narrower.
 
 use crate::policy::host::HostPattern;
-use crate::policy::path::CanonicalPath;
+use crate::policy::path::{CanonicalPath, is_plain_segment};
 
 /// One segment of a path pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -149,6 +149,7 @@ fn segment(piece: &str) -> Result<Segment, PatternError> {
         "**" => Err(PatternError::RestNotLast),
         _ if piece.contains('*') => Err(PatternError::Star),
         _ if piece.contains(['{', '}']) => Err(PatternError::Parameter),
+        _ if is_plain_segment(piece) => Ok(Segment::Literal(piece.into())),
         _ => {
             let path = CanonicalPath::parse(&format!("/{piece}"))?;
             let mut segments = path.segments();
@@ -273,6 +274,17 @@ mod tests {
             }
         }
         assert_eq!(pattern("/a/{id}/c").parameter("id", &path("/a/7/c")), Some("7"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_literal_is_in_the_form_that_requests_are_brought_to(piece in "[!-~]{1,6}|[a-c.;%27fF~]{1,6}") {
+            let literal = segment(&piece).ok().filter(|segment| matches!(segment, Segment::Literal(_)));
+            if let Some(Segment::Literal(text)) = literal {
+                let canonical = CanonicalPath::parse(&format!("/{piece}")).unwrap();
+                proptest::prop_assert_eq!(canonical.segments().collect::<Vec<_>>(), [&*text]);
+            }
+        }
     }
 
     #[test]

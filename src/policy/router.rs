@@ -16,8 +16,8 @@ use crate::policy::route::Route;
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     exact: HashMap<Box<str>, Tree>,
-    /// Longest suffix first.
-    suffixes: Vec<(Box<str>, Tree)>,
+    /// By what follows `*`, which begins with a dot.
+    suffixes: HashMap<Box<str>, Tree>,
     any: Tree,
 }
 
@@ -42,9 +42,8 @@ impl Router {
                 router.tree(host).insert(&route.matches.path, &route.matches.methods, place);
             }
         }
-        router.suffixes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
         let mut ties = Vec::new();
-        for tree in router.exact.values().chain(router.suffixes.iter().map(|(_, tree)| tree)).chain([&router.any]) {
+        for tree in router.exact.values().chain(router.suffixes.values()).chain([&router.any]) {
             tree.meet(tree, &mut |a, b| ties.extend(tie(routes, a, b)));
         }
         ties.sort_by_key(|tie| (tie.first, tie.second));
@@ -56,15 +55,7 @@ impl Router {
         match host {
             HostPattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
             HostPattern::Any => &mut self.any,
-            HostPattern::Suffix(suffix) => {
-                let known = self.suffixes.iter().position(|(known, _)| known == suffix);
-                let place = known.unwrap_or(self.suffixes.len());
-                if known.is_none() {
-                    self.suffixes.push((suffix.clone(), Tree::default()));
-                }
-                // The place was just found or made; the fallback is there for the type alone.
-                self.suffixes.get_mut(place).map_or(&mut self.any, |(_, tree)| tree)
-            }
+            HostPattern::Suffix(suffix) => self.suffixes.entry(suffix.clone()).or_default(),
         }
     }
 
@@ -72,8 +63,9 @@ impl Router {
     #[must_use]
     pub fn find(&self, target: &Target<'_>) -> Option<usize> {
         let exact = self.exact.get(target.host).into_iter();
-        let is_suffix = |suffix: &str| target.host.len() > suffix.len() && target.host.ends_with(suffix);
-        let suffixes = self.suffixes.iter().filter(|(suffix, _)| is_suffix(suffix)).map(|(_, tree)| tree);
+        // From the longest to the shortest, and as many as the host has dots: not as many as there are patterns.
+        let dots = target.host.char_indices().skip(1).filter(|(_, c)| *c == '.' && !self.suffixes.is_empty());
+        let suffixes = dots.filter_map(|(dot, _)| self.suffixes.get(target.host.get(dot..)?));
         // Deeper paths than this are rare, and cost one allocation.
         let path: SmallVec<[&str; 16]> = target.path.segments().collect();
         exact.chain(suffixes).chain([&self.any]).find_map(|tree| tree.find(&path, target.method))

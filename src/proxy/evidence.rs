@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::assurance::{Assurance, pair};
 use crate::policy::{Denial, Policy, TokenSource, Tokens};
 use crate::proxy::extract::Found;
@@ -28,7 +30,7 @@ pub(super) struct Verified<'r> {
 pub(super) async fn verify<'r, V: Verify>(
     verifier: &V,
     policy: &Policy,
-    found: Vec<Found<'r>>,
+    found: SmallVec<[Found<'r>; 1]>,
     peer: IpAddr,
     now: Timestamp,
 ) -> Result<Verified<'r>, Refusal> {
@@ -103,9 +105,9 @@ impl<'r> Verified<'r> {
     }
 
     /// The token that calls, and the one whose evidence spoke.
-    pub(super) fn speakers(&self, by: Option<TokenKind>) -> Option<(&Assurance, &Assurance)> {
-        let access = self.access.as_ref().map(|(_, one)| &**one);
-        let id = self.id.as_ref().map(|(_, one)| &**one);
+    pub(super) fn speakers(&self, by: Option<TokenKind>) -> Option<(&Arc<Assurance>, &Arc<Assurance>)> {
+        let access = self.access.as_ref().map(|(_, one)| one);
+        let id = self.id.as_ref().map(|(_, one)| one);
         let caller = access.or(id)?;
         let witness = if by == Some(TokenKind::Id) { id } else { access };
         Some((caller, witness.unwrap_or(caller)))

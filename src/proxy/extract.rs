@@ -1,8 +1,11 @@
 //! A request's head in, the tokens that its route takes out. Looks nowhere else: never at the query, never at the body.
 
+use std::cell::RefCell;
+
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
+use smallvec::SmallVec;
 
 use crate::policy::{Denial, Place, Route, TokenSource};
 use crate::proxy::origin;
@@ -30,14 +33,17 @@ pub(super) fn credentials<'r>(
     limit: usize,
     own: origin::Own<'_>,
     body_fits: Result<(), Refusal>,
-) -> Result<Vec<Found<'r>>, Refusal> {
-    let mut found: Vec<Found<'r>> = Vec::with_capacity(route.take.len());
+) -> Result<SmallVec<[Found<'r>; 1]>, Refusal> {
+    let mut found = SmallVec::new();
     let mut first = First(body_fits.err());
     // Wherever the route looks: the application may look here, and which of two it takes can't be told.
-    let mut stands_somewhere = first.note(only(&head.headers, &header::AUTHORIZATION)).is_none();
+    let authorized = first.note(only(&head.headers, &header::AUTHORIZATION));
+    let mut stands_somewhere = authorized.is_none();
+    let authorized = authorized.flatten().map(HeaderValue::as_bytes);
     for source in &route.take {
         let token = match &source.place {
-            Place::Authorization => authorization(&head.headers),
+            // That there are two was noted above.
+            Place::Authorization => Ok(authorized.and_then(bearer)),
             Place::Header(name) => field(&head.headers, name),
             Place::Cookie(name, _) => cookie(&head.headers, name),
         };
@@ -54,7 +60,7 @@ pub(super) fn credentials<'r>(
             let _allowed = first.note(origin::check(head, origins, own));
         }
         if let Some(credential) = first.note(checked(token, limit)) {
-            let with_proof = source.place == Place::Authorization && is_dpop(&head.headers);
+            let with_proof = source.place == Place::Authorization && authorized.is_some_and(is_dpop);
             found.push(Found { credential, source, with_proof });
         }
     }
@@ -87,16 +93,52 @@ fn refused(reason: Reason, detail: &'static str) -> Refusal {
 
 /// RFC 6750 section 2.1's `b64token`: what any token here is written in.
 fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
-    let body =
-        token.iter().rposition(|byte| *byte != b'=').map_or(&[][..], |last| token.get(..=last).unwrap_or_default());
     let too_large = || refused(Reason::TokenTooLarge, "the token is longer than `limits.token`");
     if token.len() > limit {
         return Err(too_large());
     }
+    if let Some(known) = recent(token) {
+        return Ok(known);
+    }
+    let body =
+        token.iter().rposition(|byte| *byte != b'=').map_or(&[][..], |last| token.get(..=last).unwrap_or_default());
     if body.is_empty() || !all_legal(body) {
         return Err(refused(Reason::TokenMalformed, "the token has characters that no token has"));
     }
-    std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok()).ok_or_else(too_large)
+    let credential = std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok());
+    let credential = credential.ok_or_else(too_large)?;
+    RECENT.with_borrow_mut(|all| {
+        if all.is_empty() {
+            all.resize_with(SLOTS, || None);
+        }
+        if let Some(place) = place(token).and_then(|place| all.get_mut(place)) {
+            *place = Some(credential.clone());
+        }
+    });
+    Ok(credential)
+}
+
+/// How many tokens each thread remembers, to look at the characters of one that comes again and again only once, and to
+/// hold it once. It is compared whole, and nothing is believed of it.
+const SLOTS: usize = 256;
+/// The longest that is remembered, in bytes.
+const LONGEST: usize = 4 << 10;
+
+thread_local! {
+    static RECENT: RefCell<Vec<Option<Credential>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn recent(token: &[u8]) -> Option<Credential> {
+    let place = place(token)?;
+    RECENT.with_borrow(|all| all.get(place)?.as_ref().filter(|known| known.expose().as_bytes() == token).cloned())
+}
+
+/// Where a token is remembered: by the end of its signature, of which the very last character holds few bits.
+fn place(token: &[u8]) -> Option<usize> {
+    let [bytes @ .., _last] = token.last_chunk::<9>()?;
+    let mixed = u64::from_le_bytes(*bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let place = usize::try_from(mixed >> 32).ok()?.checked_rem(SLOTS)?;
+    (token.len() <= LONGEST).then_some(place)
 }
 
 /// Looks at every byte, without a branch, so that it is done many bytes at a time: this runs for each request.
@@ -109,22 +151,19 @@ fn all_legal(body: &[u8]) -> bool {
 }
 
 /// Whether `Authorization` has the scheme `DPoP`.
-fn is_dpop(fields: &HeaderMap) -> bool {
-    let scheme = fields.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().get(..4));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
+fn is_dpop(value: &[u8]) -> bool {
+    value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
 }
 
 /// `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Another scheme is not a token.
-fn authorization(fields: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
-    let Some(value) = only(fields, &header::AUTHORIZATION)? else { return Ok(None) };
-    let value = value.as_bytes();
+fn bearer(value: &[u8]) -> Option<&[u8]> {
     let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(end).unwrap_or((value, &[]));
     if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"dpop") {
-        return Ok(None);
+        return None;
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    Ok(Some(rest.get(spaces..).unwrap_or_default()))
+    Some(rest.get(spaces..).unwrap_or_default())
 }
 
 fn field<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
@@ -191,6 +230,17 @@ mod tests {
     use super::*;
     use crate::policy::{HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
     use crate::proxy::edge::forwarded::Scheme;
+
+    #[test]
+    fn a_token_that_came_before_is_looked_at_like_any_other() {
+        let reason = |token: &[u8], limit| checked(token, limit).err().map(|refusal| refusal.denial.reason);
+        for _ in 0..2 {
+            assert_eq!(reason(b"aaaa.bbbb.cccccccccccc", 100), None);
+            assert_eq!(checked(b"aaab.bbbb.cccccccccccc", 100).unwrap().expose(), "aaab.bbbb.cccccccccccc");
+            assert_eq!(reason(b"aa a.bbbb.cccccccccccc", 100), Some(Reason::TokenMalformed), "the same end");
+            assert_eq!(reason(b"aaaa.bbbb.cccccccccccc", 10), Some(Reason::TokenTooLarge));
+        }
+    }
 
     fn route(places: impl IntoIterator<Item = Place>) -> Route {
         let source = |place| TokenSource { place, kinds: Kinds::Any };

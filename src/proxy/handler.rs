@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Place, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
@@ -22,15 +22,17 @@ use crate::proxy::downstream::wire::Seen;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
-use crate::proxy::forwarding::exchange;
+use crate::proxy::forwarding::exchange::{self, Head};
 use crate::proxy::forwarding::pool::Lease;
+use crate::proxy::glance::Glance;
+use crate::proxy::headers::Fields;
 use crate::proxy::identity::Identity;
 use crate::proxy::origin::Own;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Context};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, headers, target};
+use crate::proxy::{evidence, extract, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -40,6 +42,7 @@ struct Walk<'w, 'l, V> {
     connection: &'w Connection<V>,
     live: &'l Snapshot,
     head: &'w Parts,
+    glance: Glance,
     seen: Seen,
     /// The length of the body, where it is announced.
     length: Option<u64>,
@@ -47,7 +50,7 @@ struct Walk<'w, 'l, V> {
     approach: &'w Approach,
     now: Timestamp,
     started: Instant,
-    host: Option<String>,
+    host: Option<Cow<'w, str>>,
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
     tokens: Verified<'l>,
@@ -63,15 +66,18 @@ pub(super) async fn handle<V: Verify>(
     let turn = connection.worker.requests.turn();
     let has_turn = turn.is_some();
     let answered = Answered::new(exchange.lane.clone(), turn);
-    let live = connection.worker.gate.live.current();
+    let live = connection.worker.live();
     let (mut head, body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
-    let id = connection.worker.ids.of(&head.headers);
+    let glance = Glance::at(&head.headers);
+    let ids = &connection.worker.ids;
+    let id = if glance.request_id { ids.of(&head.headers) } else { ids.make() };
     let approach = connection.edge.approach(&head.headers);
     let mut walk = Walk {
         connection,
         live: &live,
         head: &head,
+        glance,
         seen: exchange.seen,
         length: body.size_hint().exact(),
         id: &id,
@@ -96,9 +102,20 @@ pub(super) async fn handle<V: Verify>(
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
-            let passage =
-                Passage { connection, exchange: &exchange, live, route, place, path, tokens, id, approach, started };
-            passage.forward(head, body, &permit).await
+            let passage = Passage {
+                connection,
+                exchange: &exchange,
+                live,
+                route,
+                place,
+                glance,
+                path,
+                tokens,
+                id,
+                approach,
+                started,
+            };
+            passage.forward(&head, body, &permit).await
         }
         (Err(refusal), ..) => {
             exchange.lane.leave(body, &exchange.answer_by);
@@ -107,12 +124,13 @@ pub(super) async fn handle<V: Verify>(
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
-    match passed {
+    let response = match passed {
         Ok((response, lease, forwarding)) => {
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let issuer = refusal.denial.issuer.and_then(|issuer| live.policy.issuer(issuer));
+            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
+            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
             let realm = host.as_deref().unwrap_or_default();
             let context =
@@ -123,7 +141,10 @@ pub(super) async fn handle<V: Verify>(
             }
             response
         }
-    }
+    };
+    drop(host);
+    spare::give(head.headers);
+    response
 }
 
 impl<V: Verify> Walk<'_, '_, V> {
@@ -155,7 +176,7 @@ impl<V: Verify> Walk<'_, '_, V> {
         let path = self.path.as_ref().map_or_else(|| target::raw_path(self.head), CanonicalPath::as_str);
         self.connection.worker.gate.recorder.decided(&Decision {
             id: self.id.to_str().unwrap_or_default(),
-            trace: trace_id(&self.head.headers),
+            trace: Some(&self.head.headers).filter(|_| self.glance.traceparent).and_then(trace_id),
             at: self.now,
             peer: self.approach.client,
             method: self.head.method.as_str(),
@@ -163,7 +184,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             path,
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
-            assurance: self.tokens.speakers(by).map(|(_, witness)| witness),
+            assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
@@ -199,6 +220,7 @@ struct Passage<'p, V> {
     live: &'p Snapshot,
     route: &'p Route,
     place: usize,
+    glance: Glance,
     path: &'p CanonicalPath,
     tokens: &'p Verified<'p>,
     id: &'p HeaderValue,
@@ -209,7 +231,7 @@ struct Passage<'p, V> {
 impl<V: Verify> Passage<'_, V> {
     async fn forward(
         &self,
-        mut head: Parts,
+        head: &Parts,
         body: Incoming,
         permit: &Permit,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
@@ -219,45 +241,32 @@ impl<V: Verify> Passage<'_, V> {
         let upstream = self.live.upstream_of_route.get(self.place).and_then(|place| worker.pools.get(*place));
         let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
 
-        head.uri = target::forwarded(self.path, &head.uri)
-            .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
-        head.version = if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-        head.extensions.clear();
-        let takes_trailers = headers::takes_trailers(&head.headers);
-        if gate.identity.strip_token {
-            self.tokens.sources().for_each(|source| extract::strip(&mut head.headers, source));
+        let unwritten = |error: http::Error| unreachable(format!("the target cannot be written: {error}"));
+        let mut uri = target::forwarded(self.path, &head.uri).map_err(|error| unwritten(error.into()))?;
+        if pool.upstream().http2 {
+            uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
         }
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
-        headers::prepare(&mut head.headers, self.approach, self.id, identity);
-        // A token beside the one that was verified, in a spelling that the application may know too.
-        for source in &self.route.take {
-            if let Place::Header(name) = &source.place {
-                headers::remove_disguised(&mut head.headers, name);
-            }
-        }
-        if takes_trailers {
-            headers::take_trailers(&mut head.headers, head.version);
-        }
-        if head.version == Version::HTTP_2 {
-            target::absolute(&mut head, pool.upstream())
-                .map_err(|error| unreachable(format!("the target cannot be written: {error}")))?;
-        }
 
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.exchange.answer_by;
         answer_by.set(limit);
-        let stream = self.exchange.lane.stream().cloned();
-        let body = RequestBody::new(body, gate.limits.body, answer_by.clone(), limit, stream);
-        if !body.is_end_stream() && body.size_hint().exact().is_none() {
-            // Unless told, hyper takes some methods to have no body and drops it in silence.
-            head.headers.remove(header::CONTENT_LENGTH);
-            if head.version == Version::HTTP_11 {
-                head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-        }
+        let body = RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream());
+        let fields = Fields {
+            given: &head.headers,
+            glance: self.glance,
+            approach: self.approach,
+            id: self.id,
+            identity: identity.as_deref(),
+            stripped: self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
+            taken: &self.route.take,
+            version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
+            is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
+        };
+        let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = exchange::forward(pool, Request::from_parts(head, body), answer_by).await;
+        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
         let (response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {

@@ -7,68 +7,134 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use crate::policy::{Place, TokenSource};
 use crate::proxy::edge::approach::Approach;
+use crate::proxy::extract;
+use crate::proxy::glance::Glance;
 use crate::proxy::identity::Identity;
+use crate::proxy::spellings::{is_disguise_of, is_ours};
 
-/// Makes a request's fields what the upstream is to see.
-pub(super) fn prepare(fields: &mut HeaderMap, approach: &Approach, id: &HeaderValue, identity: Option<Identity>) {
-    // We answer `100-continue` ourselves, by reading the body.
-    remove(fields, |name| is_hop_by_hop(name) || *name == header::EXPECT || is_ours(name.as_str()));
-    // At once, and not again and again.
-    fields.reserve(MOST_SET);
-    fields.insert(X_FORWARDED_FOR, approach.for_.clone());
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(approach.scheme.name()));
-    fields.insert(X_FORWARDED_PORT, approach.port.clone());
-    if let Some(host) = approach.host.as_ref().or_else(|| fields.get(header::HOST)).cloned() {
-        fields.insert(X_FORWARDED_HOST, host);
+/// All that makes the fields which an upstream is to see.
+#[derive(Debug)]
+pub(super) struct Fields<'f> {
+    /// What the client sent. Left as it is, since a request may have to be sent twice.
+    pub(super) given: &'f HeaderMap,
+    pub(super) glance: Glance,
+    pub(super) approach: &'f Approach,
+    pub(super) id: &'f HeaderValue,
+    pub(super) identity: Option<&'f Identity>,
+    /// Where tokens stand that are not passed on.
+    pub(super) stripped: SmallVec<[&'f TokenSource; 2]>,
+    /// Where the route looks for tokens.
+    pub(super) taken: &'f [TokenSource],
+    /// What the upstream speaks.
+    pub(super) version: Version,
+    /// Whether there is a body whose length nobody announced.
+    pub(super) is_unmeasured: bool,
+}
+
+impl Fields<'_> {
+    /// Writes them into an empty map, in one pass over what was given: a map that is changed instead is searched for each
+    /// change, and has to be copied whole before.
+    pub(super) fn write(&self, fields: &mut HeaderMap) {
+        // At once, and not again and again.
+        fields.reserve(self.given.len().saturating_add(MOST_SET));
+        let over_http2 = self.version == Version::HTTP_2;
+        let listed = if self.glance.connection { listed(self.given) } else { SmallVec::new() };
+        let (mut host, mut takes_trailers) = (None, false);
+        for (name, value) in self.given {
+            match name.as_str() {
+                "host" => {
+                    host = Some(value);
+                    // There it stands in the target.
+                    if over_http2 {
+                        continue;
+                    }
+                }
+                "te" => takes_trailers |= says_trailers(value),
+                "content-length" if self.is_unmeasured => continue,
+                // We answer `100-continue` ourselves, by reading the body.
+                "expect" | "x-request-id" => continue,
+                _ => {}
+            }
+            if !is_hop_by_hop(name) && !is_ours(name.as_str()) && !is_listed(name, &listed) {
+                fields.append(name.clone(), value.clone());
+            }
+        }
+        self.stripped.iter().for_each(|source| extract::strip(fields, source));
+        // A token beside the one that was verified, in a spelling that the application may know too.
+        for source in self.taken {
+            if let Place::Header(name) = &source.place {
+                remove_disguised(fields, name);
+            }
+        }
+        self.set_ours(fields, host);
+        if takes_trailers {
+            // In HTTP/1.1 that is said to a neighbour alone (RFC 9110 section 10.1.4).
+            fields.insert(header::TE, HeaderValue::from_static("trailers"));
+            if !over_http2 {
+                fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            }
+        }
+        // Unless told, hyper takes some methods to have no body and drops it in silence.
+        if self.is_unmeasured && !over_http2 {
+            fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
     }
-    fields.insert(header::FORWARDED, approach.forwarded.clone());
-    fields.insert(X_REAL_IP, approach.real_ip.clone());
-    fields.insert(X_REQUEST_ID, id.clone());
-    if let Some(identity) = identity {
-        identity.set(fields);
+
+    /// Sets what only we say, in place of whatever there is.
+    fn set_ours(&self, fields: &mut HeaderMap, host: Option<&HeaderValue>) {
+        let approach = self.approach;
+        fields.insert(X_FORWARDED_FOR, approach.for_.clone());
+        fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(approach.scheme.name()));
+        fields.insert(X_FORWARDED_PORT, approach.port.clone());
+        if let Some(host) = approach.host.as_ref().or(host) {
+            fields.insert(X_FORWARDED_HOST, host.clone());
+        }
+        fields.insert(header::FORWARDED, approach.forwarded.clone());
+        fields.insert(X_REAL_IP, approach.real_ip.clone());
+        fields.insert(X_REQUEST_ID, self.id.clone());
+        if let Some(identity) = self.identity {
+            identity.set(fields);
+        }
     }
 }
 
-/// Removes what RFC 9110 section 7.6.1 keeps between two neighbours, `Connection`'s own list first.
+/// What the fields `Connection` list, of whatever form.
+fn listed(fields: &HeaderMap) -> SmallVec<[&[u8]; 4]> {
+    let lists = fields.get_all(header::CONNECTION).iter();
+    let members = lists.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    // What most clients say, and goes anyway.
+    members.filter(|member| !member.eq_ignore_ascii_case(b"keep-alive")).collect()
+}
+
+fn is_listed(name: &HeaderName, listed: &[&[u8]]) -> bool {
+    !listed.is_empty()
+        // A field for all recipients is no connection option; without these the request would be another one.
+        && *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE
+        && listed.iter().any(|member| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Removes what RFC 9110 section 7.6.1 keeps between two neighbours, what `Connection` lists among it.
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    remove(fields, is_hop_by_hop);
-}
-
-/// Removes the fields of such names and, before the field itself goes, those that `Connection` lists.
-fn remove(fields: &mut HeaderMap, such: impl Fn(&HeaderName) -> bool) {
-    let mut gone: SmallVec<[HeaderName; 4]> = fields.keys().filter(|name| such(name)).cloned().collect();
-    if gone.contains(&header::CONNECTION) {
-        let lists = fields.get_all(header::CONNECTION).iter();
-        let listed = lists
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            // A field for all recipients is no connection option; without these the request would be another one.
-            .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE);
-        gone.extend(listed);
-    }
+    let listed = listed(fields);
+    let between = |name: &&HeaderName| is_hop_by_hop(name) || is_listed(name, &listed);
+    let gone: SmallVec<[HeaderName; 4]> = fields.keys().filter(between).cloned().collect();
+    drop(listed);
     for name in gone {
         fields.remove(name);
     }
 }
 
-/// Whether whoever asks takes trailers: the one thing that `TE` says which we can keep for them.
-pub(super) fn takes_trailers(fields: &HeaderMap) -> bool {
-    let members = fields.get_all(header::TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    members.map(<[u8]>::trim_ascii).any(|member| member.eq_ignore_ascii_case(b"trailers"))
-}
-
-/// Tells the upstream that trailers are taken. In HTTP/1.1 that is said to a neighbour alone (RFC 9110 section 10.1.4).
-pub(super) fn take_trailers(fields: &mut HeaderMap, version: Version) {
-    fields.insert(header::TE, HeaderValue::from_static("trailers"));
-    if version != Version::HTTP_2 {
-        fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    }
+/// Whether a value of `TE` says that trailers are taken: the one thing of it which we can keep for whoever asks.
+fn says_trailers(value: &HeaderValue) -> bool {
+    let mut members = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    members.any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether a field is always between two neighbours.
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    matches!(name.as_str(), "connection" | "proxy-connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade")
 }
 
 /// Removes from trailers what would be removed from a head.
@@ -82,130 +148,19 @@ pub(super) fn clean_trailers(fields: &mut HeaderMap) {
 }
 
 /// Removes whatever an upstream could take for the field `name`, and that field itself not.
-pub(super) fn remove_disguised(fields: &mut HeaderMap, name: &str) {
-    let wanted: String = name.bytes().map(fold).map(char::from).collect();
-    let disguised =
-        |found: &&HeaderName| folded_is(found.as_str(), &wanted) && !found.as_str().eq_ignore_ascii_case(name);
-    let found: Vec<HeaderName> = fields.keys().filter(disguised).cloned().collect();
+fn remove_disguised(fields: &mut HeaderMap, name: &str) {
+    let disguised = |found: &&HeaderName| is_disguise_of(found.as_str(), name);
+    let found: SmallVec<[HeaderName; 4]> = fields.keys().filter(disguised).cloned().collect();
     for name in found {
         fields.remove(name);
     }
 }
 
-/// Whether only we may say it: what upstreams could take for ours in any spelling, what would have them serve another
-/// method or path than was judged (checklist T12), what tells of the connection, and what could be taken for a field that
-/// was looked at under its own name alone.
-fn is_ours(name: &str) -> bool {
-    // A first character that an upstream folds away from in front of these is no spelling that any is known to have. Most
-    // names begin otherwise.
-    let might_be = name.bytes().next().is_some_and(|first| OUR_FIRST.contains(&first));
-    might_be
-        && (OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))
-            || OURS.iter().any(|ours| folded_is(name, ours)))
-        || is_disguised(name)
-}
+/// The most fields that are set on one request, by us and by hyper.
+const MOST_SET: usize = 18;
 
-fn is_disguised(name: &str) -> bool {
-    name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
-        && LOOKED_AT.iter().any(|known| folded_is(name, known))
-}
-
-/// As CGI, WSGI, PHP and their kin see names: case is nothing, and whatever is no letter or digit is one and the same.
-fn fold(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-}
-
-fn folded_starts(name: &str, prefix: &str) -> bool {
-    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, wanted)| fold(byte) == wanted)
-}
-
-fn folded_is(name: &str, wanted: &str) -> bool {
-    name.len() == wanted.len() && folded_starts(name, wanted)
-}
-
-/// The most fields that are set on one request.
-const MOST_SET: usize = 16;
-
-/// What the names below begin with.
-const OUR_FIRST: &[u8] = b"xscftp";
-const OUR_PREFIXES: [&str; 5] = ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-"];
-
-const OURS: [&str; 44] = [
-    // A certificate that a terminator checked.
-    "x-client-cert",
-    "x-client-cert-chain",
-    // Another method.
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-original-method",
-    // Another target.
-    "x-original-url",
-    "x-original-uri",
-    "x-original-path",
-    "x-original-host",
-    "x-rewrite-url",
-    "x-rewrite-uri",
-    "x-rewrite-path",
-    "x-override-url",
-    "x-override-uri",
-    "x-override-path",
-    "x-http-path-override",
-    "x-http-host-override",
-    "x-host",
-    "x-envoy-original-path",
-    "x-envoy-original-host",
-    // Where the client is.
-    "forwarded",
-    "x-forwarded",
-    "x-original-forwarded-for",
-    "x-real-ip",
-    "x-client-ip",
-    "x-remote-ip",
-    "x-remote-addr",
-    "x-originating-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-azure-clientip",
-    "client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "fastly-client-ip",
-    "fly-client-ip",
-    // The client's certificate (RFC 9440 and what came before it).
-    "client-cert",
-    "client-cert-chain",
-    "x-ssl-cert",
-    "x-arr-clientcert",
-    "ssl-client",
-    // CGI makes `HTTP_PROXY` of it, which some take for their own proxy.
-    "proxy",
-];
-
-/// Fields that mean something under their own name, and may not come a second time in another spelling of it.
-const LOOKED_AT: [&str; 8] = [
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "x-request-id",
-    "proxy-authorization",
-    "proxy-connection",
-    "keep-alive",
-];
-
-/// A `static`, since a constant would be made and dropped anew at each use.
-static HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("keep-alive"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers.
+/// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers. A `static`, since a constant would be
+/// made and dropped anew at each use.
 static NEVER_TRAILERS: [HeaderName; 6] =
     [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::TRAILER, X_REQUEST_ID];
 
@@ -219,24 +174,45 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Kinds;
     use crate::proxy::edge::approach::Edge;
 
-    fn prepared(given: &[(&str, &str)]) -> HeaderMap {
+    fn map(given: &[(&str, &str)]) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in given {
             fields.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let edge = Edge::new(([192, 0, 2, 1], 4711).into(), ([127, 0, 0, 1], 8443).into(), None);
-        let approach = edge.approach(&fields).into_owned();
-        prepare(&mut fields, &approach, &HeaderValue::from_static("id"), None);
         fields
     }
 
-    #[test]
-    fn the_first_letters_are_those_of_all_names() {
-        for name in OUR_PREFIXES.iter().chain(&OURS) {
-            assert!(OUR_FIRST.contains(&name.as_bytes()[0]), "{name}");
-        }
+    /// What an upstream is told of these fields, on a route that looks for a token in the field `taken`.
+    fn written(given: &[(&str, &str)], taken: &str, version: Version, is_unmeasured: bool) -> HeaderMap {
+        let given = map(given);
+        let edge = Edge::new(([192, 0, 2, 1], 4711).into(), ([127, 0, 0, 1], 8443).into(), None);
+        let approach = edge.approach(&given);
+        let id = HeaderValue::from_static("id");
+        let taken = [TokenSource { place: Place::Header(taken.into()), kinds: Kinds::Any }];
+        let (approach, stripped) = (&*approach, SmallVec::new());
+        let fields = Fields {
+            given: &given,
+            glance: Glance::at(&given),
+            approach,
+            id: &id,
+            identity: None,
+            stripped,
+            taken: &taken,
+            version,
+            is_unmeasured,
+        };
+        let (mut once, mut twice) = (HeaderMap::new(), HeaderMap::new());
+        fields.write(&mut once);
+        fields.write(&mut twice);
+        assert_eq!(once, twice, "the same however often it is sent");
+        once
+    }
+
+    fn prepared(given: &[(&str, &str)]) -> HeaderMap {
+        written(given, "x-none", Version::HTTP_11, false)
     }
 
     #[test]
@@ -316,12 +292,11 @@ mod tests {
         for name in ["content-length", "content-type", "authorization", "cookie", "my_length"] {
             assert!(prepared(&[(name, "1")]).values().any(|value| value == "1"), "{name}");
         }
-        let mut fields = prepared(&[("x-id-token", "kept"), ("x_id_token", "forged"), ("x_id", "kept")]);
-        remove_disguised(&mut fields, "X-Id-Token");
+        let taking = |given, taken| written(given, taken, Version::HTTP_11, false);
+        let fields = taking(&[("x-id-token", "kept"), ("x_id_token", "forged"), ("x_id", "kept")], "X-Id-Token");
         assert_eq!(fields.get("x-id-token").unwrap(), "kept");
         assert!(fields.contains_key("x_id") && !fields.contains_key("x_id_token"));
-        let mut fields = prepared(&[("x-id-token", "forged"), ("x_id_token", "kept")]);
-        remove_disguised(&mut fields, "X_Id_Token");
+        let fields = taking(&[("x-id-token", "forged"), ("x_id_token", "kept")], "X_Id_Token");
         assert!(fields.contains_key("x_id_token") && !fields.contains_key("x-id-token"), "a policy may name it so");
     }
 
@@ -343,8 +318,10 @@ mod tests {
         assert_eq!(
             names,
             [
+                "connection",
                 "forwarded",
                 "host",
+                "te",
                 "x-forwarded-for",
                 "x-forwarded-host",
                 "x-forwarded-port",
@@ -353,10 +330,43 @@ mod tests {
                 "x-request-id"
             ]
         );
+        assert_eq!((&fields["connection"], &fields["te"]), (&"te".parse().unwrap(), &"trailers".parse().unwrap()));
         assert_eq!(fields["x-forwarded-for"], "192.0.2.1");
         assert_eq!(fields["x-forwarded-host"], "a.example:1");
         assert_eq!(fields["forwarded"], "for=192.0.2.1;proto=http");
         assert_eq!(fields["x-request-id"], "id");
+    }
+
+    #[test]
+    fn a_body_that_nobody_measured_goes_in_chunks_and_the_host_over_http_2_in_the_target() {
+        let given = [("host", "a.example"), ("content-length", "7"), ("te", "gzip, Trailers"), ("x-request-id", "1")];
+        let told = written(&given, "x-none", Version::HTTP_11, true);
+        assert_eq!(
+            (&told["transfer-encoding"], told.get("content-length")),
+            (&HeaderValue::from_static("chunked"), None)
+        );
+        assert_eq!(
+            (&told["te"], &told["connection"]),
+            (&HeaderValue::from_static("trailers"), &HeaderValue::from_static("te"))
+        );
+        assert_eq!(told["host"], "a.example");
+        let told = written(&given, "x-none", Version::HTTP_2, true);
+        for name in ["transfer-encoding", "content-length", "connection", "host"] {
+            assert!(!told.contains_key(name), "{name}");
+        }
+        assert_eq!(
+            (&told["te"], &told["x-forwarded-host"]),
+            (&HeaderValue::from_static("trailers"), &HeaderValue::from_static("a.example"))
+        );
+        assert_eq!(written(&given, "x-none", Version::HTTP_11, false)["content-length"], "7");
+    }
+
+    #[test]
+    fn what_a_response_says_to_a_neighbour_alone_goes() {
+        let mut fields =
+            map(&[("connection", "close, X-Hop"), ("x-hop", "1"), ("upgrade", "h2c"), ("content-type", "a/b")]);
+        remove_hop_by_hop(&mut fields);
+        assert_eq!(fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
     }
 
     #[test]

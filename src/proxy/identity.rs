@@ -1,6 +1,9 @@
 //! What upstreams are told of the caller: `X-Stepgate-*`, set by us alone and only from verified tokens.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,19 +12,61 @@ use smallvec::SmallVec;
 use crate::assurance::Assurance;
 use crate::policy::{Permit, Policy};
 
-/// The fields that are set for one request, their values one behind the other in one piece of memory. What is not known is
-/// not set.
+/// The fields that tell of a caller. What is not known is not told.
 #[derive(Debug)]
-pub(super) struct Identity {
-    text: BytesMut,
-    /// Where each value ends.
-    ends: SmallVec<[(HeaderName, usize); 7]>,
+pub(super) struct Identity(SmallVec<[(HeaderName, HeaderValue); 7]>);
+
+/// All that an identity follows from, and the identity.
+struct Known {
+    policy: Box<str>,
+    permit: Permit,
+    caller: Arc<Assurance>,
+    witness: Arc<Assurance>,
+    identity: Rc<Identity>,
+}
+
+/// How many each thread remembers. Each holds on to what its tokens proved.
+const KNOWN: usize = 128;
+
+thread_local! {
+    static KNOWN_HERE: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Identity {
     /// `caller` is the token that calls, `witness` the one whose evidence was enough; they are one, or a pair.
-    pub(super) fn of(policy: &Policy, permit: &Permit, caller: &Assurance, witness: &Assurance) -> Self {
-        let mut fields = Self::new();
+    ///
+    /// What was found out of the same tokens for the same permit, under the same policy, is written once and told again.
+    pub(super) fn of(policy: &Policy, permit: &Permit, caller: &Arc<Assurance>, witness: &Arc<Assurance>) -> Rc<Self> {
+        KNOWN_HERE.with_borrow_mut(|all| {
+            if all.is_empty() {
+                all.resize_with(KNOWN, || None);
+            }
+            let Some(place) = all.get_mut(place(caller)) else {
+                return Rc::new(Self::new(policy, permit, caller, witness));
+            };
+            if let Some(known) = place
+                // What is held can't be another by the same address.
+                && Arc::ptr_eq(&known.caller, caller)
+                && Arc::ptr_eq(&known.witness, witness)
+                && known.permit == *permit
+                && *known.policy == *policy.hash()
+            {
+                return Rc::clone(&known.identity);
+            }
+            let identity = Rc::new(Self::new(policy, permit, caller, witness));
+            *place = Some(Known {
+                policy: policy.hash().into(),
+                permit: permit.clone(),
+                caller: Arc::clone(caller),
+                witness: Arc::clone(witness),
+                identity: Rc::clone(&identity),
+            });
+            identity
+        })
+    }
+
+    fn new(policy: &Policy, permit: &Permit, caller: &Assurance, witness: &Assurance) -> Self {
+        let mut fields = Writing::new();
         let ladders = policy.ladders();
         fields.list(SUBJECT, caller.subject.as_deref());
         fields.list(LEVEL, permit.levels().iter().map(|rung| ladders.name(*rung)));
@@ -37,23 +82,45 @@ impl Identity {
         }
         fields.list(ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));
         fields.list(CLIENT, caller.client.as_deref());
-        fields
+        fields.done()
     }
 
     /// Sets them, in place of whatever there is.
-    pub(super) fn set(self, fields: &mut HeaderMap) {
-        let text = self.text.freeze();
-        let mut start = 0;
-        for (name, end) in self.ends {
-            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(start..end)) {
-                fields.insert(name, value);
-            }
-            start = end;
+    pub(super) fn set(&self, fields: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            fields.insert(name.clone(), value.clone());
         }
     }
+}
 
+/// Where an identity is remembered.
+fn place(caller: &Arc<Assurance>) -> usize {
+    // The lowest bits of an address are alike.
+    let mixed = (Arc::as_ptr(caller).addr() >> 4).wrapping_mul(0x9e37_79b9);
+    (mixed >> 16).checked_rem(KNOWN).unwrap_or_default()
+}
+
+/// An identity that is being written: the values one behind the other, in one piece of memory.
+struct Writing {
+    text: BytesMut,
+    /// Where each value ends.
+    ends: SmallVec<[(HeaderName, usize); 7]>,
+}
+
+impl Writing {
     fn new() -> Self {
         Self { text: BytesMut::with_capacity(USUAL), ends: SmallVec::new() }
+    }
+
+    fn done(self) -> Identity {
+        let text = self.text.freeze();
+        let mut start = 0;
+        let value = |(name, end)| {
+            let value = HeaderValue::from_maybe_shared(text.slice(start..end)).ok();
+            start = end;
+            value.map(|value| (name, value))
+        };
+        Identity(self.ends.into_iter().filter_map(value).collect())
     }
 
     fn list<'v>(&mut self, name: HeaderName, values: impl IntoIterator<Item = &'v str>) {
@@ -113,14 +180,14 @@ mod tests {
 
     #[test]
     fn values_are_encoded_so_that_none_breaks_a_line_or_a_list() {
-        let mut identity = Identity::new();
+        let mut identity = Writing::new();
         identity.list(SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
         identity.list(AMR, ["a b", "100%", "pwd"]);
         identity.list(CLIENT, None);
         identity.number(AUTH_TIME, -7);
         let mut fields = HeaderMap::new();
         fields.insert(AMR, HeaderValue::from_static("forged"));
-        identity.set(&mut fields);
+        identity.done().set(&mut fields);
         let told: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         let expected = [
             ("x-stepgate-amr", "a%20b 100%25 pwd"),

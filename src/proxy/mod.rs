@@ -11,6 +11,7 @@ mod edge;
 mod evidence;
 mod extract;
 mod forwarding;
+mod glance;
 mod handler;
 mod headers;
 mod identity;
@@ -18,6 +19,8 @@ mod origin;
 mod refusal;
 mod request_id;
 mod respond;
+mod spare;
+mod spellings;
 mod target;
 pub mod verify;
 

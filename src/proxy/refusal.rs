@@ -30,8 +30,8 @@ impl Refusal {
 }
 
 impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        let detail = denial.detail.clone();
+    fn from(mut denial: Denial) -> Self {
+        let detail = std::mem::take(&mut denial.detail);
         Self::new(denial, detail)
     }
 }

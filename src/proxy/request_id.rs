@@ -1,10 +1,10 @@
 //! The name by which a request is found again in logs, here and upstream.
 
-use std::cell::Cell;
-use std::fmt::Write as _;
+use std::cell::{Cell, RefCell};
 
+use bytes::BytesMut;
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 use crate::proxy::headers::X_REQUEST_ID;
 
@@ -14,16 +14,21 @@ const LONGEST: usize = 128;
 /// Makes ids: a random number for the worker, then one that counts up.
 #[derive(Debug)]
 pub(super) struct RequestIds {
-    prefix: String,
+    prefix: [u8; 16],
     next: Cell<u64>,
+    /// Where ids are written one behind the other, so that not each of them asks for memory, and its copies for more.
+    room: RefCell<BytesMut>,
 }
+
+/// How many ids share a piece of memory. One that is held on to holds the others with it.
+const TOGETHER: usize = 32;
 
 impl RequestIds {
     pub(super) fn new() -> Self {
         let mut random = [0u8; 8];
         // Without it ids are only less unlike those of another process.
         let _unlikely = getrandom::fill(&mut random);
-        Self { prefix: format!("{:016x}", u64::from_ne_bytes(random)), next: Cell::new(0) }
+        Self { prefix: hex(u64::from_ne_bytes(random)), next: Cell::new(0), room: RefCell::default() }
     }
 
     /// The client's own id if there is one of a harmless form, else a new one.
@@ -39,11 +44,27 @@ impl RequestIds {
     pub(super) fn make(&self) -> HeaderValue {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let mut text = String::with_capacity(32);
-        text.push_str(&self.prefix);
-        let _infallible = write!(text, "{number:016x}");
-        HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("unnamed"))
+        let mut room = self.room.borrow_mut();
+        if room.capacity() < 32 {
+            *room = BytesMut::with_capacity(32 * TOGETHER);
+        }
+        room.extend_from_slice(&self.prefix);
+        room.extend_from_slice(&hex(number));
+        let text = room.split().freeze();
+        HeaderValue::from_maybe_shared(text).unwrap_or_else(|_never| HeaderValue::from_static("unnamed"))
     }
+}
+
+/// A number in 16 hexadecimal digits.
+fn hex(number: u64) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'0'; 16];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        }
+    }
+    text
 }
 
 fn is_harmless(id: &[u8]) -> bool {
@@ -53,7 +74,7 @@ fn is_harmless(id: &[u8]) -> bool {
 
 /// The trace id of a well-formed `traceparent` (W3C Trace Context section 3.2). Only version `00` has nothing behind its flags.
 pub(super) fn trace_id(fields: &HeaderMap) -> Option<&str> {
-    let mut given = fields.get_all("traceparent").iter();
+    let mut given = fields.get_all(&TRACEPARENT).iter();
     let (Some(text), None) = (given.next(), given.next()) else { return None };
     let mut parts = text.to_str().ok()?.splitn(5, '-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -64,9 +85,22 @@ pub(super) fn trace_id(fields: &HeaderMap) -> Option<&str> {
         .then_some(trace)
 }
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_one_worker_are_a_name_of_its_own_and_a_number_that_counts_up() {
+        let ids = RequestIds::new();
+        let made: Vec<HeaderValue> = (0..3 * TOGETHER).map(|_| ids.make()).collect();
+        for (number, id) in made.iter().enumerate() {
+            assert_eq!(id.to_str().unwrap(), format!("{}{number:016x}", str::from_utf8(&ids.prefix).unwrap()));
+        }
+        assert_eq!(hex(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
+        assert_ne!(RequestIds::new().prefix, ids.prefix);
+    }
 
     #[test]
     fn a_harmless_id_is_kept_and_any_other_replaced() {

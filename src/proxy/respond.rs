@@ -7,16 +7,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::assurance::Challenge;
 use crate::policy::StepUp;
 use crate::proxy::answer::ResponseBody;
-use crate::proxy::challenge::{self, Scheme};
+use crate::proxy::challenge::{self, Scheme, Values};
 use crate::proxy::downstream::lane::Answered;
 use crate::proxy::headers::X_REQUEST_ID;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
+use crate::telemetry::json;
 use crate::token::Timestamp;
 
 /// What a refusal looks like from outside.
@@ -144,6 +145,12 @@ pub(super) struct Context<'a> {
     pub(super) supported: Option<&'a [Box<str>]>,
 }
 
+/// Whether the answer depends on what the issuer says it supports.
+pub(super) fn asks_what_is_supported(refusal: &Refusal) -> bool {
+    let named = refusal.denial.step_up.as_ref().and_then(|step_up| step_up.acr_values.as_ref());
+    matches!(named, Some(Challenge::Derived(_)))
+}
+
 /// Answers a refused request.
 pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
     let denial = &refusal.denial;
@@ -158,6 +165,8 @@ pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answere
     let mut response = Response::new(ResponseBody::own(text, answered));
     *response.status_mut() = face.status;
     let fields = response.headers_mut();
+    // Room for all that follows and one more, which is not to be found anew field by field.
+    *fields = HeaderMap::with_capacity(FIELDS);
     if face.challenged {
         let scheme =
             Scheme { realm: context.realm, error: face.error, acr_values: &acr_values, max_age, scope: &scope };
@@ -198,13 +207,18 @@ pub(super) fn refuse_unreadable(refusal: &Refusal, status: StatusCode, id: &Head
 }
 
 /// A listed challenge is sent as it is, a derived one as far as the issuer says that it supports it.
-fn acr_values(step_up: &StepUp, supported: Option<&[Box<str>]>) -> Vec<Box<str>> {
-    let values = match &step_up.acr_values {
-        None => return Vec::new(),
-        Some(Challenge::Listed(values)) => return challenge::writable(values),
-        Some(Challenge::Derived(values)) => challenge::writable(values),
+fn acr_values<'d>(step_up: &'d StepUp, supported: Option<&[Box<str>]>) -> Values<'d> {
+    let (values, supported) = match &step_up.acr_values {
+        None => return Values::new(),
+        Some(Challenge::Listed(values)) => (values, None),
+        Some(Challenge::Derived(values)) => (values, supported),
     };
-    values.into_iter().filter(|value| supported.is_none_or(|supported| supported.contains(value))).collect()
+    let is_supported = |value: &Box<str>| supported.is_none_or(|supported| supported.contains(value));
+    values
+        .iter()
+        .filter(|value| challenge::can_be_written(value) && is_supported(value))
+        .map(|value| &**value)
+        .collect()
 }
 
 /// RFC 9457, with members for clients that cannot read the challenge's field, such as pages of another origin.
@@ -212,36 +226,52 @@ fn body(
     face: Face,
     reason: Reason,
     context: &Context<'_>,
-    acr_values: &[Box<str>],
+    acr_values: &[&str],
     max_age: Option<u32>,
     scope: &[&str],
 ) -> String {
-    use serde_json::Value;
-    let mut members = serde_json::Map::new();
-    members.insert("type".into(), "about:blank".into());
-    members.insert("title".into(), face.status.canonical_reason().unwrap_or_default().into());
-    members.insert("status".into(), face.status.as_u16().into());
+    let mut text = String::with_capacity(BODY);
+    text.push_str("{\"type\":\"about:blank\",\"title\":");
+    json::text(&mut text, face.status.canonical_reason().unwrap_or_default());
+    text.push_str(",\"status\":");
+    text.push_str(face.status.as_str());
     if face.named {
-        members.insert("reason".into(), reason.code().into());
-        members.insert("detail".into(), reason.meaning().into());
+        text.push_str(",\"reason\":");
+        json::text(&mut text, reason.code());
+        text.push_str(",\"detail\":");
+        json::text(&mut text, reason.meaning());
     }
     if let Some(error) = face.error {
-        members.insert("error".into(), error.into());
+        text.push_str(",\"error\":");
+        json::text(&mut text, error);
     }
     if !acr_values.is_empty() {
-        members.insert("acr_values".into(), acr_values.iter().map(|value| Value::from(&**value)).collect());
+        text.push_str(",\"acr_values\":");
+        json::texts(&mut text, acr_values.iter().copied());
     }
     if let Some(max_age) = max_age {
-        members.insert("max_age".into(), max_age.into());
+        text.push_str(",\"max_age\":");
+        json::number(&mut text, max_age.into());
     }
     if !scope.is_empty() {
-        members.insert("scope".into(), scope.join(" ").into());
+        // None of them has anything in it that JSON would write otherwise.
+        text.push_str(",\"scope\":\"");
+        challenge::join(&mut text, scope);
+        text.push('"');
     }
-    members.insert("request_id".into(), String::from_utf8_lossy(context.id.as_bytes()).into_owned().into());
-    let mut text = Value::Object(members).to_string();
-    text.push('\n');
+    text.push_str(",\"request_id\":");
+    match context.id.to_str() {
+        Ok(id) => json::text(&mut text, id),
+        Err(_beyond_ascii) => json::text(&mut text, &String::from_utf8_lossy(context.id.as_bytes())),
+    }
+    text.push_str("}\n");
     text
 }
+
+/// How many fields a refusal has at the most, `Connection` among them.
+const FIELDS: usize = 7;
+/// What the usual problem document has room in.
+const BODY: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -325,6 +355,22 @@ mod tests {
         };
         let (_, challenge) = challenge_of(denial, None);
         assert!(challenge.unwrap().ends_with(", acr_values=\"ok\", scope=\"fine\""));
+    }
+
+    #[test]
+    fn a_problem_document_is_json_whatever_stands_in_it() {
+        let id = HeaderValue::from_bytes(b"a\"b\\c\xff").unwrap();
+        let context = Context { id: &id, realm: "", head: false, supported: None };
+        let face = Face { status: StatusCode::UNAUTHORIZED, error: Some("e\"\n"), challenged: true, named: true };
+        let text = body(face, Reason::ScopeMissing, &context, &["x", "y"], Some(u32::MAX), &["s", "t"]);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401, "error": "e\"\n", "max_age": u32::MAX,
+            "reason": "scope_missing", "detail": Reason::ScopeMissing.meaning(), "acr_values": ["x", "y"],
+            "scope": "s t", "request_id": "a\"b\\c\u{fffd}",
+        });
+        assert_eq!(read, expected);
+        assert!(text.ends_with("}\n"));
     }
 
     #[test]

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::settings::{LogFormat, Telemetry};
+use crate::telemetry::json_lines::JsonLines;
 use crate::telemetry::lines::{Bounds, Lines};
 use crate::telemetry::log_filter::LogFilter;
 use crate::telemetry::sink::Sink;
@@ -55,7 +57,7 @@ impl Logs {
         let registry = tracing_subscriber::registry().with(obeyed);
         match settings.format {
             LogFormat::Json => {
-                let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+                let layer = layer.fmt_fields(JsonFields::new()).event_format(JsonLines::new());
                 registry.with(layer).try_init()?;
             }
             LogFormat::Text => registry.with(layer).try_init()?,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -16,13 +16,14 @@ use crate::telemetry::histogram::Histogram;
 use crate::telemetry::record::Protocol;
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
+use crate::telemetry::sharded::{SHARDS, Sharded, shard};
 use crate::telemetry::upstream::UpstreamMeter;
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     table: ArcSwap<Table>,
-    pub(super) decisions: Histogram,
+    pub(super) decisions: Sharded<Histogram>,
     pub(super) connections: AtomicI64,
     pub(super) refused: AtomicU64,
     pub(super) accepted: AtomicU64,
@@ -59,22 +60,53 @@ pub(super) struct Table {
     pub(super) no_route: Arc<RouteCounters>,
 }
 
-/// One route's decisions.
+/// One route's decisions. Each thread counts for itself, and makes its counters when it first needs them.
 #[derive(Debug)]
 pub(super) struct RouteCounters {
     pub(super) route: Box<str>,
-    pub(super) allowed: AtomicU64,
+    shards: [OnceLock<Box<Counts>>; SHARDS],
+}
+
+/// What one shard counted of a route.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Counts {
+    allowed: AtomicU64,
     /// By the reason's place in [`Reason::ALL`].
-    pub(super) denied: Box<[AtomicU64]>,
+    denied: [AtomicU64; Reason::ALL.len()],
 }
 
 impl RouteCounters {
     fn new(route: &str) -> Self {
-        Self {
-            route: route.into(),
-            allowed: AtomicU64::new(0),
-            denied: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        Self { route: route.into(), shards: std::array::from_fn(|_| OnceLock::new()) }
+    }
+
+    fn count(&self, reason: Option<Reason>) {
+        let fresh =
+            || Box::new(Counts { allowed: AtomicU64::new(0), denied: std::array::from_fn(|_| AtomicU64::new(0)) });
+        let Some(counts) = self.shards.get(shard()).map(|counts| counts.get_or_init(fresh)) else { return };
+        let counter = match reason {
+            None => Some(&counts.allowed),
+            Some(reason) => counts.denied.get(reason as usize),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What all threads counted.
+    pub(super) fn allowed(&self) -> u64 {
+        self.sum(|counts| Some(&counts.allowed))
+    }
+
+    /// The same of one reason.
+    pub(super) fn denied(&self, reason: Reason) -> u64 {
+        self.sum(|counts| counts.denied.get(reason as usize))
+    }
+
+    fn sum(&self, of: impl Fn(&Counts) -> Option<&AtomicU64>) -> u64 {
+        let counters = self.shards.iter().filter_map(OnceLock::get).filter_map(|counts| of(counts));
+        counters.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -110,14 +142,10 @@ impl Metrics {
     pub fn decided(&self, policy: &Policy, route: Option<&Route>, reason: Option<Reason>, micros: u64) {
         let table = self.table.load();
         let counters = route.and_then(|route| table.counters(policy, route)).unwrap_or(&table.no_route);
-        let counter = match reason {
-            None => Some(&counters.allowed),
-            Some(reason) => counters.denied.get(reason as usize),
-        };
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::Relaxed);
+        counters.count(reason);
+        if let Some(decisions) = self.decisions.here() {
+            decisions.observe(micros);
         }
-        self.decisions.observe(micros);
     }
 
     /// New counters of an upstream, for one worker. The names come from `stepgate.yaml`, so there are no more than it has.
@@ -131,9 +159,7 @@ impl Metrics {
     /// Counts a connection that was turned away at the limit, and what it would have asked as `overloaded`.
     pub fn connection_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        if let Some(overloaded) = self.table.load().no_route.denied.get(Reason::Overloaded as usize) {
-            overloaded.fetch_add(1, Ordering::Relaxed);
-        }
+        self.table.load().no_route.count(Some(Reason::Overloaded));
     }
 
     /// Counts what came on a connection and was no request.
@@ -334,6 +360,28 @@ pub(crate) mod tests {
             r#"stepgate_policy_reloads_total{outcome="refused"} 0"#,
             r"stepgate_policy_current 1",
             "# EOF",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_threads_counted_apart_is_scraped_together() {
+        let (metrics, policy) = (Arc::new(Metrics::default()), some_policy());
+        metrics.install(&policy);
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    metrics.decided(&policy, policy.routes().first(), None, 12);
+                    metrics.decided(&policy, policy.routes().first(), Some(Reason::LevelTooLow), 12);
+                });
+            }
+        });
+        let text = metrics.scrape();
+        for line in [
+            r#"stepgate_requests_total{route="all",decision="allow",reason="-"} 3"#,
+            r#"stepgate_requests_total{route="all",decision="deny",reason="level_too_low"} 3"#,
+            "stepgate_decision_seconds_count 6",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }

@@ -4,6 +4,8 @@
 
 pub mod health;
 mod histogram;
+pub mod json;
+mod json_lines;
 pub mod lines;
 pub mod log_filter;
 pub mod logs;
@@ -13,9 +15,11 @@ mod process;
 pub mod record;
 pub mod reloads;
 mod scrape;
+mod sharded;
 pub mod sink;
 #[cfg(test)]
 mod tests;
+pub mod timestamp;
 pub mod upstream;
 
 pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};

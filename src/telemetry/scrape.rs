@@ -53,16 +53,15 @@ impl Families {
         let help = "Requests decided, by route (`-`: none), decision and reason (`-`: allowed)";
         let mut requests = out.encode_descriptor("stepgate_requests", help, None, MetricType::Counter)?;
         for route in table.routes.iter().chain([&table.no_route]) {
-            let denied = Reason::ALL.iter().zip(&route.denied).map(|(reason, count)| ("deny", reason.code(), count));
-            for (decision, reason, count) in [("allow", "-", &route.allowed)].into_iter().chain(denied) {
-                let count = count.load(Ordering::Relaxed);
+            let denied = Reason::ALL.iter().map(|reason| ("deny", reason.code(), route.denied(*reason)));
+            for (decision, reason, count) in [("allow", "-", route.allowed())].into_iter().chain(denied) {
                 if count > 0 {
                     let labels = [("route", &*route.route), ("decision", decision), ("reason", reason)];
                     requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
                 }
             }
         }
-        let (sum, buckets) = Histogram::read([&self.0.decisions]);
+        let (sum, buckets) = Histogram::read(self.0.decisions.all());
         let count = buckets.iter().map(|(_, count)| *count).sum();
         let help = "Time from a request's head to its decision";
         out.encode_descriptor("stepgate_decision_seconds", help, None, MetricType::Histogram)?

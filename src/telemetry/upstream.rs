@@ -107,6 +107,12 @@ impl Forwarding {
         Self { meter: Rc::clone(meter), began, sent: Instant::now(), settled: Settled::Not }
     }
 
+    /// When it went.
+    #[must_use]
+    pub fn sent(&self) -> Instant {
+        self.sent
+    }
+
     /// The head of the answer is there.
     pub fn answered(&mut self, status: u16) {
         self.settled = Settled::Answered;

@@ -1,6 +1,8 @@
 //! The claims that decide whether a token is one of this issuer, for us, now (RFC 7519 section 4, RFC 9068 section 4,
 //! OpenID Connect Core section 3.1.3.7). What they say of the sign-in is `assurance`'s to read.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::Reason;
 use crate::token::claim_path::ClaimPath;
 use crate::token::expectation::{Expectation, KindRule, Required, TokenKind};
@@ -58,6 +60,7 @@ pub(in crate::token) fn believe(
         ));
     }
     let audiences = audiences.iter().map(|audience| Box::from(*audience)).collect();
+    drop(fits);
     Ok(VerifiedToken { kind, audiences, expires: times.expires, issued: times.issued, claims })
 }
 
@@ -99,13 +102,13 @@ impl Times {
 
 /// How a token compares with the rules of the two kinds.
 struct Fits<'t> {
-    kinds: Vec<Fit<'t>>,
+    kinds: SmallVec<[Fit<'t>; 2]>,
 }
 
 struct Fit<'t> {
     kind: TokenKind,
     rule: &'t KindRule,
-    audiences: Vec<&'t str>,
+    audiences: SmallVec<[&'t str; 4]>,
     /// One of the audiences is the rule's.
     audience: bool,
     /// Everything else that the rule asks for holds too.
@@ -115,7 +118,7 @@ struct Fit<'t> {
 impl<'t> Fits<'t> {
     fn read(claims: &'t Json, typ: Option<&str>, expectation: &'t Expectation) -> Result<Self, Rejection> {
         let rules = [(TokenKind::Access, &expectation.access), (TokenKind::Id, &expectation.id)];
-        let mut kinds = Vec::with_capacity(rules.len());
+        let mut kinds = SmallVec::new();
         for (kind, rule) in rules {
             let Some(rule) = rule else { continue };
             let audiences = audiences(claims, &rule.audience_from)?;
@@ -207,11 +210,11 @@ fn typ_fits(kind: TokenKind, typ: Option<&str>, rule: &KindRule) -> bool {
 }
 
 /// A string, or an array of strings that is not empty (RFC 7519 section 4.1.3). None at all is no audience.
-fn audiences<'c>(claims: &'c Json, from: &ClaimPath) -> Result<Vec<&'c str>, Rejection> {
+fn audiences<'c>(claims: &'c Json, from: &ClaimPath) -> Result<SmallVec<[&'c str; 4]>, Rejection> {
     let malformed = || malformed(format!("`{from}` is neither a string nor a list of strings"));
     match from.find(claims) {
-        None => Ok(Vec::new()),
-        Some(Json::String(one)) => Ok(vec![one]),
+        None => Ok(SmallVec::new()),
+        Some(Json::String(one)) => Ok(smallvec![&**one]),
         Some(Json::Array(several)) if !several.is_empty() => {
             several.iter().map(|audience| audience.as_str().ok_or_else(malformed)).collect()
         }

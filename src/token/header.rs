@@ -3,13 +3,16 @@
 //! `jku`, `x5u`, `x5c`, `x5t` and `jwk` would have the sender name the key that proves the sender right. They are ignored
 //! and never followed (RFC 8725 section 3.10).
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use crate::Reason;
 use crate::token::algorithm::Algorithm;
 use crate::token::json::Json;
 use crate::token::rejection::{Rejection, quoted};
 
 /// What is read of a token's header. All of it is unverified until the signature is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::token) struct Header {
     pub(in crate::token) algorithm: Algorithm,
     pub(in crate::token) kid: Option<Box<str>>,
@@ -46,6 +49,56 @@ impl Header {
     }
 }
 
+/// The headers that this thread read last, by their text in the token: all tokens of one key have the same.
+///
+/// Only what was read without fault and does not depend on the claims beside it is kept, and it is compared whole.
+#[derive(Clone, Copy)]
+pub(in crate::token) struct Read<'t>(pub(in crate::token) &'t str);
+
+/// How many headers are kept by each thread, and the longest of them.
+const KEPT: usize = 16;
+const LONGEST_KEPT: usize = 512;
+
+/// A header's text in a token, and what it says.
+type Text = (Box<str>, Arc<Header>);
+
+thread_local! {
+    static READ_HERE: RefCell<[Option<Text>; KEPT]> = const { RefCell::new([const { None }; KEPT]) };
+}
+
+impl Read<'_> {
+    /// What was read of this very text before.
+    pub(in crate::token) fn before(self) -> Option<Arc<Header>> {
+        READ_HERE.with_borrow(|kept| {
+            let (text, header) = kept.get(self.place())?.as_ref()?;
+            (**text == *self.0).then(|| Arc::clone(header))
+        })
+    }
+
+    /// Keeps what was read of this text.
+    pub(in crate::token) fn keep(self, json: &Json, header: &Arc<Header>) {
+        if self.0.len() > LONGEST_KEPT || REPLICAS.into_iter().any(|name| json.member(name).is_some()) {
+            return;
+        }
+        READ_HERE.with_borrow_mut(|kept| {
+            if let Some(place) = kept.get_mut(self.place()) {
+                *place = Some((self.0.into(), Arc::clone(header)));
+            }
+        });
+    }
+
+    /// By a few bytes of its end, where the `kid` often stands.
+    fn place(self) -> usize {
+        let sum = self
+            .0
+            .bytes()
+            .rev()
+            .take(24)
+            .fold(self.0.len(), |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        sum.checked_rem(KEPT).unwrap_or_default()
+    }
+}
+
 /// A `typ` as rules write it: lower-case, without `application/` (RFC 7515 section 4.1.9).
 pub(in crate::token) fn plain_type(typ: &str) -> Box<str> {
     let lower = typ.to_ascii_lowercase();
@@ -72,9 +125,12 @@ fn refuse_extensions(header: &Json, cty: Option<&str>) -> Result<(), Rejection> 
     Ok(())
 }
 
+/// The claims that a header may repeat.
+const REPLICAS: [&str; 3] = ["iss", "sub", "aud"];
+
 /// Claims replicated in the header (RFC 7519 section 5.3) must be the claims, or two readers see two tokens.
 fn refuse_disagreement(header: &Json, claims: &Json) -> Result<(), Rejection> {
-    for name in ["iss", "sub", "aud"] {
+    for name in REPLICAS {
         if let Some(replica) = header.member(name)
             && !claims.member(name).is_some_and(|claim| claim.same(replica))
         {

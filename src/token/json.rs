@@ -4,9 +4,11 @@
 //! the application (RFC 7519 section 4 lets us refuse; RFC 8725 asks for it). Here a duplicate member is an error at any
 //! depth, and so is nesting past [`MAX_DEPTH`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 /// How deep a token's JSON may nest. Real tokens stay below 6.
 pub const MAX_DEPTH: usize = 16;
@@ -25,8 +27,11 @@ pub enum Json {
     /// An array.
     Array(Box<[Json]>),
     /// An object: its members in the order in which they stood.
-    Object(Box<[(Box<str>, Json)]>),
+    Object(Box<[(Name, Json)]>),
 }
+
+/// A member's name. Those that most tokens have are not copied out of them.
+pub type Name = Cow<'static, str>;
 
 impl Json {
     /// Reads one JSON document and nothing after it.
@@ -44,9 +49,14 @@ impl Json {
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members.iter().find(|(key, _)| &**key == name).map(|(_, value)| value),
+            Self::Object(members) => members.iter().find(|(key, _)| **key == *name).map(|(_, value)| value),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => None,
         }
+    }
+
+    /// An object of these members, whose names differ.
+    pub(crate) fn object(members: impl IntoIterator<Item = (Box<str>, Self)>) -> Self {
+        Self::Object(members.into_iter().map(|(name, value)| (Name::Owned(name.into()), value)).collect())
     }
 
     /// The string, if this is one.
@@ -178,7 +188,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
-        let mut items = Vec::new();
+        let mut items: SmallVec<[Json; USUAL_ITEMS]> = SmallVec::new();
         while let Some(item) = input.next_element_seed(self.inner()?)? {
             items.push(item);
         }
@@ -186,9 +196,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
-        let mut members: Vec<(Box<str>, Json)> = Vec::new();
-        while let Some(name) = input.next_key::<String>()? {
-            members.push((name.into_boxed_str(), input.next_value_seed(self.inner()?)?));
+        let mut members: SmallVec<[(Name, Json); USUAL_MEMBERS]> = SmallVec::new();
+        while let Some(name) = input.next_key_seed(MemberName)? {
+            members.push((name, input.next_value_seed(self.inner()?)?));
         }
         if has_duplicate(&members) {
             return Err(de::Error::custom("duplicate member"));
@@ -197,9 +207,84 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// Whether two members have one name. Sorted first, since comparing each with each would let a sender choose how long it
-/// takes.
-fn has_duplicate(members: &[(Box<str>, Json)]) -> bool {
+/// As many as are read without asking for memory more than once.
+const USUAL_MEMBERS: usize = 16;
+const USUAL_ITEMS: usize = 8;
+
+struct MemberName;
+
+impl<'de> DeserializeSeed<'de> for MemberName {
+    type Value = Name;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Name, D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for MemberName {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(usual(name).map_or_else(|| Name::Owned(name.to_owned()), Name::Borrowed))
+    }
+}
+
+/// A name that most tokens have.
+fn usual(name: &str) -> Option<&'static str> {
+    macro_rules! one_of {
+        ($($usual:literal),* $(,)?) => {
+            match name {
+                $($usual => Some($usual),)*
+                _ => None,
+            }
+        };
+    }
+    one_of!(
+        "acr",
+        "alg",
+        "amr",
+        "at_hash",
+        "aud",
+        "auth_time",
+        "azp",
+        "client_id",
+        "email",
+        "exp",
+        "groups",
+        "iat",
+        "iss",
+        "jti",
+        "kid",
+        "name",
+        "nbf",
+        "nonce",
+        "roles",
+        "scope",
+        "scp",
+        "sid",
+        "sub",
+        "typ",
+        "ver",
+    )
+}
+
+/// Whether two members have one name. A few are compared each with each. More are sorted first, or a sender could choose
+/// how long it takes.
+fn has_duplicate(members: &[(Name, Json)]) -> bool {
+    if members.len() <= USUAL_MEMBERS {
+        let mut rest = members;
+        while let Some(((name, _), others)) = rest.split_first() {
+            if others.iter().any(|(other, _)| other == name) {
+                return true;
+            }
+            rest = others;
+        }
+        return false;
+    }
     let mut names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     names.array_windows().any(|[one, next]| one == next)
@@ -213,6 +298,15 @@ mod tests {
     fn t19_a_duplicate_member_is_refused_at_any_depth() {
         for text in [r#"{"acr":"1","acr":"2"}"#, r#"{"a":{"b":[{"c":1,"c":1}]}}"#, r#"{"\u0061cr":1,"acr":2}"#] {
             assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let many: Vec<String> = (0..40).map(|n| format!("\"{n}\":0")).collect();
+        for count in [2, USUAL_MEMBERS - 1, USUAL_MEMBERS, USUAL_MEMBERS + 1, 40] {
+            let members = many[..count].join(",");
+            assert!(Json::parse(format!("{{{members}}}").as_bytes()).is_ok(), "{count}");
+            for again in [0, count / 2, count - 1] {
+                let twice = format!("{{{members},\"{again}\":1}}");
+                assert!(Json::parse(twice.as_bytes()).is_err(), "{count} members, {again} again");
+            }
         }
         let both = Json::parse(br#"{"ACR":"1","acr":"2"}"#).unwrap();
         assert_eq!(

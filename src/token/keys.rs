@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::token::algorithm::Algorithm;
 use crate::token::jwk::Key;
@@ -174,8 +175,12 @@ impl KeySet {
 
     /// The keys to try on a token: those with its `kid` (compared byte for byte), or all if it has none, of which its
     /// algorithm may use; [`MAX_TRIED`] at most.
-    pub(in crate::token) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, NoKey> {
-        let chosen: Vec<&Key> = match kid {
+    pub(in crate::token) fn select(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<SmallVec<[&Key; 2]>, NoKey> {
+        let chosen: SmallVec<[&Key; 2]> = match kid {
             None => self.keys.iter().filter(|key| key.fits(algorithm)).take(MAX_TRIED).collect(),
             Some(kid) => {
                 let named = self.by_kid.get(kid).ok_or(NoKey::Unknown)?;

@@ -1,14 +1,16 @@
 //! Public keys and the one question they answer: is this signature theirs?
 //!
-//! The mathematics is jsonwebtoken's over aws-lc-rs; ES512, which jsonwebtoken lacks, goes to aws-lc-rs directly. Which
-//! key and which algorithm may meet is decided here and in `jwk`, never by the library.
+//! The mathematics is aws-lc-rs's. On P-256, P-384 and Ed25519 jsonwebtoken asks it, and reads the key anew each time, which
+//! is 2 % there. For an RSA key that is as much as half of the check again, so those are read once and kept; so is P-521,
+//! which jsonwebtoken lacks. Which key and which algorithm may meet is decided here and in `jwk`, never by a library.
+
+use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm as LibraryAlgorithm, DecodingKey};
 
 use crate::token::algorithm::Algorithm;
@@ -54,14 +56,33 @@ impl KeyType {
 }
 
 /// A public key that was checked to be one.
-#[derive(Clone)]
 pub(in crate::token) struct PublicKey {
     key_type: KeyType,
     /// RSA: `n`; else the public point. What the key is told by.
     material: Box<[u8]>,
     /// RSA: `e`; else empty.
     exponent: Box<[u8]>,
-    library: DecodingKey,
+    reader: Reader,
+}
+
+/// What a key is used through.
+enum Reader {
+    /// One for each algorithm of an RSA key.
+    Rsa(Box<[Kept; 6]>),
+    P521(Kept),
+    Library(DecodingKey),
+}
+
+/// A key as the crypto library reads it. Read when the first token asks for it: of a set of a hundred keys one or two sign,
+/// and a reading is kilobytes.
+#[derive(Default)]
+struct Kept(OnceLock<Option<Box<ParsedPublicKey>>>);
+
+impl Kept {
+    fn verifies(&self, read: impl FnOnce() -> Option<ParsedPublicKey>, signed: &[u8], signature: &[u8]) -> bool {
+        let key = self.0.get_or_init(|| read().map(Box::new));
+        key.as_ref().is_some_and(|key| key.verify_sig(signed, signature).is_ok())
+    }
 }
 
 impl PublicKey {
@@ -84,12 +105,8 @@ impl PublicKey {
         RsaPublicKeyComponents { n, e }
             .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
             .map_err(|_refused| "the crypto library refuses its modulus or exponent")?;
-        Ok(Self {
-            key_type: KeyType::Rsa,
-            material: n.into(),
-            exponent: e.into(),
-            library: DecodingKey::from_rsa_raw_components(n, e),
-        })
+        let reader = Reader::Rsa(Box::default());
+        Ok(Self { key_type: KeyType::Rsa, material: n.into(), exponent: e.into(), reader })
     }
 
     /// A key on one of the NIST curves; the point is checked to be on it (RFC 8725 section 3.4).
@@ -106,12 +123,13 @@ impl PublicKey {
         }
         let point = [&[UNCOMPRESSED], x, y].concat();
         ParsedPublicKey::new(algorithm, &point).map_err(|_refused| "its point is not on the curve")?;
-        Ok(Self {
-            key_type,
-            library: DecodingKey::from_ec_der(&point),
-            material: point.into(),
-            exponent: Box::default(),
-        })
+        let reader = match key_type {
+            KeyType::P521 => Reader::P521(Kept::default()),
+            KeyType::P256 | KeyType::P384 | KeyType::Rsa | KeyType::Ed25519 => {
+                Reader::Library(DecodingKey::from_ec_der(&point))
+            }
+        };
+        Ok(Self { key_type, material: point.into(), exponent: Box::default(), reader })
     }
 
     /// An Ed25519 key.
@@ -120,12 +138,8 @@ impl PublicKey {
             return Err("an Ed25519 key has 32 bytes");
         }
         ParsedPublicKey::new(&ED25519, x).map_err(|_refused| "the crypto library refuses its point")?;
-        Ok(Self {
-            key_type: KeyType::Ed25519,
-            material: x.into(),
-            exponent: Box::default(),
-            library: DecodingKey::from_ed_der(x),
-        })
+        let reader = Reader::Library(DecodingKey::from_ed_der(x));
+        Ok(Self { key_type: KeyType::Ed25519, material: x.into(), exponent: Box::default(), reader })
     }
 
     pub(in crate::token) const fn key_type(&self) -> KeyType {
@@ -137,32 +151,52 @@ impl PublicKey {
         [&self.material, &self.exponent]
     }
 
-    /// Whether `signature` (base64url) over `signed` was made with this key and `algorithm`.
+    /// Whether `signature` over `signed` was made with this key and `algorithm`.
     ///
     /// ECDSA signatures are `R || S` of fixed length (RFC 7518 section 3.4); DER is none.
-    pub(in crate::token) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &str) -> bool {
-        if !self.key_type.algorithms().contains(&algorithm) {
-            return false;
-        }
+    pub(in crate::token) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &Signature<'_>) -> bool {
         let by_library = match algorithm {
-            Algorithm::Rs256 => LibraryAlgorithm::RS256,
-            Algorithm::Rs384 => LibraryAlgorithm::RS384,
-            Algorithm::Rs512 => LibraryAlgorithm::RS512,
-            Algorithm::Ps256 => LibraryAlgorithm::PS256,
-            Algorithm::Ps384 => LibraryAlgorithm::PS384,
-            Algorithm::Ps512 => LibraryAlgorithm::PS512,
+            Algorithm::Rs256 => return self.rsa_verifies(0, &RSA_PKCS1_2048_8192_SHA256, signed, signature),
+            Algorithm::Rs384 => return self.rsa_verifies(1, &RSA_PKCS1_2048_8192_SHA384, signed, signature),
+            Algorithm::Rs512 => return self.rsa_verifies(2, &RSA_PKCS1_2048_8192_SHA512, signed, signature),
+            Algorithm::Ps256 => return self.rsa_verifies(3, &RSA_PSS_2048_8192_SHA256, signed, signature),
+            Algorithm::Ps384 => return self.rsa_verifies(4, &RSA_PSS_2048_8192_SHA384, signed, signature),
+            Algorithm::Ps512 => return self.rsa_verifies(5, &RSA_PSS_2048_8192_SHA512, signed, signature),
+            Algorithm::Es512 => {
+                let Reader::P521(kept) = &self.reader else { return false };
+                let read = || ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, &self.material).ok();
+                return kept.verifies(read, signed, signature.bytes);
+            }
             Algorithm::Es256 => LibraryAlgorithm::ES256,
             Algorithm::Es384 => LibraryAlgorithm::ES384,
             Algorithm::Ed25519 => LibraryAlgorithm::EdDSA,
-            Algorithm::Es512 => {
-                return URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| {
-                    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, &self.material).verify(signed, &signature).is_ok()
-                });
-            }
         };
+        if !self.key_type.algorithms().contains(&algorithm) {
+            return false;
+        }
+        let Reader::Library(key) = &self.reader else { return false };
         // Only a plain `true` counts: an error is not a yes.
-        matches!(jsonwebtoken::crypto::verify(signature, signed, &self.library, by_library), Ok(true))
+        matches!(jsonwebtoken::crypto::verify(signature.base64url, signed, key, by_library), Ok(true))
     }
+
+    fn rsa_verifies(
+        &self,
+        place: usize,
+        parameters: &'static RsaParameters,
+        signed: &[u8],
+        signature: &Signature<'_>,
+    ) -> bool {
+        let Reader::Rsa(kept) = &self.reader else { return false };
+        let components = RsaPublicKeyComponents { n: &self.material, e: &self.exponent };
+        let read = || components.to_parsed_public_key(parameters).ok();
+        kept.get(place).is_some_and(|kept| kept.verifies(read, signed, signature.bytes))
+    }
+}
+
+/// A signature, as it stands in the token and decoded.
+pub(in crate::token) struct Signature<'s> {
+    pub(in crate::token) base64url: &'s str,
+    pub(in crate::token) bytes: &'s [u8],
 }
 
 /// SEC 1 section 2.3.3: the point is written with both coordinates.

@@ -123,8 +123,13 @@ impl Signer {
 
     /// A token of exactly these header and claims texts.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
+        self.sign_with(self.algorithm, header, claims)
+    }
+
+    /// The same, signed the way that another algorithm of this key does it.
+    pub(crate) fn sign_with(&self, algorithm: Algorithm, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.signature(self.algorithm, signed.as_bytes());
+        let signature = self.signature(algorithm, signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 

@@ -1,5 +1,7 @@
 //! A token taken apart but not yet believed.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -7,7 +9,7 @@ use crate::Reason;
 use crate::token::algorithm::Algorithm;
 use crate::token::credential::Credential;
 use crate::token::expectation::Expectation;
-use crate::token::header::Header;
+use crate::token::header::{Header, Read};
 use crate::token::json::Json;
 use crate::token::rejection::{Rejection, quoted};
 
@@ -17,8 +19,9 @@ use crate::token::rejection::{Rejection, quoted};
 /// [`crate::token::verify()`] alone.
 pub struct Unverified {
     pub(in crate::token) credential: Credential,
-    pub(in crate::token) header: Header,
+    pub(in crate::token) header: Arc<Header>,
     pub(in crate::token) claims: Json,
+    pub(in crate::token) signature: Vec<u8>,
 }
 
 impl Unverified {
@@ -37,16 +40,27 @@ impl Unverified {
             2 => return Err(Rejection::new(Reason::TokenEncrypted, "five parts: this is a JWE")),
             _ => return Err(malformed("a signed JWT has three parts, this has more")),
         }
-        let header = json(header, "header")?;
+        let read = Read(header);
+        let header = match read.before() {
+            Some(header) => Ok(header),
+            None => Err(json(header, "header")?),
+        };
         let claims = json(claims, "claims")?;
         if !matches!(claims, Json::Object(_)) {
             return Err(malformed("the claims are not a JSON object"));
         }
-        if URL_SAFE_NO_PAD.decode(signature).is_err() {
-            return Err(malformed("the signature is not canonical base64url"));
-        }
-        let header = Header::read(&header, &claims)?;
-        Ok(Self { credential: credential.clone(), header, claims })
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_stray| malformed("the signature is not canonical base64url"))?;
+        let header = match header {
+            Ok(header) => header,
+            Err(unread) => {
+                let header = Arc::new(Header::read(&unread, &claims)?);
+                read.keep(&unread, &header);
+                header
+            }
+        };
+        Ok(Self { credential: credential.clone(), header, claims, signature })
     }
 
     /// Who the token says issued it: good for looking up a configured issuer, and for nothing else.
@@ -161,6 +175,24 @@ mod tests {
         assert_eq!(parse(&twice).unwrap_err(), Reason::TokenMalformed);
         let twice = format!("{}.{}.AAAA", b64(r#"{"alg":"ES256","x":1,"x":1}"#), b64("{}"));
         assert_eq!(parse(&twice).unwrap_err(), Reason::TokenMalformed);
+    }
+
+    #[test]
+    fn a_header_that_was_read_before_is_believed_no_more_than_a_new_one() {
+        let claims = |iss: &str| b64(&format!(r#"{{"iss":"{iss}"}}"#));
+        let token = |header: &str, iss: &str| parse(&format!("{}.{}.AAAA", b64(header), claims(iss)));
+        for _ in 0..3 {
+            assert_eq!(token(r#"{"alg":"ES256","kid":"a"}"#, "i").unwrap().kid(), Some("a"));
+            assert_eq!(token(r#"{"alg":"RS256","kid":"a"}"#, "i").unwrap().algorithm(), Algorithm::Rs256);
+            assert_eq!(token(r#"{"alg":"ES256","kid":"b"}"#, "i").unwrap().kid(), Some("b"));
+            // What the claims must agree with is compared with those of each token.
+            let repeats = r#"{"alg":"ES256","iss":"i"}"#;
+            assert!(token(repeats, "i").is_ok());
+            assert_eq!(token(repeats, "j").unwrap_err(), Reason::HeaderRefused);
+            assert_eq!(token(r#"{"alg":"ES256","crit":["x"]}"#, "i").unwrap_err(), Reason::HeaderRefused);
+            let long = format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(2000));
+            assert_eq!(token(&long, "i").unwrap().kid(), None);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A token that may be believed.
 
+use std::sync::Arc;
+
 use crate::token::expectation::TokenKind;
 use crate::token::json::Json;
 use crate::token::time::Timestamp;
@@ -9,7 +11,7 @@ use crate::token::time::Timestamp;
 pub struct VerifiedToken {
     pub(in crate::token) kind: TokenKind,
     pub(in crate::token) claims: Json,
-    pub(in crate::token) audiences: Box<[Box<str>]>,
+    pub(in crate::token) audiences: Arc<[Box<str>]>,
     pub(in crate::token) expires: Timestamp,
     pub(in crate::token) issued: Option<Timestamp>,
 }
@@ -29,7 +31,7 @@ impl VerifiedToken {
 
     /// All the audiences that the token names.
     #[must_use]
-    pub fn audiences(&self) -> &[Box<str>] {
+    pub fn audiences(&self) -> &Arc<[Box<str>]> {
         &self.audiences
     }
 

@@ -7,6 +7,7 @@ use crate::token::header::plain_type;
 use crate::token::json::Json;
 use crate::token::keys::{KeyId, KeySet, NoKey};
 use crate::token::rejection::Rejection;
+use crate::token::signature::Signature;
 use crate::token::time::Timestamp;
 use crate::token::unverified::Unverified;
 use crate::token::verified::VerifiedToken;
@@ -68,12 +69,13 @@ fn signing_key(token: &Unverified, keys: &KeySet) -> Result<KeyId, Rejection> {
         ),
     })?;
     let text = token.credential.expose();
-    let Some((signed, signature)) = text.rsplit_once('.') else {
+    let Some((signed, base64url)) = text.rsplit_once('.') else {
         return Err(Rejection::new(Reason::TokenMalformed, "a signed JWT has three parts"));
     };
+    let signature = Signature { base64url, bytes: &token.signature };
     candidates
         .into_iter()
-        .find(|key| key.public.verifies(algorithm, signed.as_bytes(), signature))
+        .find(|key| key.public.verifies(algorithm, signed.as_bytes(), &signature))
         .map(|key| key.id)
         .ok_or_else(|| Rejection::new(Reason::SignatureInvalid, "the signature is not that of the issuer's key"))
 }

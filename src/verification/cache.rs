@@ -1,5 +1,6 @@
 //! Tokens that were verified, by a hash of their text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::mem::size_of;
@@ -11,9 +12,9 @@ use moka::Expiry;
 use moka::sync::Cache;
 
 use crate::assurance::{Assurance, Fact};
-use crate::jwks::IssuerKeys;
-use crate::token::{Credential, Json, KeyId};
-use crate::verification::recent;
+use crate::token::{Credential, Json};
+use crate::verification::recent::{self, Known, Moment};
+use crate::verification::shared::{Held, Signed, share};
 
 /// The cache. Bounded by the bytes that its entries hold.
 pub(super) struct TokenCache {
@@ -22,36 +23,38 @@ pub(super) struct TokenCache {
     secret: [u8; 32],
     /// Tells it from every other cache of the process.
     number: u64,
+    /// How often something was let go.
+    epoch: AtomicU64,
 }
 
 /// A token's keyed BLAKE3 hash: 256 bits, since a hit means "this very token was verified".
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Digest([u8; 32]);
 
-#[cfg(test)]
-impl Digest {
-    pub(super) const fn for_tests(byte: u8) -> Self {
-        Self([byte; 32])
-    }
-}
-
-#[cfg(test)]
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Digest")
-    }
-}
-
 /// What a verified token proved, and what must still hold for it to be believed.
 pub(super) struct Entry {
     pub(super) assurance: Arc<Assurance>,
-    /// The issuer's [`crate::assurance::Issuer::fingerprint`] when the token was mapped.
-    pub(super) fingerprint: u64,
-    /// Where the key that signed it lives.
-    pub(super) keys: Arc<IssuerKeys>,
-    pub(super) key: KeyId,
-    /// How long it can be of use; only tidies up, each hit looks at `exp` itself.
-    pub(super) useful_for: Duration,
+    pub(super) signed: Arc<Signed>,
+    /// How many seconds it can be of use; only tidies up, each hit looks at `exp` itself.
+    useful_seconds: u32,
+    weight: u32,
+}
+
+impl Entry {
+    /// `useful_for`: how long it can be of use.
+    pub(super) fn new(assurance: Assurance, signed: Signed, useful_for: Duration) -> Self {
+        let (assurance, signed, held) = share(assurance, signed);
+        let weight = weight(&assurance, held);
+        let useful_seconds = u32::try_from(useful_for.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
+        Self { assurance: Arc::new(assurance), signed, useful_seconds, weight }
+    }
+}
+
+/// A look into the cache.
+pub(super) struct Found {
+    /// Under which the token stands or will stand there.
+    pub(super) digest: Digest,
+    pub(super) entry: Option<Arc<Entry>>,
 }
 
 impl TokenCache {
@@ -65,42 +68,55 @@ impl TokenCache {
         getrandom::fill(&mut secret)?;
         let entries = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_: &Digest, entry: &Arc<Entry>| weight(&entry.assurance))
+            .weigher(|_: &Digest, entry: &Arc<Entry>| entry.weight)
             .expire_after(UsefulFor)
             .build_with_hasher(BuildHasherDefault::default());
         static CACHES: AtomicU64 = AtomicU64::new(0);
-        Ok(Self { entries, secret, number: CACHES.fetch_add(1, Ordering::Relaxed) })
+        let number = CACHES.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { entries, secret, number, epoch: AtomicU64::new(0) })
     }
 
-    pub(super) fn digest(&self, credential: &Credential) -> Digest {
+    fn digest(&self, credential: &Credential) -> Digest {
         Digest(*blake3::keyed_hash(&self.secret, credential.expose().as_bytes()).as_bytes())
     }
 
-    /// The digest of a token that this thread found here lately.
-    pub(super) fn recent_digest(&self, credential: &Credential) -> Option<Digest> {
-        recent::digest(self.number, credential)
+    /// Looks for a token: among those that this thread found lately, else by its hash.
+    pub(super) fn find(&self, credential: &Credential) -> Found {
+        // Taken before the look: what is let go while we look is not remembered past it.
+        let now = Moment { cache: self.number, epoch: self.epoch.load(Ordering::Acquire) };
+        let digest = match recent::find(now, credential) {
+            Known::Entry(digest, entry) => return Found { digest, entry: Some(entry) },
+            Known::Digest(digest) => digest,
+            Known::Nothing => self.digest(credential),
+        };
+        let entry = self.entries.get(&digest);
+        if let Some(entry) = &entry {
+            recent::remember(now, credential, digest, entry);
+        }
+        Found { digest, entry }
     }
 
-    /// A token was found here under its digest: should it come again to this thread, it need not be hashed.
-    pub(super) fn found(&self, credential: &Credential, digest: Digest) {
-        recent::remember(self.number, credential, digest);
+    pub(super) fn insert(&self, token: Digest, entry: Arc<Entry>) {
+        self.entries.insert(token, entry);
     }
 
-    pub(super) fn get(&self, token: &Digest) -> Option<Arc<Entry>> {
-        self.entries.get(token)
-    }
-
-    pub(super) fn insert(&self, token: Digest, entry: Entry) {
-        self.entries.insert(token, Arc::new(entry));
-    }
-
+    /// Lets a token go: after this no thread finds it here that begins to look.
     pub(super) fn remove(&self, token: &Digest) {
         self.entries.invalidate(token);
+        // After the removal: who sees the new number finds what the cache holds now.
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// Entries and the bytes they hold, both as of the cache's last housekeeping.
     pub(super) fn size(&self) -> (u64, u64) {
         (self.entries.entry_count(), self.entries.weighted_size())
+    }
+
+    /// As if all had been evicted: nobody was told.
+    #[cfg(test)]
+    pub(super) fn empty_for_tests(&self) {
+        self.entries.invalidate_all();
+        self.settle();
     }
 
     #[cfg(test)]
@@ -119,11 +135,11 @@ struct UsefulFor;
 
 impl Expiry<Digest, Arc<Entry>> for UsefulFor {
     fn expire_after_create(&self, _: &Digest, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        Some(entry.useful_for)
+        Some(Duration::from_secs(entry.useful_seconds.into()))
     }
 
     fn expire_after_update(&self, _: &Digest, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.useful_for)
+        Some(Duration::from_secs(entry.useful_seconds.into()))
     }
 }
 
@@ -154,46 +170,61 @@ impl Hasher for FirstBytes {
     }
 }
 
-/// About how many bytes an entry holds: its structs, its strings with their allocations, and the cache's own share.
-fn weight(assurance: &Assurance) -> u32 {
-    let text = |text: &str| text.len().saturating_add(ALLOCATION);
-    let texts = |all: &[Box<str>]| all.iter().map(|one| text(one)).fold(ALLOCATION, usize::saturating_add);
+/// How many bytes an entry takes, with what the allocator and the cache itself spend on it. What other tokens hold too
+/// costs nothing.
+fn weight(assurance: &Assurance, held: Held) -> u32 {
     let evidence = &assurance.evidence;
-    let acr = if let Fact::Known(values) = &evidence.acr { texts(values) } else { 0 };
+    let acr = if let Fact::Known(values) = &evidence.acr { texts(values, held.acr) } else { 0 };
     let amr = match &evidence.amr {
-        Fact::Known(methods) => {
-            let each = methods.iter().map(|method| text(&method.value).saturating_add(size_of_val(method)));
-            each.fold(ALLOCATION, usize::saturating_add)
+        Fact::Known(methods) if !held.amr => {
+            let each = methods.iter().map(|method| allocated(method.value.len()));
+            each.fold(allocated(size_of_val(&**methods).saturating_add(COUNTS)), usize::saturating_add)
         }
-        Fact::Absent | Fact::Malformed => 0,
+        Fact::Known(_) | Fact::Absent | Fact::Malformed => 0,
     };
-    let names = [&assurance.subject, &assurance.client, &assurance.session, &assurance.at_hash];
-    let names = names.into_iter().flatten().map(|name| text(name)).fold(0, usize::saturating_add);
+    let names = [&assurance.subject, &assurance.session, &assurance.at_hash];
+    let names = names.into_iter().flatten().map(|name| allocated(name.len())).fold(0, usize::saturating_add);
+    let client = match &assurance.client {
+        Some(client) if !held.client => allocated(client.len().saturating_add(COUNTS)),
+        Some(_) | None => 0,
+    };
     let claims = assurance.claims.iter().map(|(_, claim)| json_weight(claim)).fold(0, usize::saturating_add);
-    let parts = [acr, amr, names, claims, texts(&assurance.scopes), texts(&assurance.audiences)];
-    let bytes = parts.into_iter().fold(size_of::<Assurance>().saturating_add(ENTRY), usize::saturating_add);
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+    let own = allocated(size_of::<Assurance>().saturating_add(COUNTS));
+    let lists = [texts(&assurance.scopes, held.scopes), texts(&assurance.audiences, held.audiences)];
+    let parts = [acr, amr, names, client, claims, own, ENTRY].into_iter().chain(lists);
+    u32::try_from(parts.fold(0, usize::saturating_add)).unwrap_or(u32::MAX)
+}
+
+fn texts(all: &[Box<str>], held: bool) -> usize {
+    if held {
+        return 0;
+    }
+    let each = all.iter().map(|one| allocated(one.len()));
+    each.fold(allocated(size_of_val(all).saturating_add(COUNTS)), usize::saturating_add)
 }
 
 fn json_weight(json: &Json) -> usize {
     let own = size_of::<Json>();
     match json {
         Json::Null | Json::Bool(_) | Json::Number(_) => own,
-        Json::String(text) => own.saturating_add(text.len()).saturating_add(ALLOCATION),
-        Json::Array(items) => items.iter().map(json_weight).fold(own.saturating_add(ALLOCATION), usize::saturating_add),
+        Json::String(text) => own.saturating_add(allocated(text.len())),
+        Json::Array(items) => items.iter().map(json_weight).fold(own.saturating_add(COUNTS), usize::saturating_add),
         Json::Object(members) => {
             let each = members.iter().map(|(name, value)| {
-                json_weight(value)
-                    .saturating_add(name.len())
-                    .saturating_add(size_of::<Box<str>>())
-                    .saturating_add(ALLOCATION)
+                let name = if matches!(name, Cow::Owned(_)) { allocated(name.len()) } else { 0 };
+                json_weight(value).saturating_add(size_of::<Cow<'_, str>>()).saturating_add(name)
             });
-            each.fold(own.saturating_add(ALLOCATION), usize::saturating_add)
+            each.fold(own.saturating_add(COUNTS), usize::saturating_add)
         }
     }
 }
 
-/// What an allocation costs beside its bytes, with the pointer to it.
-const ALLOCATION: usize = 32;
+/// What the allocator takes for so many bytes: its own eight, in steps of sixteen, and no less than two of them.
+fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes.saturating_add(8).next_multiple_of(16).max(32) }
+}
+
+/// The two counters of an `Arc`.
+const COUNTS: usize = 16;
 /// What the cache itself spends on an entry: key, pointers, queues, timer.
 const ENTRY: usize = 400;

@@ -6,6 +6,7 @@
 
 mod cache;
 mod recent;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod verifier;

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::Reason;
 use crate::assurance::mapping::{Accept, Mapping, ValueMapping};
-use crate::assurance::{Caller, ClaimTable, Fact, Issuer, IssuerId, Ladders, MethodTable, Pair, Reading};
+use crate::assurance::{Assurance, Caller, ClaimTable, Fact, Issuer, IssuerId, Ladders, MethodTable, Pair, Reading};
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore, Pace};
 use crate::policy::{Policy, PolicyParts};
 use crate::token::testing::{ISSUER, NOW, Signer, claims, claims_with, credential, expectation, jwks};
@@ -277,6 +277,91 @@ async fn t29_a_token_that_differs_in_one_byte_is_another_token() {
         other.replace_range(at..=at, byte);
         assert!(bench.verifier.cached(&credential(&other), &policy, NOW).is_none());
     }
+}
+
+#[tokio::test]
+async fn what_is_let_go_on_one_thread_is_found_on_none() {
+    let bench = bench(&[es()], CACHE);
+    let (policy, token) = (policy(1), credential(&es().token(&claims())));
+    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
+    for _ in 0..3 {
+        assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    }
+    // On another thread the token is found to be no longer good; this one had it at hand.
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| bench.verifier.cached(&token, &policy, NOW.plus_seconds(330)).is_none());
+        assert!(other.join().unwrap());
+    });
+    assert!(bench.verifier.cached(&token, &policy, NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_token_that_a_thread_has_at_hand_is_checked_like_any_other() {
+    let bench = bench(&[es()], CACHE);
+    let (policy, token) = (policy(1), credential(&es().token(&claims())));
+    let other = Verifier::new(Arc::clone(&bench.store), CACHE).unwrap();
+    let at_hand = async || {
+        bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
+        assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    };
+    at_hand().await;
+    assert!(other.cached(&token, &policy, NOW).is_none(), "another verifier's");
+    assert!(bench.verifier.cached(&token, &self::policy(2), NOW).is_none(), "another fingerprint");
+    at_hand().await;
+    assert!(bench.verifier.cached(&token, &policy, NOW.plus_seconds(330)).is_none(), "expired");
+    at_hand().await;
+    for _ in 0..1000 {
+        assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    }
+    bench.store.apply(&[]);
+    assert!(bench.verifier.cached(&token, &policy, NOW).is_none(), "its issuer has left the policy");
+}
+
+#[tokio::test]
+async fn tokens_that_end_alike_are_not_taken_for_each_other() {
+    let bench = bench(&[es()], CACHE);
+    let (policy, text) = (policy(1), es().token(&claims()));
+    let token = credential(&text);
+    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
+    assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    // Its place is told by its end alone.
+    let other = credential(&format!("x{}", &text[1..]));
+    assert!(bench.verifier.cached(&other, &policy, NOW).is_none());
+    assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    let long = credential(&format!("{}{text}", "x".repeat(8 << 10)));
+    assert!(bench.verifier.cached(&long, &policy, NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_token_that_is_at_hand_on_a_thread_stays_in_use_in_the_cache() {
+    let bench = bench(&[es()], CACHE);
+    let (policy, token) = (policy(1), credential(&es().token(&claims())));
+    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
+    assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    bench.verifier.cache().empty_for_tests();
+    let found = (0..100).filter(|_| bench.verifier.cached(&token, &policy, NOW).is_some()).count();
+    assert!((1..100).contains(&found), "the cache is asked now and then: {found}");
+}
+
+#[tokio::test]
+async fn what_tokens_have_in_common_is_held_once() {
+    let bench = bench(&[es()], CACHE);
+    let policy = policy(1);
+    let verify = async |jti: &str, acr: &str| {
+        let mut claims = claims_with("acr", Some(json!(acr)));
+        claims["jti"] = json!(jti);
+        let token = credential(&es().token(&claims));
+        bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap()
+    };
+    let (one, same, other) = (verify("1", "2").await, verify("2", "2").await, verify("3", "3").await);
+    let amr = |assurance: &Assurance| assurance.evidence.amr.known().unwrap().as_ptr();
+    let acr = |assurance: &Assurance| assurance.evidence.acr.known().unwrap().as_ptr();
+    assert_eq!((amr(&one), acr(&one)), (amr(&same), acr(&same)));
+    assert_eq!(amr(&one), amr(&other));
+    assert_eq!(*other.evidence.acr.known().unwrap(), ["3".into()].into());
+    bench.verifier.cache().settle();
+    let (entries, bytes) = bench.verifier.cache().size();
+    assert!(entries == 3 && bytes < 3 * 1024, "{bytes}");
 }
 
 #[tokio::test]

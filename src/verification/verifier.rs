@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::Reason;
 use crate::assurance::{Assurance, Issuer, IssuerId};
-use crate::jwks::{Asked, IssuerKeys, KeyStore};
+use crate::jwks::{Asked, KeyStore};
 use crate::policy::Policy;
 use crate::telemetry::CacheUse;
 use crate::token::claims::{LEEWAY_SECONDS, is_expired};
 use crate::token::rejection::quoted;
 use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
-use crate::verification::cache::{Digest, Entry, TokenCache};
+use crate::verification::cache::{Digest, Entry, Found, TokenCache};
+use crate::verification::shared::Signed;
 
 /// Believes tokens or does not.
 #[derive(Debug)]
@@ -57,12 +58,9 @@ impl Verifier {
         peer: IpAddr,
         now: Timestamp,
     ) -> Result<Arc<Assurance>, Rejected> {
-        let recent = self.cache.recent_digest(credential);
-        let digest = recent.unwrap_or_else(|| self.cache.digest(credential));
-        if let Some(assurance) = self.hit(&digest, policy, now) {
-            if recent.is_none() {
-                self.cache.found(credential, digest);
-            }
+        let found = self.cache.find(credential);
+        let digest = found.digest;
+        if let Some(assurance) = self.hit(found, policy, now) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(assurance);
         }
@@ -104,7 +102,9 @@ impl Verifier {
             either => either,
         };
         let (verified, key) = verified.map_err(rejected)?;
-        Ok(self.keep(digest, issuer, policy, keys, &verified, key, now))
+        // A key that left the set while we were verifying is found out at the first hit.
+        let signed = Signed { fingerprint: issuer.fingerprint, keys, key };
+        Ok(self.keep(digest, issuer.assess(&verified, policy.claims()), signed, now))
     }
 
     /// What the cache did and holds.
@@ -117,7 +117,7 @@ impl Verifier {
 
     #[cfg(test)]
     pub(super) fn cached(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
-        self.hit(&self.cache.digest(credential), policy, now)
+        self.hit(self.cache.find(credential), policy, now)
     }
 
     #[cfg(test)]
@@ -125,48 +125,38 @@ impl Verifier {
         &self.cache
     }
 
-    fn hit(&self, digest: &Digest, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
-        let entry = self.cache.get(digest)?;
+    fn hit(&self, found: Found, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
+        let Found { digest, entry } = found;
+        let entry = entry?;
+        let signed = &*entry.signed;
         let same = |issuer: &&Issuer| {
-            issuer.fingerprint == entry.fingerprint && issuer.expectation.issuer == entry.keys.config().issuer
+            issuer.fingerprint == signed.fingerprint && issuer.expectation.issuer == signed.keys.config().issuer
         };
         let here = policy.issuer(entry.assurance.issuer).filter(same);
         // An issuer that a reload put in another place is still the same.
         let issuer = here.or_else(|| policy.issuers().iter().find(same));
-        match issuer.filter(|_| !is_expired(entry.assurance.expires, now) && entry.keys.honours(entry.key)) {
+        match issuer.filter(|_| !is_expired(entry.assurance.expires, now) && signed.keys.honours(signed.key)) {
             Some(issuer) if issuer.id == entry.assurance.issuer => Some(Arc::clone(&entry.assurance)),
             Some(issuer) => {
-                let assurance = Arc::new(Assurance { issuer: issuer.id, ..Assurance::clone(&entry.assurance) });
-                let (keys, useful_for) = (Arc::clone(&entry.keys), useful_for(assurance.expires, now));
-                let Entry { fingerprint, key, .. } = *entry;
-                let moved = Entry { assurance: Arc::clone(&assurance), fingerprint, keys, key, useful_for };
-                self.cache.insert(*digest, moved);
-                Some(assurance)
+                let assurance = Assurance { issuer: issuer.id, ..Assurance::clone(&entry.assurance) };
+                let Signed { fingerprint, ref keys, key } = *signed;
+                let signed = Signed { fingerprint, keys: Arc::clone(keys), key };
+                // What this thread remembers of it is of the other place.
+                self.cache.remove(&digest);
+                Some(self.keep(digest, assurance, signed, now))
             }
             None => {
-                self.cache.remove(digest);
+                self.cache.remove(&digest);
                 None
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one cache entry")]
-    fn keep(
-        &self,
-        digest: Digest,
-        issuer: &Issuer,
-        policy: &Policy,
-        keys: Arc<IssuerKeys>,
-        verified: &VerifiedToken,
-        key: KeyId,
-        now: Timestamp,
-    ) -> Arc<Assurance> {
-        let assurance = Arc::new(issuer.assess(verified, policy.claims()));
-        let useful_for = useful_for(verified.expires(), now);
-        // A key that left the set while we were verifying is found out at the first hit.
-        let fingerprint = issuer.fingerprint;
-        self.cache.insert(digest, Entry { assurance: Arc::clone(&assurance), fingerprint, keys, key, useful_for });
-        assurance
+    fn keep(&self, digest: Digest, assurance: Assurance, signed: Signed, now: Timestamp) -> Arc<Assurance> {
+        let useful_for = useful_for(assurance.expires, now);
+        let entry = Arc::new(Entry::new(assurance, signed, useful_for));
+        self.cache.insert(digest, Arc::clone(&entry));
+        Arc::clone(&entry.assurance)
     }
 }
 

@@ -44,8 +44,12 @@ class Key:
         return text + "." + base64url(run("openssl", "dgst", "-sha256", "-sign", str(self.path), data=text.encode()))
 
 
-def policy(jwks, routes, issuers):
-    """The texts of a policy's files: so many routes, so many issuers, all of which hold the same keys."""
+def policy(jwks, routes, issuers, hosts=0, wildcards=False):
+    """The texts of a policy's files: so many routes, so many issuers, all of which hold the same keys.
+
+    With `hosts` the routes are for so many host patterns, every second of them for all names under a host; with `wildcards`
+    every other segment of their paths is a parameter, and they stand beside the one that is asked.
+    """
     lines = ["version: 1", "issuers:"]
     for number in range(issuers):
         # The one that counts stands in the middle of the others.
@@ -56,29 +60,31 @@ def policy(jwks, routes, issuers):
         "routes:",
         "  - { name: accounts, match: { path: \"/accounts/**\" }, require: { amr: { any: [mfa] } } }",
         "  - { name: open, match: { path: \"/open/**\" }, require: public }",
+        "  - { name: deep, match: { path: \"/deep/{a}/x/{b}/y/{c}/**\" }, require: { amr: { any: [mfa] } } }",
     ]
     texts = ["\n".join(lines) + "\n"]
     asks = "require: { amr: { any: [mfa] } }"
-    further = [
-        f'  - {{ name: r{n}, match: {{ path: "/s{n % 100}/r{n // 100}/{{id}}/**", methods: [GET] }}, {asks} }}'
-        for n in range(routes - 2)
-    ]
+
+    def match(n):
+        host = f"{'*.' if n % 2 else ''}h{n % hosts}.example" if hosts else ""
+        path = f"/deep/{{a}}/x{n % 100}/{{b}}/y{n // 100}/{{c}}/**" if wildcards else f"/s{n % 100}/r{n // 100}/{{id}}/**"
+        return f'path: "{path}", methods: [GET]' + (f', hosts: ["{host}"]' if host else "")
+
+    further = [f"  - {{ name: r{n}, match: {{ {match(n)} }}, {asks} }}" for n in range(routes - 3)]
     per_file = 2500  # none longer than what is read of one
     for first in range(0, len(further), per_file):
         texts.append("version: 1\nroutes:\n" + "\n".join(further[first : first + per_file]) + "\n")
     return texts
 
 
-def write(folder, keys, upstream, routes, issuers):
+def write(folder, keys, upstream, routes, issuers, hosts=0, wildcards=False):
     """Lays the gate's files down in the folder and returns the port it will listen on."""
     (folder / "policies").mkdir()
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": keys}))
-    for number, text in enumerate(policy(jwks, routes, issuers)):
+    for number, text in enumerate(policy(jwks, routes, issuers, hosts, wildcards)):
         (folder / "policies" / f"{number}.yaml").write_text(text)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "stepgate.yaml").write_text(
         f"version: 1\nlisteners:\n  - address: 127.0.0.1:{port}\nupstreams:\n  app: {{ url: \"http://127.0.0.1:{upstream}\" }}\n"
         "policies: policies/\nworkers: 1\naudit: off\ntelemetry: { log: warn, format: json }\n"
@@ -86,11 +92,19 @@ def write(folder, keys, upstream, routes, issuers):
     return port
 
 
-class Gate:
-    """The program under callgrind, which counts only when it is told to: neither the start nor the first requests."""
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
-    def __init__(self, binary, folder, port):
-        self.folder, self.port = folder, port
+
+class Gate:
+    """The program under callgrind, which counts only when it is told to: neither the start nor the first requests.
+
+    Its worker is the thread that executed a function of this name."""
+
+    def __init__(self, command, folder, port, worker="stepgate::proxy::handler"):
+        self.folder, self.port, self.worker = folder, port, worker
         self.said = folder / "said"
         # A copy by `rep movsb` counts an instruction for each byte, which it does not cost: copies of a few KiB are not to take it.
         tunables = "glibc.cpu.x86_rep_movsb_threshold=1048576"
@@ -98,7 +112,7 @@ class Gate:
         with open(self.said, "wb") as said:
             self.process = subprocess.Popen(
                 ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes", "--max-threads=1500",
-                 f"--callgrind-out-file={folder / 'callgrind'}", str(binary), "run", "--config", str(folder / "stepgate.yaml")],
+                 f"--callgrind-out-file={folder / 'callgrind'}", *map(str, command)],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
@@ -141,10 +155,9 @@ class Gate:
         total = re.search(r"^(?:totals|summary): (\d+)", worker[0].read_text(errors="replace"), re.M)
         return int(total[1]), worker[0]
 
-    @staticmethod
-    def _is_worker(path, name):
+    def _is_worker(self, path, name):
         text = path.read_text(errors="replace")
-        return re.search(rf"^desc: Trigger: dump {re.escape(name)}$", text, re.M) is not None and "stepgate::proxy::handler" in text
+        return re.search(rf"^desc: Trigger: dump {re.escape(name)}$", text, re.M) is not None and self.worker in text
 
 
 def made_with(root):

@@ -6,6 +6,7 @@
     tests/instructions/run.py STEPGATE --only hot   this case, and those it is held against
     tests/instructions/run.py STEPGATE --update     the cases that ran become what is expected
     tests/instructions/run.py STEPGATE --functions hot      where the instructions of this case go
+    tests/instructions/run.py HYPER-FLOOR --floor           what hyper alone costs, and where it goes; held to nothing
 
 The whole program runs under callgrind with one worker. Times on a shared machine differ by half from one minute to the
 next; instructions of the same work differ by well under 1 %. docs/performance.md says what follows from the numbers.
@@ -45,6 +46,8 @@ class Setting:
     issuers: int = 1
     keys: int = 1
     connections: int = 0  # that are open beside those in use, and silent
+    hosts: int = 0  # host patterns that the routes are for
+    wildcards: bool = False  # whether the routes are of paths full of parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,12 @@ CASES = [
     Case("long", "a token as long as that of the next case", "long", ratio="hot"),
     Case("amr-64", "64 amr values, the one that counts last", "many", like="long"),
     Case("routes-10000", "10,000 routes", setting=Setting(routes=10_000), like="hot", quick=True),
+    Case("hosts-1000", "10,000 routes of 1,000 host patterns", setting=Setting(routes=10_000, hosts=1000), like="hot"),
+    Case("unmatched", "no route matches", "unmatched"),
+    Case("unmatched-routes-10000", "none of 10,000 routes matches", "unmatched", Setting(routes=10_000), like="unmatched"),
+    Case("unmatched-hosts-1000", "nor of 1,000 host patterns", "unmatched", Setting(routes=10_000, hosts=1000), like="unmatched"),
+    Case("deep", "a path of eight segments", "deep"),
+    Case("deep-10000", "beside 10,000 with three parameters", "deep", Setting(routes=10_000, wildcards=True), like="deep"),
     Case("issuers-1000", "1,000 issuers", setting=Setting(issuers=1000), like="hot"),
     Case("cold-issuers-1000", "1,000 issuers, every token new", "cold", Setting(issuers=1000), like="cold"),
     Case("keys-100", "100 keys an issuer", setting=Setting(keys=100), like="hot"),
@@ -79,7 +88,8 @@ CASES = [
 WARM_UP, COUNTED = 200, 1000
 # Each of these is signed by a process of its own, and costs so much that fewer say as much.
 WARM_UP_COLD, COUNTED_COLD = 40, 240
-STATUS = {"refused": 401, "forged": 401}
+STATUS = {"refused": 401, "forged": 401, "unmatched": 403}
+PATHS = {"public": "/open/7", "unmatched": "/s7/r7", "deep": "/deep/1/x/2/y/3/4/5"}
 
 
 def forged(token):
@@ -120,7 +130,7 @@ class Requests:
         if kind == "warm":
             circle = [traffic.request("/accounts/7", token) for token in self._tokens(1, 1000)]
             return circle, circle
-        one = traffic.request("/open/7" if kind == "public" else "/accounts/7", self.one(kind))
+        one = traffic.request(PATHS.get(kind, "/accounts/7"), self.one(kind))
         return [one] * WARM_UP, [one] * COUNTED
 
 
@@ -140,8 +150,9 @@ def measure(binary, setting, cases, key, requests, upstream, shown):
     found = {}
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         folder = pathlib.Path(folder)
-        port = gate.write(folder, key_set(key, setting.keys), upstream.port, setting.routes, setting.issuers)
-        with gate.Gate(binary, folder, port) as running:
+        port = gate.write(folder, key_set(key, setting.keys), upstream.port, setting.routes, setting.issuers, setting.hosts, setting.wildcards)
+        command = [binary, "run", "--config", folder / "stepgate.yaml"]
+        with gate.Gate(command, folder, port) as running:
             traffic.until_allowed(port, traffic.request("/accounts/7", requests.one()), running.ended)
             silent = traffic.connect(port, setting.connections)
             running.tell("instrumentation", "on")
@@ -159,6 +170,20 @@ def measure(binary, setting, cases, key, requests, upstream, shown):
             for connection in silent:
                 connection.close()
     return found
+
+
+def measure_floor(binary, asked, upstream):
+    """The same requests through a program that only passes them on (benches/compare/floor.rs)."""
+    case = Case("floor", "hyper alone")
+    with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
+        port = gate.free_port()
+        command = [binary, port, upstream.port, 1]
+        with gate.Gate(command, pathlib.Path(folder), port, "hyper_floor::forward") as running:
+            running.tell("instrumentation", "on")
+            with traffic.Client(port) as client:
+                expect(client.ask([asked] * WARM_UP), case)
+                _, path = running.count(case.name, lambda: expect(client.ask([asked] * COUNTED), case))
+            functions.show(path, COUNTED)
 
 
 def expect(statuses, case):
@@ -216,12 +241,16 @@ def main():
     parser.add_argument("--only", action="append", default=[], metavar="CASE")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--functions", default="", metavar="CASE")
+    parser.add_argument("--floor", action="store_true")
     arguments = parser.parse_args()
     cases, here, found = chosen(arguments), gate.made_with(ROOT), {}
     upstream = traffic.Upstream()
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         key = gate.Key(pathlib.Path(folder), "signs")
         requests = Requests(key)
+        if arguments.floor:
+            measure_floor(arguments.binary.resolve(), traffic.request("/open/7", requests.one()), upstream)
+            return 0
         for setting in dict.fromkeys(case.setting for case in cases):
             group = [case for case in cases if case.setting == setting]
             print("counting:", ", ".join(case.name for case in group), file=sys.stderr, flush=True)

@@ -1,8 +1,10 @@
 //! What the upstream is told of the user.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::{POLICY, Request, Token, Upstream, World, now};
+use crate::support::{POLICY, Request, Token, Upstream, World, eventually, now};
 
 #[test]
 fn the_upstream_is_told_who_it_is_and_how_they_signed_in() {
@@ -94,4 +96,34 @@ fn without_identity_headers_none_are_set_and_none_pass() {
     );
     let seen = world.upstream.last();
     assert!(seen.names().iter().all(|name| !name.replace('_', "-").starts_with("x-stepgate")), "{:?}", seen.names());
+}
+
+#[test]
+fn what_is_told_follows_the_token_the_route_and_the_policy_each_time() {
+    const ROUTES: &str = r#"
+  - { name: plain, match: { path: "/plain" }, require: { level: single-factor } }
+  - { name: deaf, match: { path: "/deaf" }, require: { level: single-factor, ignore_amr: [otp] } }
+"#;
+    let policy = World::issuers_and(ROUTES);
+    let world = World::with_policy(&policy);
+    let both = Token::access().without("acr").sign(&world.bank);
+    let one = Token::access().without("acr").claim("amr", json!(["pwd"])).claim("sub", "bob").sign(&world.bank);
+    let told = |path: &str, token: &str| {
+        world.passes(&Request::get(path).bearer(token));
+        let seen = world.upstream.last();
+        ["subject", "level", "amr", "issuer"]
+            .map(|name| seen.header(&format!("x-stepgate-{name}")).unwrap_or("none").to_owned())
+    };
+    for _ in 0..3 {
+        assert_eq!(told("/plain", &both), ["ada", "multi-factor", "pwd otp", "bank"]);
+        assert_eq!(told("/deaf", &both), ["ada", "single-factor", "pwd", "bank"]);
+        assert_eq!(told("/plain", &one), ["bob", "single-factor", "pwd", "bank"]);
+    }
+    // More of them than are remembered, so that some follow on another in its place.
+    for number in 0..200 {
+        let (token, name) = (Token::access().without("acr"), format!("user-{number}"));
+        assert_eq!(told("/plain", &token.claim("sub", &name).sign(&world.bank))[0], name);
+    }
+    world.gate.reload(&policy.replacen("  bank:", "  bench:", 1));
+    eventually("the issuer has another name", Duration::from_secs(10), || told("/plain", &both)[3] == "bench");
 }

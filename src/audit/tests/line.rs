@@ -5,8 +5,8 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::assurance::{Assurance, Fact, Method};
-use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
-use crate::audit::record::{FailureLine, GapLine, Line};
+use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, List, MethodClass, Reading};
+use crate::audit::record::{FailureLine, GapLine, Line, Record};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
@@ -67,16 +67,16 @@ fn token(policy: &Policy, claims: &str) -> Assurance {
         issuer: IssuerId(0),
         kind: TokenKind::Access,
         evidence: Evidence {
-            acr: Fact::Known(Box::new(["urn:example:loa:1".into()])),
-            amr: Fact::Known(Box::new([method("pwd")])),
+            acr: Fact::Known(["urn:example:loa:1".into()].into()),
+            amr: Fact::Known([method("pwd")].into()),
             auth_time: Fact::Known(Timestamp::from_seconds(1_767_268_740)),
             reading: Reading::default(),
         },
         caller: Caller::User,
         subject: Some("alice".into()),
         client: Some("app".into()),
-        scopes: Box::new(["payments".into()]),
-        audiences: Box::default(),
+        scopes: ["payments".into()].into(),
+        audiences: List::default(),
         session: None,
         at_hash: None,
         claims: policy.claims().pick(&claims),
@@ -110,13 +110,42 @@ pub(crate) fn some_line<'a>(
     Line { via: "proxy", decision }
 }
 
+fn text(line: &impl Record) -> String {
+    let mut text = String::new();
+    line.append_to(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn what_comes_from_outside_cannot_break_out_of_its_place() {
+    let policy = some_policy();
+    let hostile = "a\"},{\"decision\":\"allow\"\n\u{7}\\";
+    let claims = serde_json::json!({ "tenant": hostile, "ext": { "assertion": [hostile, 1, null, 1.5, true] } });
+    let mut token = token(&policy, &claims.to_string());
+    token.subject = Some(hostile.into());
+    token.audiences = Box::new([hostile.into(), "two".into()]);
+    token.evidence.auth_time = Fact::Malformed;
+    let denial = Denial::because(Reason::LevelTooLow);
+    let mut line = some_line(&policy, hostile, &denial, Some(&token));
+    (line.decision.host, line.decision.id, line.decision.trace) = (hostile, hostile, Some(hostile));
+    let written = text(&line);
+    assert_eq!(written.lines().count(), 1);
+    let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+    for name in ["host", "id", "trace", "path", "subject"] {
+        assert_eq!(read[name], hostile, "{name}");
+    }
+    let facts = serde_json::json!({ "scope": ["payments"], "aud": [hostile, "two"], "tenant": hostile, "/ext/assertion": claims["ext"]["assertion"] });
+    assert_eq!(read["facts"], facts);
+    assert_eq!((&read["auth_time"], &read["decision"]), (&serde_json::Value::Null, &"deny".into()));
+}
+
 #[test]
 fn the_line_is_the_documented_one_member_for_member() {
     let policy = some_policy();
     let token = token(&policy, r#"{"tenant":"t1","secret":"no"}"#);
     let mut denial = Denial::because(Reason::LevelTooLow);
     denial.levels = vec![policy.ladders().rung("single-factor").unwrap()];
-    let written = serde_json::to_string(&some_line(&policy, "/admin/7", &denial, Some(&token))).unwrap();
+    let written = text(&some_line(&policy, "/admin/7", &denial, Some(&token)));
     assert_eq!(
         written,
         concat!(
@@ -134,12 +163,13 @@ fn the_line_is_the_documented_one_member_for_member() {
 #[test]
 fn what_is_allowed_has_no_hint_and_what_is_refused_has_one() {
     let (policy, permit) = (some_policy(), some_permit());
+    let hint = |line: &Line<'_>| serde_json::from_str::<serde_json::Value>(&text(line)).unwrap()["hint"].clone();
     for reason in Reason::ALL {
         let denial = Denial::because(*reason);
         let line = some_line(&policy, "/x", &denial, None);
-        assert_eq!(serde_json::to_value(line).unwrap()["hint"], reason.hint(), "{reason}");
+        assert_eq!(hint(&line), reason.hint(), "{reason}");
         let allowed = Line { decision: Decision { outcome: Ok(&permit), ..line.decision }, ..line };
-        assert_eq!(serde_json::to_value(allowed).unwrap()["hint"], serde_json::Value::Null);
+        assert_eq!(hint(&allowed), serde_json::Value::Null);
     }
 }
 
@@ -147,7 +177,7 @@ fn what_is_allowed_has_no_hint_and_what_is_refused_has_one() {
 fn a_floor_that_the_request_does_not_stand_on_is_not_required() {
     let policy = some_policy();
     let denial = Denial::because(Reason::TokenMissing);
-    let written = serde_json::to_value(some_line(&policy, "/other", &denial, None)).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&text(&some_line(&policy, "/other", &denial, None))).unwrap();
     assert_eq!(written["required"], serde_json::json!(["single-factor"]));
     assert_eq!(written["acr"], serde_json::Value::Null);
     assert_eq!(written["facts"], serde_json::json!({}));
@@ -158,8 +188,7 @@ fn neither_a_query_nor_a_token_inside_a_claim_is_written() {
     let policy = some_policy();
     let token = token(&policy, r#"{"tenant":["eyJhbGciOi.J9.x","t"],"ext":{"assertion":{"a":"eyJh.b.c"}}}"#);
     let denial = Denial::because(Reason::LevelTooLow);
-    let written =
-        serde_json::to_string(&some_line(&policy, "/x?access_token=eyJh.b.c", &denial, Some(&token))).unwrap();
+    let written = text(&some_line(&policy, "/x?access_token=eyJh.b.c", &denial, Some(&token)));
     assert!(!written.contains("eyJ"), "{written}");
     assert!(written.contains(r#""path":"/x""#), "{written}");
     assert!(written.contains(r#""tenant":["[token]","t"],"/ext/assertion":{"a":"[token]"}"#), "{written}");
@@ -197,9 +226,7 @@ fn the_documentation_lists_every_key_in_its_order_and_no_other() {
             std::iter::from_fn(next).map(|entry| entry.map(|(key, _)| key)).collect()
         }
     }
-    let keys = |line: serde_json::Result<String>| {
-        serde_json::Deserializer::from_str(&line.unwrap()).deserialize_map(Keys).unwrap()
-    };
+    let keys = |line: &str| serde_json::Deserializer::from_str(line).deserialize_map(Keys).unwrap();
     let documentation = include_str!("../../../docs/audit.md");
     let said = |section: &str| {
         let (_, rest) = documentation.split_once(&format!("\n## {section}\n")).unwrap();
@@ -209,10 +236,10 @@ fn the_documentation_lists_every_key_in_its_order_and_no_other() {
     };
     let (policy, denial) = (some_policy(), some_denial());
     let token = token(&policy, r#"{"tenant":"t"}"#);
-    assert_eq!(keys(serde_json::to_string(&some_line(&policy, "/x", &denial, Some(&token)))), said("A decision"));
+    assert_eq!(keys(&text(&some_line(&policy, "/x", &denial, Some(&token)))), said("A decision"));
     let at = Timestamp::from_seconds(0);
     let reason = Reason::UpstreamTimeout;
     let failure = FailureLine { at, id: "r", via: "proxy", route: "all", upstream: "app", reason, status: 504 };
-    assert_eq!(keys(serde_json::to_string(&failure)), said("A failure"));
-    assert_eq!(keys(serde_json::to_string(&GapLine::now(&Gap::since(at)))), said("A gap"));
+    assert_eq!(keys(&text(&failure)), said("A failure"));
+    assert_eq!(keys(&serde_json::to_string(&GapLine::now(&Gap::since(at))).unwrap()), said("A gap"));
 }

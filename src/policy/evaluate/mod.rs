@@ -140,9 +140,10 @@ impl<'c> Case<'c> {
             }
             Condition::Caller(WantedCaller::User) => fails(self.main.caller == Caller::User, self.wrong_caller()),
             Condition::Caller(WantedCaller::Client) => fails(self.main.caller == Caller::Client, self.wrong_caller()),
-            Condition::Clients(wanted) => {
-                fails(self.main.client.as_ref().is_some_and(|client| wanted.contains(client)), Reason::CallerWrong)
-            }
+            Condition::Clients(wanted) => fails(
+                self.main.client.as_ref().is_some_and(|client| wanted.iter().any(|one| **one == **client)),
+                Reason::CallerWrong,
+            ),
             Condition::Level(needed) => self.check_level(*needed, place),
             Condition::Evidence(expression) => {
                 if expression.evaluate(&self.view(place)).holds() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::assurance::List;
 use crate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use crate::assurance::{
     Challenge, ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method,
@@ -83,7 +84,7 @@ fn method(value: &str) -> Method {
     Method { value: value.into(), class: table.get(value).unwrap_or_default(), ignored: false }
 }
 
-pub(super) fn amr(values: &[&str]) -> Fact<Box<[Method]>> {
+pub(super) fn amr(values: &[&str]) -> Fact<List<Method>> {
     Fact::Known(values.iter().map(|value| method(value)).collect())
 }
 
@@ -92,7 +93,7 @@ pub(super) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
         issuer: IssuerId(0),
         kind: TokenKind::Access,
         evidence: Evidence {
-            acr: acr.map_or(Fact::Absent, |acr| Fact::Known(texts(&[acr]))),
+            acr: acr.map_or(Fact::Absent, |acr| Fact::Known(texts(&[acr]).into())),
             amr: methods.map_or(Fact::Absent, amr),
             auth_time: Fact::Known(NOW.plus_seconds(-60)),
             reading: Reading::default(),
@@ -100,8 +101,8 @@ pub(super) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
         caller: Caller::User,
         subject: Some("ada".into()),
         client: Some("app".into()),
-        scopes: texts(&["accounts"]),
-        audiences: texts(&["api"]),
+        scopes: texts(&["accounts"]).into(),
+        audiences: texts(&["api"]).into(),
         session: None,
         at_hash: None,
         claims: ClaimFacts::default(),
@@ -457,7 +458,7 @@ fn of_two_tokens_one_alone_must_have_level_and_age_and_the_access_token_the_scop
     access.evidence.auth_time = Fact::Known(NOW.plus_seconds(-10));
     let mut id = token(Some("2"), None);
     id.kind = TokenKind::Id;
-    id.scopes = Box::default();
+    id.scopes = List::default();
     id.evidence.auth_time = Fact::Known(NOW.plus_seconds(-4000));
     let judged = |conditions: Vec<Condition>, access: &Assurance, id: &Assurance| {
         judge(issuer(), Requirement::Demands(demand(conditions)), Vec::new(), Some(Tokens::Pair { access, id }))
@@ -470,8 +471,8 @@ fn of_two_tokens_one_alone_must_have_level_and_age_and_the_access_token_the_scop
         "the level of one and the age of the other are nobody's sign-in"
     );
     let mut broad = id.clone();
-    broad.scopes = texts(&["accounts"]);
-    access.scopes = Box::default();
+    broad.scopes = texts(&["accounts"]).into();
+    access.scopes = List::default();
     assert_eq!(reason(judged(vec![scopes()], &access, &broad)), Some(Reason::ScopeMissing));
     let mut foreign = id;
     foreign.issuer = IssuerId(1);

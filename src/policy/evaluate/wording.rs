@@ -67,38 +67,84 @@ impl Case<'_> {
 
     /// What the token says of the sign-in, and which of its methods count for nothing for want of a class.
     fn evidence(&self) -> String {
-        let acr = match &self.witness.evidence.acr {
-            Fact::Known(values) => list(values),
-            Fact::Absent => "absent".into(),
-            Fact::Malformed => "malformed".into(),
+        let mut text = String::with_capacity(128);
+        self.add_evidence(&mut text);
+        text
+    }
+
+    fn add_evidence(&self, text: &mut String) {
+        text.push_str("acr is ");
+        match &self.witness.evidence.acr {
+            Fact::Known(values) => add_list(text, values.iter().map(|value| &**value)),
+            Fact::Absent => text.push_str("absent"),
+            Fact::Malformed => text.push_str("malformed"),
+        }
+        text.push_str(", amr is ");
+        let methods = match &self.witness.evidence.amr {
+            Fact::Known(methods) => methods,
+            Fact::Absent => return text.push_str("absent"),
+            Fact::Malformed => return text.push_str("malformed"),
         };
-        let (amr, unknown) = match &self.witness.evidence.amr {
-            Fact::Known(methods) => {
-                let values: Vec<Box<str>> = methods.iter().map(|method| method.value.clone()).collect();
-                let unknown = |method: &&Method| self.issuer.methods.get(&method.value).is_none();
-                (list(&values), methods.iter().filter(unknown).map(|method| method.value.clone()).collect::<Vec<_>>())
-            }
-            Fact::Absent => ("absent".into(), Vec::new()),
-            Fact::Malformed => ("malformed".into(), Vec::new()),
-        };
-        let unknown =
-            if unknown.is_empty() { String::new() } else { format!(" ({} has no factor class)", list(&unknown)) };
-        format!("acr is {acr}, amr is {amr}{unknown}")
+        add_list(text, methods.iter().map(|method| &*method.value));
+        let known = |method: &&Method| self.issuer.methods.get(&method.value).is_some();
+        let mut unknown = methods.iter().filter(|method| !known(method)).map(|method| &*method.value).peekable();
+        if unknown.peek().is_some() {
+            text.push_str(" (");
+            add_list(text, unknown);
+            text.push_str(" has no factor class)");
+        }
     }
 }
 
-/// Values in back-ticks, escaped and bounded: claims are the issuer's, but a log is ours.
 pub(super) fn list(values: &[Box<str>]) -> String {
-    const MOST: usize = 8;
     let mut text = String::new();
-    for (number, value) in values.iter().take(MOST).enumerate() {
+    add_list(&mut text, values.iter().map(|value| &**value));
+    text
+}
+
+/// Adds values in back-ticks, escaped and bounded: claims are the issuer's, but a log is ours.
+fn add_list<'v>(text: &mut String, values: impl Iterator<Item = &'v str>) {
+    const MOST: usize = 8;
+    let mut values = values.enumerate().peekable();
+    if values.peek().is_none() {
+        text.push_str("empty");
+    }
+    for (number, value) in values {
+        if number == MOST {
+            return text.push_str(" …");
+        }
         text.push_str(if number == 0 { "`" } else { " `" });
-        text.extend(value.chars().take(64).flat_map(char::escape_debug));
+        let plain =
+            value.len() <= LONGEST && value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !ESCAPED.contains(&byte));
+        if plain {
+            text.push_str(value);
+        } else {
+            text.extend(value.chars().take(LONGEST).flat_map(char::escape_debug));
+        }
         text.push('`');
     }
-    match values.len() {
-        0 => "empty".into(),
-        1..=MOST => text,
-        _ => text + " …",
+}
+
+/// The most characters that are shown of one value.
+const LONGEST: usize = 64;
+/// What `escape_debug` changes of the characters that ASCII shows.
+const ESCAPED: &[u8] = b"\\\"'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_escaped_and_bounded() {
+        let of = |values: &[&str]| list(&values.iter().map(|value| Box::from(*value)).collect::<Vec<_>>());
+        assert_eq!(of(&[]), "empty");
+        assert_eq!(of(&["pwd", "urn:a b"]), "`pwd` `urn:a b`");
+        for mark in ["\n", "\"", "'", "\\", "\u{7f}", "é\u{301}", "\u{200b}"] {
+            assert_eq!(of(&[mark]), format!("`{}`", mark.chars().flat_map(char::escape_debug).collect::<String>()));
+        }
+        assert_eq!(of(&[&"x".repeat(64)]), format!("`{}`", "x".repeat(64)));
+        assert_eq!(of(&[&"x".repeat(65)]), format!("`{}`", "x".repeat(64)));
+        assert_eq!(of(&["v"; 8]), ["`v`"; 8].join(" "));
+        assert_eq!(of(&["v"; 9]), format!("{} …", ["`v`"; 8].join(" ")));
     }
 }

@@ -1,9 +1,8 @@
 //! One client's connection, until it idles, breaks or the gate drains: which protocol it speaks, and HTTP/1.1 itself.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,6 +14,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::settings::Limits;
+use crate::proxy::downstream::clerk;
 use crate::proxy::downstream::first::{self, First};
 use crate::proxy::downstream::http2;
 use crate::proxy::downstream::lane::{Exchange, Lane};
@@ -30,7 +31,6 @@ use crate::proxy::downstream::unreadable;
 use crate::proxy::downstream::wire::{Framing, Watch, Wire, linger};
 use crate::proxy::downstream::worker::Worker;
 use crate::proxy::edge::approach::Edge;
-use crate::proxy::handler;
 use crate::proxy::verify::Verify;
 use crate::telemetry::Protocol;
 use crate::tls::server::HTTP2;
@@ -111,7 +111,7 @@ async fn shake_hands<V: Verify>(
     let failed = |detail: &str| worker.gate.recorder.handshake_failed(connection.peer.ip(), detail);
     let by = worker.ticker.deadline();
     by.set(worker.gate.limits.head_read);
-    match by.bound(TlsAcceptor::from(config).accept(stream).into_fallible()).await {
+    match by.bound(pin!(TlsAcceptor::from(config).accept(stream).into_fallible())).await {
         Ok(Ok(stream)) => Some(stream),
         // Whoever only looks whether the port is open has not failed at anything.
         Ok(Err((error, _))) if error.kind() == std::io::ErrorKind::UnexpectedEof => None,
@@ -148,12 +148,11 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let seen = watch.head_read(framing(request.body()));
         let exchange = Exchange { lane: Lane::Alone(Rc::clone(&watch)), seen, answer_by: answer_by.clone() };
-        let connection = Rc::clone(connection);
-        async move { Ok::<_, Infallible>(handler::handle(&connection, request, exchange).await) }
+        clerk::handle(connection, request, exchange)
     });
     worker.gate.recorder.connection_speaks(Protocol::Http1, connection.secure);
-    let wire = Wire::new(io, Rc::clone(&watch), Rc::clone(&worker.scratch), first);
-    let mut http = http1(&worker.gate.limits).serve_connection(wire, service);
+    let wire = Wire::new(io, Rc::clone(&watch), first);
+    let mut http = http1(&worker.gate.limits).serve_connection(TokioIo::new(wire), service);
     let mut drains = 0u8;
     let ended = poll_fn(|cx| {
         loop {
@@ -173,16 +172,16 @@ where
         }
     });
     match ended.await {
-        Ok(()) if watch.lingers() => linger(http.into_parts().io.into_io(), LINGER).await,
+        Ok(()) if watch.lingers() => linger(http.into_parts().io.into_inner().into_io(), LINGER).await,
         Ok(()) => {}
         Err(error) if watch.unreadable().is_some() => {
             let status = watch.unreadable().unwrap_or(StatusCode::BAD_REQUEST);
             let answer = unreadable::answer(connection, status, &error.to_string());
-            http.into_parts().io.conclude(&answer, LINGER).await;
+            http.into_parts().io.into_inner().conclude(&answer, LINGER).await;
         }
         Err(error) if error.is_parse() => {
             worker.gate.recorder.request_unreadable(connection.peer.ip(), &error.to_string());
-            linger(http.into_parts().io.into_io(), LINGER).await;
+            linger(http.into_parts().io.into_inner().into_io(), LINGER).await;
         }
         // A client that went away, or was too slow. Nothing was refused, and nobody is left to tell.
         Err(_broken) => {}

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::config::settings::Limits;
 use crate::proxy::downstream::frames::PREFACE;
+use crate::proxy::downstream::scratch::Scratch;
 use crate::proxy::downstream::timing::{Deadline, Ticker};
-use crate::proxy::downstream::wire::Scratch;
 
 /// How long a drain waits for a connection that was made before it, and on which nothing was asked so far.
 pub(in crate::proxy) const GRACE: Duration = Duration::from_millis(800);
@@ -80,12 +80,12 @@ pub(in crate::proxy) async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::downstream::wire;
+    use crate::proxy::downstream::scratch;
 
     async fn first(parts: &[&[u8]]) -> Option<(Vec<u8>, bool, bool)> {
         let mut io = tokio_test_io(parts);
         let ticker = Ticker::new();
-        let first = read(&mut io, &wire::scratch(), &ticker.deadline(), &ticker, &Limits::default()).await;
+        let first = read(&mut io, &scratch::scratch(), &ticker.deadline(), &ticker, &Limits::default()).await;
         first.map(|first| (first.bytes.to_vec(), first.http2, first.in_parts))
     }
 

@@ -94,13 +94,31 @@ impl Head {
                     at = at.saturating_add(1);
                 }
                 Self::LineStart { .. } | Self::LineStartCr { .. } | Self::Line { .. } => {
-                    let end = memchr(b'\n', rest);
-                    *self = if end.is_some() { Self::LineStart { fragment } } else { Self::Line { fragment } };
-                    at = at.saturating_add(end.map_or(rest.len(), |end| end.saturating_add(1)));
+                    return self.follow_lines(rest, fragment, at);
                 }
             }
         }
         Found::More
+    }
+
+    /// Lines of fields that are here as a whole, without a step for each. `lines` begins at `at`, and with no empty line.
+    fn follow_lines(&mut self, mut lines: &[u8], fragment: bool, at: usize) -> Found {
+        let all = lines.len();
+        let end_at = |left: &[u8]| Found::End(at.saturating_add(all).saturating_sub(left.len()));
+        loop {
+            let Some(end) = memchr(b'\n', lines) else {
+                *self = Self::Line { fragment };
+                return Found::More;
+            };
+            lines = lines.get(end..).and_then(<[u8]>::split_first).map_or(&[], |(_, rest)| rest);
+            match lines {
+                [b'\n', left @ ..] | [b'\r', b'\n', left @ ..] => return end_at(left),
+                [] => *self = Self::LineStart { fragment },
+                [b'\r'] => *self = Self::LineStartCr { fragment },
+                [_, ..] => continue,
+            }
+            return Found::More;
+        }
     }
 }
 

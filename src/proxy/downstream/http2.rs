@@ -1,6 +1,5 @@
 //! A client's connection in HTTP/2: many requests at once, each in a task of its own, within limits that are all stated.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -17,12 +16,13 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::settings::Limits;
+use crate::proxy::downstream::clerk;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::first::GRACE;
 use crate::proxy::downstream::lane::{Exchange, Lane};
+use crate::proxy::downstream::scratch::Scratch;
 use crate::proxy::downstream::streams::{Awaited, Stream, Streams};
-use crate::proxy::downstream::wire::{Scratch, Seen, in_time};
-use crate::proxy::handler;
+use crate::proxy::downstream::wire::{Seen, in_time};
 use crate::proxy::verify::Verify;
 use crate::telemetry::Protocol;
 
@@ -73,9 +73,9 @@ where
             let stream = streams.running();
             let lane = Lane::Stream(Rc::clone(&stream));
             let exchange = Exchange { lane, seen: Seen::Plain, answer_by: connection.worker.ticker.deadline() };
-            let response = handler::handle(&connection, request, exchange).await;
+            let response = clerk::handle(&connection, request, exchange).await;
             stream.begin();
-            Ok::<_, Infallible>(response)
+            response
         }
     });
     let wire = Wire { io, streams: Rc::clone(&streams), scratch: Rc::clone(&worker.scratch), first };

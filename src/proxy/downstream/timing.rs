@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -120,11 +120,11 @@ impl Deadline {
         }
     }
 
-    /// Waits for `future`, but not past this deadline, which others may move meanwhile.
-    pub(in crate::proxy) async fn bound<F: Future>(&self, future: F) -> Result<F::Output, Passed> {
-        let mut future = pin!(future);
+    /// Waits for `future`, but not past this deadline, which others may move meanwhile. It is pinned where the caller has it:
+    /// taken by value, its state would be moved, and held twice.
+    pub(in crate::proxy) async fn bound<F: Future + Unpin>(&self, mut future: F) -> Result<F::Output, Passed> {
         let outcome = std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            if let Poll::Ready(output) = Pin::new(&mut future).poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             if self.has_passed() {

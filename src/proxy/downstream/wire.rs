@@ -9,22 +9,11 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use http::StatusCode;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::config::settings::Limits;
 use crate::proxy::downstream::framing::{Chunked, Expect, Found, Head};
 use crate::proxy::downstream::timing::{Deadline, Ticker};
-
-/// The most bytes taken from a socket at once.
-const READ: usize = 64 << 10;
-
-/// Where a worker's reads land first; one for all its connections, so that idle ones hold no memory for it.
-pub(in crate::proxy) type Scratch = Rc<RefCell<Box<[u8]>>>;
-
-pub(in crate::proxy) fn scratch() -> Scratch {
-    Rc::new(RefCell::new(vec![0; READ].into_boxed_slice()))
-}
 
 /// What is known of the bytes on one connection; shared by its [`Wire`] and the requests served on it.
 #[derive(Debug)]
@@ -239,16 +228,15 @@ impl Watch {
 pub(in crate::proxy) struct Wire<I> {
     io: I,
     watch: Rc<Watch>,
-    scratch: Scratch,
     /// What was received beyond the end of a head or body.
     surplus: BytesMut,
 }
 
 impl<I> Wire<I> {
     /// `first` holds what was read of it already.
-    pub(in crate::proxy) fn new(io: I, watch: Rc<Watch>, scratch: Scratch, first: BytesMut) -> Self {
+    pub(in crate::proxy) fn new(io: I, watch: Rc<Watch>, first: BytesMut) -> Self {
         watch.surplus.set(first.len());
-        Self { io, watch, scratch, surplus: first }
+        Self { io, watch, surplus: first }
     }
 
     /// What is below.
@@ -269,11 +257,10 @@ impl<I> Wire<I> {
         }
     }
 
-    /// Follows what `bytes` holds and gives hyper its part. Returns how many of them that were.
-    fn give(&self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) -> usize {
+    /// Follows what `bytes` holds. Returns how many of them hyper may have.
+    fn follow(&self, bytes: &[u8]) -> usize {
         let was = self.watch.expect.get();
         let taken = self.watch.follow(bytes);
-        cursor.put_slice(bytes.get(..taken).unwrap_or(bytes));
         // The limit for a head runs from its first byte, that for a body starts anew with each read.
         let goes_on =
             matches!((was, self.watch.expect.get()), (Expect::Head(head), Expect::Head(_)) if head.has_begun());
@@ -282,52 +269,60 @@ impl<I> Wire<I> {
         }
         taken
     }
+
+    /// Keeps what has to wait until hyper has understood what came before it.
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.surplus.extend_from_slice(bytes);
+            self.watch.surplus.set(self.surplus.len());
+        }
+    }
+
+    /// Gives hyper of what was kept as much as it may have now.
+    fn give_kept(&mut self, buffer: &mut ReadBuf<'_>) {
+        let most = self.surplus.len().min(buffer.remaining());
+        let taken = self.follow(self.surplus.get(..most).unwrap_or_default());
+        buffer.put_slice(self.surplus.get(..taken).unwrap_or_default());
+        self.surplus.advance(taken);
+        if self.surplus.is_empty() {
+            self.surplus = BytesMut::new();
+        }
+        self.watch.surplus.set(self.surplus.len());
+    }
 }
 
-impl<I: AsyncRead + Unpin> Read for Wire<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
+    /// Straight into hyper's own memory; what it may not have yet is taken out of that again.
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.watch.expect.get() == Expect::Framing {
             // hyper wants more of a head that ended: it reads these bytes otherwise than we do.
             this.watch.unreadable.set(Some(StatusCode::BAD_REQUEST));
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        if cursor.remaining() == 0 {
+        if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let holds_back = this.watch.holds_back();
-        if holds_back && !this.surplus.is_empty() {
-            return this.watch.wait(cx);
-        }
         if !this.surplus.is_empty() {
-            let most = this.surplus.len().min(cursor.remaining());
-            let taken = this.give(this.surplus.get(..most).unwrap_or_default(), &mut cursor);
-            this.surplus.advance(taken);
-            if this.surplus.is_empty() {
-                this.surplus = BytesMut::new();
+            if holds_back {
+                return this.watch.wait(cx);
             }
-            this.watch.surplus.set(this.surplus.len());
+            this.give_kept(buffer);
             return Poll::Ready(Ok(()));
         }
-        let scratch = Rc::clone(&this.scratch);
-        let mut scratch = scratch.borrow_mut();
-        let most = scratch.len().min(cursor.remaining());
-        let Some(room) = scratch.get_mut(..most) else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
-        let mut buffer = ReadBuf::new(room);
-        match Pin::new(&mut this.io).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if holds_back && !buffer.filled().is_empty() => {
-                this.surplus.extend_from_slice(buffer.filled());
-                this.watch.surplus.set(this.surplus.len());
-                this.watch.wait(cx)
-            }
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.io).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
-                let taken = this.give(buffer.filled(), &mut cursor);
-                this.surplus.extend_from_slice(buffer.filled().get(taken..).unwrap_or_default());
-                this.watch.surplus.set(this.surplus.len());
+                let came = buffer.filled().get(before..).unwrap_or_default();
+                if holds_back && !came.is_empty() {
+                    this.keep(came);
+                    buffer.set_filled(before);
+                    return this.watch.wait(cx);
+                }
+                let taken = this.follow(came);
+                this.keep(came.get(taken..).unwrap_or_default());
+                buffer.set_filled(before.saturating_add(taken));
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -370,7 +365,7 @@ impl<I> Wire<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> Write for Wire<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.watch.keeps_back(bytes) {
             return Poll::Ready(Ok(bytes.len()));
@@ -459,5 +454,41 @@ mod tests {
         assert!(!watch.holds_back() && !watch.keeps_back(b"HTTP/1.1 200 OK\r\n\r\n"));
         assert!(watch.keeps_back(BARE) && watch.keeps_back(b"the rest of it"));
         assert_eq!(watch.unreadable(), Some(StatusCode::BAD_REQUEST));
+    }
+
+    fn read(wire: &mut Wire<&[u8]>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(wire).poll_read(&mut Context::from_waker(Waker::noop()), into)
+    }
+
+    #[test]
+    fn what_may_not_be_read_yet_is_taken_out_of_the_readers_memory_and_given_later() {
+        const TWO: &[u8] = b"GET /a HTTP/1.1\r\n\r\nGET /b#c HTTP/1.1\r\n\r\n";
+        let watch = Watch::new(&Ticker::new(), &Limits::default());
+        let mut wire = Wire::new(TWO, Rc::clone(&watch), BytesMut::new());
+        let mut memory = [0u8; 100];
+        let mut into = ReadBuf::new(&mut memory);
+        into.put_slice(b"before");
+        assert!(read(&mut wire, &mut into).is_ready());
+        assert_eq!(into.filled(), b"beforeGET /a HTTP/1.1\r\n\r\n");
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Plain);
+        into.clear();
+        assert!(read(&mut wire, &mut into).is_pending() && into.filled().is_empty(), "the first is being answered");
+        watch.answered();
+        watch.said();
+        assert!(read(&mut wire, &mut into).is_ready());
+        assert_eq!(into.filled(), b"GET /b#c HTTP/1.1\r\n\r\n");
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Fragment);
+    }
+
+    #[test]
+    fn what_comes_while_an_answer_is_on_its_way_is_kept_from_the_reader() {
+        let watch = Watch::new(&Ticker::new(), &Limits::default());
+        let mut wire = Wire::new(&b"GET /b HTTP/1.1\r\n\r\n"[..], Rc::clone(&watch), BytesMut::new());
+        assert_eq!(watch.follow(b"GET /a HTTP/1.1\r\n\r\n"), 19);
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Plain);
+        let mut memory = [0u8; 100];
+        let mut into = ReadBuf::new(&mut memory);
+        assert!(read(&mut wire, &mut into).is_pending() && into.filled().is_empty());
+        assert_eq!(watch.surplus.get(), 19);
     }
 }

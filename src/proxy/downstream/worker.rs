@@ -14,12 +14,14 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::settings::{Identity, Limits, Listener, Upstream};
-use crate::live::Live;
+use crate::live::held::Held;
+use crate::live::{Live, Snapshot};
+use crate::proxy::downstream::clerk::Clerks;
 use crate::proxy::downstream::connection;
 use crate::proxy::downstream::listener::{self, Bound};
+use crate::proxy::downstream::scratch::{self, Scratch};
 use crate::proxy::downstream::timing::{TICK, Ticker};
-use crate::proxy::downstream::turn::Requests;
-use crate::proxy::downstream::wire::{self, Scratch};
+use crate::proxy::downstream::turn::{Requests, Turns};
 use crate::proxy::forwarding::pool::Pool;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
@@ -78,11 +80,11 @@ impl Running {
 /// A thread or a runtime that could not be had.
 pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Receiver<bool>) -> io::Result<Running> {
     let open = Arc::new(AtomicUsize::new(0));
-    let under_way = Arc::new(AtomicUsize::new(0));
+    let turns = Turns::new(gate.limits.requests, bound.workers.len());
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
-        let requests = (Arc::clone(&under_way), gate.limits.requests);
+        let turns = turns.clone();
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -93,7 +95,7 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
                 Err(error) => return drop(told.send(Err(error))),
             };
             let _started = told.send(Ok(()));
-            let requests = Requests::new(requests.0, requests.1);
+            let requests = Requests::new(turns, number);
             runtime.block_on(work(sockets, gate, open, requests, shutdown));
         };
         threads.push(builder.spawn(work)?);
@@ -110,11 +112,20 @@ pub(in crate::proxy) struct Worker<V> {
     pub(in crate::proxy) ids: RequestIds,
     pub(in crate::proxy) scratch: Scratch,
     pub(in crate::proxy) requests: Rc<Requests>,
+    pub(in crate::proxy) clerks: Clerks<V>,
+    live: Held,
     /// Connections to clients, of this worker and of all.
     here: Cell<usize>,
     open: Arc<AtomicUsize>,
     /// Connections that were turned away and are not closed yet.
     turned_away: Cell<usize>,
+}
+
+impl<V> Worker<V> {
+    /// What is in force now.
+    pub(in crate::proxy) fn live(&self) -> Rc<Arc<Snapshot>> {
+        self.live.current()
+    }
 }
 
 async fn work<V: Verify>(
@@ -128,8 +139,10 @@ async fn work<V: Verify>(
         pools: pools(&gate),
         ticker: Ticker::new(),
         ids: RequestIds::new(),
-        scratch: wire::scratch(),
+        scratch: scratch::scratch(),
         requests,
+        clerks: Clerks::default(),
+        live: Held::new(Arc::clone(&gate.live)),
         here: Cell::new(0),
         open,
         turned_away: Cell::new(0),
@@ -182,6 +195,8 @@ async fn tick<V>(worker: Rc<Worker<V>>) {
     for number in (0..SWEEP).cycle() {
         ticks.tick().await;
         worker.ticker.tick();
+        // A worker that is asked nothing is not to keep an old policy.
+        drop(worker.live());
         if number == 0 {
             worker.pools.iter().for_each(|pool| pool.sweep());
         }

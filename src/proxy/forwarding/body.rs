@@ -27,9 +27,13 @@ pub(in crate::proxy) enum End {
     Broken,
 }
 
-/// A request's body on its way to an upstream.
+/// A request's body on its way to an upstream. Most requests have none, and pay nothing for it.
 #[derive(Debug)]
-pub(in crate::proxy) struct RequestBody {
+pub(in crate::proxy) struct RequestBody(Option<Box<Sending>>);
+
+/// One sending of a body.
+#[derive(Debug)]
+struct Sending {
     shared: Rc<Shared>,
     /// Which sending of the body this is; only the last one gets anything.
     turn: u8,
@@ -47,8 +51,7 @@ pub(in crate::proxy) struct RequestBody {
 /// What all sendings of one body share.
 #[derive(Debug)]
 struct Shared {
-    /// `None`: there is none.
-    inner: RefCell<Option<Incoming>>,
+    inner: RefCell<Incoming>,
     end: Cell<End>,
     turn: Cell<u8>,
     kept: RefCell<Kept>,
@@ -85,24 +88,20 @@ pub(in crate::proxy) enum BodyError {
 
 /// Sends a body again, from its beginning.
 #[derive(Debug)]
-pub(in crate::proxy) struct Again {
-    shared: Rc<Shared>,
-    left: Option<u64>,
-    answer_by: Deadline,
-    answer_limit: Duration,
-    stream: Option<Rc<Stream>>,
-}
+pub(in crate::proxy) struct Again(Option<Box<Sending>>);
 
 impl Again {
     /// The same body from its beginning, if its beginning was kept. An earlier sending gets nothing more.
     pub(in crate::proxy) fn body(self) -> Option<RequestBody> {
-        let Self { shared, left, answer_by, answer_limit, stream } = self;
+        let Some(mut sending) = self.0 else { return Some(RequestBody(None)) };
+        let shared = &sending.shared;
         if matches!(*shared.kept.borrow(), Kept::Not) || matches!(shared.end.get(), End::TooLarge | End::Broken) {
             return None;
         }
         let turn = shared.turn.get().saturating_add(1);
         shared.turn.set(turn);
-        Some(RequestBody { shared, turn, replayed: 0, left, answer_by, answer_limit, stream })
+        sending.turn = turn;
+        Some(RequestBody(Some(sending)))
     }
 }
 
@@ -110,52 +109,54 @@ impl RequestBody {
     pub(in crate::proxy) fn new(
         inner: Incoming,
         limit: Option<u64>,
-        answer_by: Deadline,
+        answer_by: &Deadline,
         answer_limit: Duration,
-        stream: Option<Rc<Stream>>,
+        stream: Option<&Rc<Stream>>,
     ) -> Self {
-        let inner = Some(inner).filter(|inner| !inner.is_end_stream());
-        let end = if inner.is_none() { End::Whole } else { End::Open };
+        if inner.is_end_stream() {
+            return Self(None);
+        }
         let shared = Rc::new(Shared {
             inner: RefCell::new(inner),
-            end: Cell::new(end),
+            end: Cell::new(End::Open),
             turn: Cell::new(0),
             kept: RefCell::new(Kept::Not),
         });
-        Self { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream }
+        let (answer_by, stream) = (answer_by.clone(), stream.cloned());
+        Self(Some(Box::new(Sending { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream })))
     }
 
     /// The same again, where there is no body: for a request that may have to be sent twice.
     pub(in crate::proxy) fn again(&self) -> Option<Self> {
-        self.shared.inner.borrow().is_none().then(|| Self {
-            shared: Rc::clone(&self.shared),
-            turn: self.turn,
-            replayed: 0,
-            left: None,
-            answer_by: self.answer_by.clone(),
-            answer_limit: self.answer_limit,
-            stream: None,
-        })
+        self.0.is_none().then_some(Self(None))
     }
 
     /// From now on keeps what is passed on, up to [`KEPT`] bytes, so that it can be sent again where that is known to do
     /// no harm. Only before anything was passed on.
     pub(in crate::proxy) fn keep(&self) -> Again {
+        Again(self.0.as_ref().map(|sending| Box::new(sending.keep())))
+    }
+
+    /// How it ends, to be asked later.
+    pub(in crate::proxy) fn end(&self) -> Ending {
+        Ending(self.0.as_ref().map(|sending| Rc::clone(&sending.shared)))
+    }
+}
+
+impl Sending {
+    fn keep(&self) -> Self {
         if self.turn == 0 {
             *self.shared.kept.borrow_mut() = Kept::All(Vec::new(), 0);
         }
-        Again {
+        Self {
             shared: Rc::clone(&self.shared),
+            turn: self.turn,
+            replayed: 0,
             left: self.left,
             answer_by: self.answer_by.clone(),
             answer_limit: self.answer_limit,
             stream: self.stream.clone(),
         }
-    }
-
-    /// How it ends, to be asked later.
-    pub(in crate::proxy) fn end(&self) -> Ending {
-        Ending(Rc::clone(&self.shared))
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
@@ -217,12 +218,12 @@ impl Kept {
 
 /// How a request's body ends.
 #[derive(Clone, Debug)]
-pub(in crate::proxy) struct Ending(Rc<Shared>);
+pub(in crate::proxy) struct Ending(Option<Rc<Shared>>);
 
 impl Ending {
     /// As it stands now.
     pub(in crate::proxy) fn get(&self) -> End {
-        self.0.end.get()
+        self.0.as_ref().map_or(End::Whole, |shared| shared.end.get())
     }
 }
 
@@ -231,7 +232,7 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
+        let Some(this) = self.0.as_deref_mut() else { return Poll::Ready(None) };
         if this.turn != this.shared.turn.get() {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
         }
@@ -239,8 +240,7 @@ impl Body for RequestBody {
             return Poll::Ready(Some(this.count(part.len()).map(|()| Frame::data(part))));
         }
         let (frame, whole) = {
-            let mut inner = this.shared.inner.borrow_mut();
-            let Some(inner) = inner.as_mut() else { return Poll::Ready(None) };
+            let inner = &mut *this.shared.inner.borrow_mut();
             // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
             this.answer_by.clear();
             let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
@@ -275,12 +275,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.unreplayed() == 0 && self.shared.inner.borrow().as_ref().is_none_or(Body::is_end_stream)
+        let ended = |sending: &Sending| sending.unreplayed() == 0 && sending.shared.inner.borrow().is_end_stream();
+        self.0.as_deref().is_none_or(ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.shared.inner.borrow().as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        match left.exact().map(|left| left.checked_add(self.unreplayed())) {
+        let Some(sending) = &self.0 else { return SizeHint::with_exact(0) };
+        let left = sending.shared.inner.borrow().size_hint();
+        match left.exact().map(|left| left.checked_add(sending.unreplayed())) {
             Some(Some(exact)) => SizeHint::with_exact(exact),
             Some(None) | None => SizeHint::new(),
         }

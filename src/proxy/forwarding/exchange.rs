@@ -1,11 +1,12 @@
 //! A permitted request in, the upstream's response out.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use h2::Reason as Reset;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -14,7 +15,8 @@ use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::multiplexed::chain;
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::reach::ConnectError;
-use crate::proxy::headers;
+use crate::proxy::headers::{self, Fields};
+use crate::proxy::spare;
 use crate::reason::Reason;
 
 /// Why there is no response.
@@ -36,24 +38,50 @@ impl Failure {
     }
 }
 
+/// A request's head as an upstream is to see it. Sending uses it up, so it is written for each sending.
+#[derive(Debug)]
+pub(in crate::proxy) struct Head<'h> {
+    pub(in crate::proxy) method: &'h Method,
+    pub(in crate::proxy) uri: Uri,
+    pub(in crate::proxy) fields: Fields<'h>,
+}
+
+impl Head<'_> {
+    fn with(&self, body: RequestBody) -> Request<RequestBody> {
+        let mut fields = spare::take();
+        self.fields.write(&mut fields);
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(self.method);
+        request.uri_mut().clone_from(&self.uri);
+        *request.version_mut() = self.fields.version;
+        *request.headers_mut() = fields;
+        request
+    }
+
+    fn is_safe(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
 /// Sends a request and waits for the head of its response, at the longest until `answer_by`.
 ///
 /// A connection that was used before may have been closed by the upstream in the very moment; then the request is sent
 /// once more on a new one, if nothing of it was sent or sending it twice does no harm (RFC 9110 section 9.2.1).
 pub(in crate::proxy) async fn forward(
     pool: &Rc<Pool>,
-    request: Request<RequestBody>,
+    head: &Head<'_>,
+    body: RequestBody,
     answer_by: &Deadline,
+    now: Instant,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    let end = request.body().end();
-    let bodiless = *request.method() == Method::HEAD;
+    let end = body.end();
+    let bodiless = *head.method == Method::HEAD;
     let outcome = if pool.upstream().http2 {
-        let since = Instant::now();
         // Boxed, so that HTTP/1.1 does not carry its size.
-        let outcome = answer_by.bound(Box::pin(multiplexed(pool, request))).await;
-        outcome.inspect_err(|Passed| pool.doubt(since))
+        let outcome = answer_by.bound(Box::pin(multiplexed(pool, head, body))).await;
+        outcome.inspect_err(|Passed| pool.doubt(now))
     } else {
-        answer_by.bound(exchange(pool, request)).await
+        answer_by.bound(pin!(exchange(pool, head, body, now))).await
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
@@ -72,23 +100,39 @@ pub(in crate::proxy) async fn forward(
     }
 }
 
-async fn exchange(pool: &Rc<Pool>, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Failure> {
-    if let Some(mut whole) = pool.reuse().await {
-        let copy = copy(&request);
-        let sending = whole.sender(request.body()).try_send_request(request);
+async fn exchange(
+    pool: &Rc<Pool>,
+    head: &Head<'_>,
+    mut body: RequestBody,
+    now: Instant,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    if let Some(mut whole) = pool.reuse(now).await {
+        // Where sending it twice does no harm, and there is no body.
+        let again = body.again().filter(|_| head.is_safe());
+        let sending = whole.sender(&body).try_send_request(head.with(body));
         let mut error = match sending.await {
             Ok(response) => return Ok((response, Lease::Whole(whole))),
             Err(error) => error,
         };
-        let unsent = error.take_message();
+        let unsent = error.take_message().map(Request::into_body);
         let error = error.into_error();
-        request = match unsent.or(copy.filter(|_| !error.is_parse())) {
-            Some(request) => request,
+        body = match unsent.or(again.filter(|_| !error.is_parse())) {
+            Some(body) => body,
             None => return Err(broken(&error)),
         };
     }
+    // Rare enough to be boxed, and too large to be part of every request.
+    Box::pin(connected(pool, head, body)).await
+}
+
+/// The same on a new connection.
+async fn connected(
+    pool: &Rc<Pool>,
+    head: &Head<'_>,
+    body: RequestBody,
+) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut whole = pool.connect().await.map_err(|error| unconnected(pool, error))?;
-    let sending = whole.sender(request.body()).send_request(request);
+    let sending = whole.sender(&body).send_request(head.with(body));
     match sending.await {
         Ok(response) => Ok((response, Lease::Whole(whole))),
         Err(error) => Err(broken(&error)),
@@ -107,7 +151,8 @@ fn unconnected(pool: &Pool, error: ConnectError) -> Failure {
 /// again whatever it is; any other only where that does no harm, and not when the connection was new.
 async fn multiplexed(
     pool: &Rc<Pool>,
-    mut request: Request<RequestBody>,
+    head: &Head<'_>,
+    mut body: RequestBody,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     /// Sendings that the upstream may have done something with, or refused by themselves.
     const SENT: u32 = 2;
@@ -116,13 +161,12 @@ async fn multiplexed(
     const UNSENT: u32 = 3;
 
     let (mut sent, mut unsent) = (0u32, 0u32);
-    let ending = request.body().end();
+    let ending = body.end();
     loop {
         let slot = pool.slot().await.map_err(|error| unconnected(pool, error))?;
         let was_fresh = slot.is_fresh();
-        let (head, again) = (head_of(&request), request.body().keep());
-        let (is_safe, is_bodiless) = (is_safe(request.method()), request.body().is_end_stream());
-        let mut error = match slot.sender().try_send_request(request).await {
+        let (again, is_bodiless) = (body.keep(), body.is_end_stream());
+        let mut error = match slot.sender().try_send_request(head.with(body)).await {
             Ok(response) => {
                 slot.heard();
                 return Ok((response, Lease::Slot(slot, ending)));
@@ -134,7 +178,7 @@ async fn multiplexed(
         {
             unsent = unsent.saturating_add(1);
             slot.leave();
-            request = message;
+            body = message.into_body();
             continue;
         }
         let error = error.into_error();
@@ -149,12 +193,12 @@ async fn multiplexed(
         let harmless = match fate {
             Fate::GoingAway => unsent <= UNSENT,
             Fate::Refused => sent < SENT,
-            Fate::Broken => sent < SENT && is_safe && is_bodiless && !was_fresh,
+            Fate::Broken => sent < SENT && head.is_safe() && is_bodiless && !was_fresh,
             Fate::Reset => false,
         };
-        let body = if harmless { again.body() } else { None };
-        let Some(body) = body else { return Err(broken(&error)) };
-        request = head.map(|()| body);
+        let again = if harmless { again.body() } else { None };
+        let Some(again) = again else { return Err(broken(&error)) };
+        body = again;
     }
 }
 
@@ -194,25 +238,6 @@ impl Fate {
 
 fn broken(error: &hyper::Error) -> Failure {
     Failure::unreachable(format!("the connection broke before a response head: {}", chain(error)))
-}
-
-/// The same request once more, where sending it twice does no harm and there is no body.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let body = request.body().again().filter(|_| is_safe(request.method()))?;
-    Some(head_of(request).map(|()| body))
-}
-
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn head_of(request: &Request<RequestBody>) -> Request<()> {
-    let mut head = Request::new(());
-    head.method_mut().clone_from(request.method());
-    head.uri_mut().clone_from(request.uri());
-    *head.version_mut() = request.version();
-    head.headers_mut().clone_from(request.headers());
-    head
 }
 
 /// Takes away what is between the upstream and us alone.

@@ -95,10 +95,10 @@ impl Pool {
     }
 
     /// An HTTP/1.1 connection that was used before, where one is left that still lives.
-    pub(in crate::proxy) async fn reuse(self: &Rc<Self>) -> Option<Whole> {
+    pub(in crate::proxy) async fn reuse(self: &Rc<Self>, now: Instant) -> Option<Whole> {
         loop {
             let Idle { mut sender, born, since } = self.idle.borrow_mut().pop()?;
-            if sender.is_closed() || since.elapsed() > IDLE || born.elapsed() > AGE {
+            if sender.is_closed() || is_past(since, IDLE, now) || is_past(born, AGE, now) {
                 continue;
             }
             if sender.is_ready() || sender.ready().await.is_ok() {
@@ -167,6 +167,11 @@ impl Pool {
         self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
         self.shared.sweep();
     }
+}
+
+/// Whether more time than this has passed.
+fn is_past(since: Instant, limit: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) > limit
 }
 
 impl std::fmt::Debug for Pool {

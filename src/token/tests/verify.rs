@@ -34,7 +34,7 @@ fn id_claims() -> Value {
 fn a_good_token_is_believed_and_told_by_its_audience() {
     let token = judge(&signer().token(&claims()), &expectation(), NOW).unwrap();
     assert_eq!(token.kind(), TokenKind::Access);
-    assert_eq!(token.audiences(), [API.into()]);
+    assert_eq!(**token.audiences(), [API.into()]);
     assert_eq!(token.expires(), NOW.plus_seconds(300));
     assert_eq!(token.issued(), Some(NOW.plus_seconds(-60)));
     assert_eq!(token.claims().member("acr").and_then(Json::as_str), Some("2"));
@@ -49,6 +49,26 @@ fn every_algorithm_signs_tokens_that_are_believed() {
         let token = Unverified::parse(&credential(&signer.token(&claims()))).unwrap();
         let (_, key) = verify(token, &keys, &expectation(), NOW).unwrap_or_else(|why| panic!("{algorithm}: {why}"));
         assert!(keys.has(key));
+    }
+}
+
+#[test]
+fn t21_an_rsa_key_that_was_used_for_one_algorithm_is_read_anew_for_another() {
+    let signer = Signer::shared(Algorithm::Rs256);
+    let keys = key_set(&[signer]);
+    let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    // Each signature under each name, on one key set: what was kept for one name must not answer for another.
+    for _ in 0..2 {
+        for signed_with in rsa {
+            for named in rsa {
+                let header = json!({ "alg": named, "kid": "RS256" }).to_string();
+                let token = signer.sign_with(Algorithm::named(signed_with).unwrap(), &header, &claims().to_string());
+                let token = Unverified::parse(&credential(&token)).unwrap();
+                let believed = verify(token, &keys, &expectation(), NOW).map_err(|why| why.reason);
+                let expected = if named == signed_with { Ok(()) } else { Err(Reason::SignatureInvalid) };
+                assert_eq!(believed.map(drop), expected, "signed with {signed_with}, named {named}");
+            }
+        }
     }
 }
 
@@ -252,7 +272,7 @@ fn the_audience_can_stand_in_another_claim() {
     rule.audience_from = ClaimPath::parse("client_id").unwrap();
     rule.audiences = ["app".into()].into();
     let token = signer().token(&claims_with("aud", None));
-    assert_eq!(judge(&token, &elsewhere, NOW).unwrap().audiences(), ["app".into()]);
+    assert_eq!(**judge(&token, &elsewhere, NOW).unwrap().audiences(), ["app".into()]);
     let token = signer().token(&claims_with("client_id", Some(json!(1))));
     assert_eq!(kind_or_reason(&token, &elsewhere), Err(Reason::ClaimsMalformed));
 }
