@@ -25,6 +25,11 @@ fn the_policies_and_tests_in_the_documents_hold() {
             std::fs::write(folder.path().join("policy.test.yaml"), blocks.get(1).unwrap()).unwrap();
             let (ok, said) = stepgate(&["test"], folder.path());
             assert!(ok && said.contains("0 failed"), "{said}");
+            // The page on tests shows one of the same policy.
+            let test = yaml_blocks(include_str!("../docs/tests.md"));
+            std::fs::write(folder.path().join("policy.test.yaml"), test.first().unwrap()).unwrap();
+            let (ok, said) = stepgate(&["test", "--filter", "a password alone"], folder.path());
+            assert!(ok && said.contains("1 passed, 0 failed"), "{said}");
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::assurance::level::{Ladders, Rung, Rungs};
 use crate::assurance::list::List;
 use crate::assurance::mapping::Mapping;
 use crate::assurance::methods::MethodTable;
+use crate::reason::Hints;
 use crate::token::{Expectation, Json, Timestamp, TokenKind, VerifiedToken};
 
 /// The place of an issuer in its policy's list.
@@ -40,6 +41,8 @@ pub struct Issuer {
     pub challenges: Box<[ListedChallenge]>,
     /// How the id token beside an access token is tied to it.
     pub pair: Pair,
+    /// What its profile has an operator look at, by reason.
+    pub hints: Hints,
     /// Changes when anything changes by which this issuer's tokens are verified or mapped; tokens kept under another
     /// fingerprint are verified anew.
     pub fingerprint: u64,

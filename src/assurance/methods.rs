@@ -68,6 +68,11 @@ impl Classes {
         self.0 & 1 << class as u8 != 0
     }
 
+    /// The names of its classes.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        FactorClass::ALL.into_iter().filter(move |class| self.has(*class)).map(FactorClass::name)
+    }
+
     /// How many distinct classes: 0 to 3.
     #[must_use]
     pub const fn count(self) -> u32 {

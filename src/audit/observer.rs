@@ -68,10 +68,10 @@ impl Recorder for Observer {
                 }
             }
             (Ok(()), Err(denial)) => {
-                let issuer = decision.assurance.map(|assurance| assurance.issuer).or(denial.issuer);
-                let issuer = issuer.and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
+                let issuer = decision.issuer().and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
+                let hint = policy.hint(denial.reason, decision.issuer());
                 let (reason, Decision { method, host, path, peer, .. }) = (denial.reason.code(), *decision);
-                tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, "denied");
+                tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, "denied");
             }
             (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
         }
@@ -81,8 +81,8 @@ impl Recorder for Observer {
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
         let UpstreamFailure { id, route, upstream, reason, status, detail } = *failure;
         if let Some(more) = self.upstream_due(upstream, reason) {
-            let reason = reason.code();
-            tracing::warn!(reason, upstream, route, id, detail, more, "the upstream failed a request");
+            let (reason, hint) = (reason.code(), reason.hint());
+            tracing::warn!(reason, upstream, route, id, detail, hint, more, "the upstream failed a request");
         }
         let line = FailureLine { at: clock::now(), id, via: VIA, route, upstream, reason, status };
         // The request was decided, recorded and carried out; a log that is blocked by now has nothing left to refuse.

@@ -38,10 +38,7 @@ impl Line<'_> {
     }
 
     fn issuer(&self) -> Option<&str> {
-        let Decision { outcome, assurance, policy, .. } = self.decision;
-        let of_denial = outcome.err().and_then(|denial| denial.issuer);
-        let id = assurance.map(|assurance| assurance.issuer).or(of_denial)?;
-        policy.issuer(id).map(|issuer| &*issuer.name)
+        self.decision.issuer().and_then(|id| self.decision.policy.issuer(id)).map(|issuer| &*issuer.name)
     }
 
     /// The name of the rung that was reached on the main ladder.
@@ -213,6 +210,7 @@ impl Record for Line<'_> {
         out.push_str(",\"mode\":\"enforce\",\"decision\":");
         out.push_str(if outcome.is_ok() { "\"allow\"" } else { "\"deny\"" });
         optional(out, ",\"reason\":", outcome.err().map(|denial| denial.reason.code()));
+        optional(out, ",\"hint\":", self.decision.hint());
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());
         optional(out, ",\"kind\":", token.map(|token| token.kind.name()));

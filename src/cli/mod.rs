@@ -11,6 +11,7 @@ mod named;
 mod output;
 mod parts;
 mod profiles;
+mod reasons;
 mod reload;
 pub mod render;
 mod run;
@@ -54,6 +55,8 @@ enum Command {
     Test(test::TestArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
+    /// List the reasons for which requests are refused, or tell all about one
+    Reasons(reasons::ReasonsArgs),
     /// List the JSON Schemas of the files, or print one; for editors
     Schema(schema::SchemaArgs),
     /// Ask a running gate whether it is ready; for containers without a shell
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Reasons(arguments) => reasons::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => ended(healthcheck::run(&arguments)),
     }

@@ -2,6 +2,7 @@
 
 use crate::assurance::{Issuer, IssuerId};
 use crate::config::expression;
+use crate::config::moment;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{SourceFile, Sources, Span};
@@ -14,7 +15,7 @@ use crate::token::{Json, KindRule, Timestamp, TokenKind};
 const FILE: Keys = Keys { what: "a file of tests", known: &["version", "now", "tokens", "cases"], later: &[] };
 const TOKEN: Keys = Keys { what: "a token", known: &["issuer", "kind", "typ", "claims"], later: &[] };
 const CASE: Keys =
-    Keys { what: "a case", known: &["request", "token", "tokens", "expect", "reason"], later: &["headers"] };
+    Keys { what: "a case", known: &["name", "request", "token", "tokens", "expect", "reason"], later: &["headers"] };
 
 /// A file of tests.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct TestToken {
 pub struct Case {
     /// Where it stands.
     pub span: Span,
+    /// What it is called, where it has a name.
+    pub name: Option<Box<str>>,
     /// The method.
     pub method: Box<str>,
     /// Host and port.
@@ -97,7 +100,7 @@ fn read(root: &Node, policy: &Policy, out: &mut Report) -> Option<Tests> {
     {
         out.add(reader::expected(node, "version `1`"));
     }
-    let now = fields.required("now", out).and_then(|node| moment(node, out))?;
+    let now = fields.required("now", out).and_then(|node| moment::read(node, out))?;
     let mut tokens = Vec::new();
     let written = fields.get("tokens", out).and_then(|node| reader::mapping(node, "`tokens`", out)).unwrap_or_default();
     for (key, node) in written {
@@ -108,47 +111,6 @@ fn read(root: &Node, policy: &Policy, out: &mut Report) -> Option<Tests> {
     let items = fields.required("cases", out).and_then(|node| reader::list(node, "a list of cases", out))?;
     let cases = items.iter().filter_map(|item| case(item, &tokens, out)).collect();
     Some(Tests { now, tokens, cases, sources: Sources::default() })
-}
-
-fn moment(node: &Node, out: &mut Report) -> Option<Timestamp> {
-    let text = reader::text(node, "a moment", out)?;
-    let moment = parse_moment(text);
-    if moment.is_none() {
-        let help = "write it in UTC, such as `2026-01-01T12:00:00Z`";
-        out.add(Problem::error("bad_moment", node.span, format!("`{text}` is no moment")).help(help));
-    }
-    moment
-}
-
-/// `2026-01-01T12:00:00Z`: RFC 3339 in UTC and whole seconds.
-fn parse_moment(text: &str) -> Option<Timestamp> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let numbers = |text: &str, separator: char, widths: [usize; 3]| -> Option<[i64; 3]> {
-        let parts: Vec<&str> = text.split(separator).collect();
-        let [one, two, three] = <[&str; 3]>::try_from(parts).ok()?;
-        let number = |part: &str, width: usize| {
-            (part.len() == width && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
-        };
-        let [a, b, c] = widths;
-        Some([number(one, a)?, number(two, b)?, number(three, c)?])
-    };
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = usize::try_from(month.checked_sub(1)?).ok()?;
-    let length = *lengths.get(before)?;
-    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // Leap days since the year 1 and before this one; 477 of them before 1970.
-    let last = year.checked_sub(1)?;
-    let leaps = (last / 4).checked_sub(last / 100)?.checked_add(last / 400)?.checked_sub(477)?;
-    let years = year.checked_sub(1970)?.checked_mul(365)?.checked_add(leaps)?;
-    let months: i64 = lengths.iter().take(before).sum();
-    let days = years.checked_add(months)?.checked_add(day)?.checked_sub(1)?;
-    let clock = hour.checked_mul(3600)?.checked_add(minute.checked_mul(60)?)?.checked_add(second)?;
-    Some(Timestamp::from_seconds(days.checked_mul(86_400)?.checked_add(clock)?))
 }
 
 fn token(name: &str, node: &Node, policy: &Policy, now: Timestamp, out: &mut Report) -> Option<TestToken> {
@@ -301,9 +263,14 @@ fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
     let found: Vec<Option<usize>> =
         one.into_iter().chain(several.unwrap_or_default().iter().map(|node| find(node, out))).collect();
     let expect = expected(&fields, out);
+    let name = match fields.get("name", out) {
+        Some(node) => Some(reader::text(node, "a case's name", out)?.into()),
+        None => None,
+    };
     let (text, (method, authority, path)) = request?;
     Some(Case {
         span: fields.span,
+        name,
         method: method.into(),
         authority: authority.into(),
         path: path.into(),
@@ -354,33 +321,6 @@ impl Tests {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_utc_and_exist() {
-        for (text, seconds) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2026-01-01T12:00:00Z", 1_767_268_800),
-            ("2024-02-29T23:59:59Z", 1_709_251_199),
-            ("2100-03-01T00:00:00Z", 4_107_542_400),
-        ] {
-            assert_eq!(parse_moment(text), Some(Timestamp::from_seconds(seconds)), "{text}");
-        }
-        for bad in [
-            "",
-            "now",
-            "2026-01-01",
-            "2026-01-01T12:00:00",
-            "2026-01-01T12:00:00+01:00",
-            "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z",
-            "2026-00-01T00:00:00Z",
-            "2026-1-1T00:00:00Z",
-            "2026-01-01T24:00:00Z",
-            "1969-12-31T23:59:59Z",
-        ] {
-            assert_eq!(parse_moment(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_request_is_a_method_and_a_url() {

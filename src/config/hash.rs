@@ -25,6 +25,7 @@ pub(super) fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable
         proofs: _,
         challenges: _,
         pair,
+        hints: _,
         fingerprint: _,
     } = issuer;
     let read = (name, expectation, mapping, client_when, methods, ignore_amr, reading, pair);

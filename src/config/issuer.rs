@@ -173,6 +173,7 @@ impl Workshop<'_> {
             proofs: proofs.proofs,
             challenges: proofs.challenges,
             pair: pair?.unwrap_or_default(),
+            hints: used.as_ref().map(|used| used.hints.clone()).unwrap_or_default(),
             fingerprint: 0,
         };
         let iss_span = iss_node?.span;

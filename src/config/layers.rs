@@ -10,6 +10,7 @@ use crate::config::profile::{Head, Profile, Read, Shelf};
 use crate::config::reader;
 use crate::config::source::Sources;
 use crate::config::yaml::{Key, Kind, Node};
+use crate::reason::Hints;
 
 /// The profiles that a policy can build on: its own and the shipped ones.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Used {
     pub name: Box<str>,
     /// Its version.
     pub version: u64,
+    /// What it has an operator look at, by reason.
+    pub hints: Hints,
 }
 
 /// A shipped profile, and the issuer that builds on it.
@@ -127,7 +130,8 @@ impl Layers {
             None if self.shelf.has(name.split('@').next().unwrap_or(name)) => {
                 let (read, _) = self.shelf.take(node, name, sources, out)?;
                 let mut dropped = Vec::new();
-                let used = Used { name: read.head.name.clone(), version: read.head.version };
+                let Head { name, version, hints, .. } = &read.head;
+                let used = Used { name: name.clone(), version: *version, hints: hints.clone() };
                 let node = carried_over(&read, scale, &mut dropped, out);
                 Expanded { node, used: Some(used), dropped }
             }

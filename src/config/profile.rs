@@ -2,10 +2,12 @@
 //! `layers` takes it from here.
 
 use crate::assurance::{Ladder, Ladders};
+use crate::config::hints;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{FileId, SourceFile, Sources};
 use crate::config::yaml::{self, Node};
+use crate::reason::Hints;
 
 /// A shipped profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub const ALL: &[Profile] = profiles![
 
 const FILE: Keys = Keys {
     what: "a profile",
-    known: &["profile", "version", "title", "about", "caveats", "sources", "sends", "ladders", "issuer"],
+    known: &["profile", "version", "title", "about", "caveats", "sources", "sends", "ladders", "hints", "issuer"],
     later: &[],
 };
 
@@ -88,6 +90,8 @@ pub struct Head {
     pub sends: Box<[Box<str>]>,
     /// Further ladders whose rungs its proofs name.
     pub ladders: Box<[Ladder]>,
+    /// What an operator should look at when its issuers' users are refused.
+    pub hints: Hints,
 }
 
 /// A profile, read.
@@ -156,6 +160,7 @@ impl Profile {
         let (caveats, from) = (texts("caveats", "a list of caveats"), texts("sources", "a list of sources"));
         let sends = fields.required("sends", out).and_then(|node| reader::texts(node, "a list of claims", out));
         let ladders = fields.get("ladders", out).map_or_else(|| Some(Box::default()), |node| ladders(node, out));
+        let hints = fields.get("hints", out).map(|node| hints::read(node, out)).unwrap_or_default();
         let issuer = fields.required("issuer", out)?.clone();
         let head = Head {
             name: name?.into(),
@@ -166,6 +171,7 @@ impl Profile {
             sources: from?,
             sends: sends?,
             ladders: ladders?,
+            hints,
         };
         Some(Read { head, file, issuer, root })
     }

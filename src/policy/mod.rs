@@ -15,7 +15,7 @@ pub mod router;
 use std::collections::HashMap;
 
 pub use decision::{Denial, Permit, StepUp};
-pub use evaluate::{Tokens, decide};
+pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
 pub use host::{HostPattern, canonical_host};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
@@ -149,6 +149,14 @@ impl Policy {
     #[must_use]
     pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
         self.issuers.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// What the operator should look at when this issuer's user is refused for this reason: what the issuer's profile says,
+    /// else the general word.
+    #[must_use]
+    pub fn hint(&self, reason: Reason, issuer: Option<IssuerId>) -> &str {
+        let of_profile = issuer.and_then(|id| self.issuer(id)).and_then(|issuer| issuer.hints.get(reason));
+        of_profile.unwrap_or(reason.hint())
     }
 
     /// The claims that `claims` and `bind` read.

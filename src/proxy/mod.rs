@@ -26,4 +26,5 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub(crate) use respond::{Told, told};
 pub use verify::Verify;

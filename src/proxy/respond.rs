@@ -103,6 +103,25 @@ fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
     }
 }
 
+/// What a client is told of a refusal, for whoever explains reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    /// The error code of the challenge.
+    pub(crate) error: Option<&'static str>,
+    /// Whether there is a challenge.
+    pub(crate) challenged: bool,
+    /// Whether the body names the reason.
+    pub(crate) named: bool,
+}
+
+/// What a client is told of a refusal for this reason. `mendable`: whether a sign-in could mend it.
+pub(crate) fn told(reason: Reason, mendable: bool) -> Told {
+    let step_up = StepUp::default();
+    let Face { status, error, challenged, named } = face_of(reason, Some(&step_up).filter(|_| mendable));
+    Told { status: status.as_u16(), error, challenged, named }
+}
+
 /// The status that a refusal is answered with.
 pub(super) fn status(refusal: &Refusal) -> StatusCode {
     face_of_refusal(refusal).status

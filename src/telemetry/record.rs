@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use crate::assurance::Assurance;
+use crate::assurance::{Assurance, IssuerId};
 use crate::policy::{Denial, Permit, Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::upstream::UpstreamMeter;
@@ -40,6 +40,21 @@ pub struct Decision<'a> {
     pub detail: &'a str,
     /// How long the decision took, in microseconds.
     pub micros: u64,
+}
+
+impl<'a> Decision<'a> {
+    /// The issuer of the token, as far as one is known.
+    #[must_use]
+    pub fn issuer(&self) -> Option<IssuerId> {
+        let of_denial = self.outcome.err().and_then(|denial| denial.issuer);
+        self.assurance.map(|assurance| assurance.issuer).or(of_denial)
+    }
+
+    /// What the operator should look at; `None` when the request was allowed. For the operator alone.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'a str> {
+        self.outcome.err().map(|denial| self.policy.hint(denial.reason, self.issuer()))
+    }
 }
 
 /// A request that was allowed and that the upstream did not answer.

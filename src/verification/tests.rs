@@ -80,6 +80,7 @@ fn policy_called(hash: &str, iss: &str, fingerprint: u64) -> Policy {
         proofs: Box::default(),
         challenges: Box::default(),
         pair: Pair::Bound,
+        hints: crate::reason::Hints::default(),
         fingerprint,
     };
     let parts = PolicyParts {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods, reason = "test code")]
 
 mod settings;
+mod told;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -232,6 +232,9 @@ fn complaints(case: &Case, response: &Response, decision: &Value) -> Vec<String>
     check(decision["reason"] == case.reason.code(), "the reason in the audit line");
     check(decision["decision"] == "deny", "the decision in the audit line");
     check(decision["status"] == case.status, "the status in the audit line");
+    check(decision["hint"] == case.reason.hint(), "the hint in the audit line");
+    let told = format!("{} {}", response.head, response.body);
+    check(!told.contains(&case.reason.hint()[..24]), "the client is told the hint");
     let said = response.header("www-authenticate").map(|_| {
         let mut parameters = response.challenge().parameters;
         let plain = ["realm", "resource_metadata", "error_description"];

@@ -89,6 +89,11 @@ fn the_log_of_a_refusal_says_what_was_asked_and_nothing_of_the_query() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     let written = world.gate.everything_written();
     let denied: Vec<&str> = written.lines().filter(|line| line.contains("\"denied\"")).collect();
+    for (line, reason) in denied.iter().zip([stepgate::Reason::PathAmbiguous, stepgate::Reason::TokenMissing]) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let said = line.get("hint").or_else(|| line["fields"].get("hint")).unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(said, reason.hint());
+    }
     for (line, words) in
         denied.iter().zip([["\"POST\"", "\"api.example\"", "\"/any/a%2Fb\""], ["\"GET\"", "\"host\"", "\"/any/9\""]])
     {
@@ -134,4 +139,5 @@ fn the_audit_line_says_what_was_judged_and_nothing_of_the_query() {
     assert!(line["policy"].as_str().unwrap().starts_with("sha256:"));
     let (_, allowed) = world.gate.decision(&Request::get("/any/1").bearer(&token));
     assert_eq!((&allowed["decision"], &allowed["reason"]), (&"allow".into(), &serde_json::Value::Null));
+    assert_eq!(allowed["hint"], serde_json::Value::Null);
 }

@@ -403,6 +403,7 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
         proofs: proofs.into(),
         challenges: Box::default(),
         pair: Pair::Bound,
+        hints: stepgate::reason::Hints::default(),
         fingerprint: 0,
     }
 }

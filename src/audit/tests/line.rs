@@ -151,12 +151,26 @@ fn the_line_is_the_documented_one_member_for_member() {
         concat!(
             r#"{"v":1,"ts":"2026-01-01T12:00:00.123456Z","id":"r-1","trace":null,"via":"proxy","method":"POST","#,
             r#""host":"api.bank.example","path":"/admin/7","route":"all","mode":"enforce","decision":"deny","#,
-            r#""reason":"level_too_low","status":401,"issuer":null,"kind":"access","subject":"alice","client":"app","#,
+            r#""reason":"level_too_low","hint":"","status":401,"issuer":null,"kind":"access","subject":"alice","client":"app","#,
             r#""acr":["urn:example:loa:1"],"amr":["pwd"],"auth_time":1767268740,"level":"single-factor","#,
             r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"#,
             r#""policy":"sha256:00","micros":41}"#
         )
+        .replace("\"hint\":\"\"", &format!("\"hint\":\"{}\"", Reason::LevelTooLow.hint()))
     );
+}
+
+#[test]
+fn what_is_allowed_has_no_hint_and_what_is_refused_has_one() {
+    let (policy, permit) = (some_policy(), some_permit());
+    let hint = |line: &Line<'_>| serde_json::from_str::<serde_json::Value>(&text(line)).unwrap()["hint"].clone();
+    for reason in Reason::ALL {
+        let denial = Denial::because(*reason);
+        let line = some_line(&policy, "/x", &denial, None);
+        assert_eq!(hint(&line), reason.hint(), "{reason}");
+        let allowed = Line { decision: Decision { outcome: Ok(&permit), ..line.decision }, ..line };
+        assert_eq!(hint(&allowed), serde_json::Value::Null);
+    }
 }
 
 #[test]

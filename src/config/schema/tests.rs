@@ -123,6 +123,7 @@ fn every_word_that_the_loader_knows_stands_in_its_schema() {
         ("policy", "/properties/levels/default", levels),
         ("policy", "/$defs/shipped_profile/enum", profiles.collect()),
         ("test", "/$defs/reason/enum", reasons.clone()),
+        ("policy", "/$defs/reason/enum", reasons.clone()),
         ("audit", "/$defs/reason/enum", reasons),
     ] {
         assert_eq!(schema(name).pointer(pointer), Some(&words.into()), "{name}{pointer}");

@@ -275,3 +275,23 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn the_hint_of_a_denial_is_the_profiles_where_it_has_one_and_else_the_general_one() {
+    use crate::reason::Reason;
+    let (plain, okta) = (with("", ""), with("", "    profile: okta\n"));
+    let of = |loaded: &Loaded, reason| loaded.policy.hint(reason, Some(idp(loaded).id)).to_owned();
+    assert_eq!(of(&plain, Reason::AmrMissing), Reason::AmrMissing.hint());
+    // Okta's guide names three causes of 'access denied': each is a reason of its own, with a hint of its own.
+    let causes = [
+        (Reason::AmrInsufficient, "Bad policy: "),
+        (Reason::AmrMalformed, "Bad claim format: "),
+        (Reason::AmrMissing, "Not challenged: "),
+    ];
+    for (reason, begins) in causes {
+        assert!(of(&okta, reason).starts_with(begins), "{reason}: {}", of(&okta, reason));
+        assert_eq!(okta.policy.hint(reason, None), reason.hint(), "without an issuer there is no profile");
+    }
+    assert_eq!(of(&okta, Reason::Expired), Reason::Expired.hint());
+    assert_eq!(idp(&okta).fingerprint, idp(&with("", "    profile: okta@1\n")).fingerprint);
+}

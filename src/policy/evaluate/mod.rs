@@ -2,7 +2,11 @@
 
 mod challenge;
 mod shortfall;
+mod steps;
+mod telling;
 mod wording;
+
+pub use steps::{Asked, Step, What, ground, retell};
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};

@@ -17,15 +17,15 @@ use crate::policy::pattern::{Methods, PathPattern};
 use crate::policy::{Floor, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-fn texts(values: &[&str]) -> Box<[Box<str>]> {
+pub(super) fn texts(values: &[&str]) -> Box<[Box<str>]> {
     values.iter().map(|value| (*value).into()).collect()
 }
 
 /// An issuer that proves: single-factor by one factor or acr `1`, multi-factor by `mfa`, two factors or acr `2`,
 /// phishing-resistant by the method's own trait. The top rung it can't prove.
-fn issuer() -> Issuer {
+pub(super) fn issuer() -> Issuer {
     let ladders = Ladders::default();
     let proof = |rung: &str, evidence: Expression| {
         let challenge = Challenge::Derived(evidence.acr_values().into());
@@ -66,6 +66,7 @@ fn issuer() -> Issuer {
         .into(),
         challenges: Box::default(),
         pair: Pair::Bound,
+        hints: crate::reason::Hints::default(),
         fingerprint: 0,
     }
 }
@@ -83,11 +84,11 @@ fn method(value: &str) -> Method {
     Method { value: value.into(), class: table.get(value).unwrap_or_default(), ignored: false }
 }
 
-fn amr(values: &[&str]) -> Fact<List<Method>> {
+pub(super) fn amr(values: &[&str]) -> Fact<List<Method>> {
     Fact::Known(values.iter().map(|value| method(value)).collect())
 }
 
-fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
+pub(super) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     Assurance {
         issuer: IssuerId(0),
         kind: TokenKind::Access,
@@ -110,15 +111,15 @@ fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     }
 }
 
-fn level(rung: &str) -> Condition {
+pub(super) fn level(rung: &str) -> Condition {
     Condition::Level(Ladders::default().rung(rung).unwrap())
 }
 
-fn demand(conditions: Vec<Condition>) -> Demand {
+pub(super) fn demand(conditions: Vec<Condition>) -> Demand {
     Demand { conditions: conditions.into(), ignore_amr: Box::default() }
 }
 
-fn matching(path: &str) -> Match {
+pub(super) fn matching(path: &str) -> Match {
     Match {
         hosts: [HostPattern::Any].into(),
         path: PathPattern::parse(path).unwrap(),
@@ -127,7 +128,7 @@ fn matching(path: &str) -> Match {
     }
 }
 
-fn route(require: Requirement) -> Route {
+pub(super) fn route(require: Requirement) -> Route {
     Route {
         name: "pay".into(),
         matches: matching("/payments/{id}"),
@@ -710,5 +711,13 @@ proptest! {
         let added: Vec<&str> = more.iter().copied().filter(|value| !ignored.contains(value)).collect();
         let all: Vec<&str> = some.iter().chain(&added).copied().collect();
         prop_assert!(!holds(&some) || holds(&all), "{some:?} was enough and {all:?} was not");
+    }
+}
+
+#[test]
+fn what_is_written_of_a_reason_says_what_the_decision_holds_a_sign_in_can_mend() {
+    for reason in Reason::ALL {
+        let written = reason.guide().new_sign_in == crate::reason::NewSignIn::Mends;
+        assert_eq!(written, shortfall::by_sign_in(*reason), "{reason}");
     }
 }

@@ -96,7 +96,7 @@ impl Case<'_> {
     }
 }
 
-fn list(values: &[Box<str>]) -> String {
+pub(super) fn list(values: &[Box<str>]) -> String {
     let mut text = String::new();
     add_list(&mut text, values.iter().map(|value| &**value));
     text

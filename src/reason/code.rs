@@ -1,4 +1,4 @@
-//! Why a request was refused: a closed list of stable codes.
+//! The codes, in their order of precedence, each with its meaning.
 
 use std::fmt;
 

@@ -1,0 +1,144 @@
+//! A case's way: that of a request, without sockets and signatures, with each step told.
+
+use crate::assurance::{Assurance, IssuerId, pair};
+use crate::config::cases::{Case, TestToken, Tests};
+use crate::policy::{
+    CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, decide, ground,
+    retell,
+};
+use crate::reason::Reason;
+use crate::token::{Timestamp, TokenKind, danger_assume_signed};
+
+/// What came of a case, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Why it is refused; `None`: it is allowed.
+    pub(super) reason: Option<Reason>,
+    /// The decision in a line.
+    pub(super) text: String,
+    /// The steps before it.
+    pub(super) steps: Vec<Told>,
+    /// What an operator would be told to look at.
+    pub(super) hint: Option<String>,
+}
+
+/// A step, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+}
+
+impl Told {
+    fn of(step: &Step<'_>, policy: &Policy) -> Self {
+        Self { name: step.name(), text: step.text(policy) }
+    }
+}
+
+/// Judges a case.
+pub(super) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Timestamp) -> Judged {
+    let mut steps = Vec::new();
+    let outcome = walk(case, tokens, policy, now, &mut steps);
+    let reason = outcome.as_ref().err().map(|denial| denial.reason);
+    let hint = outcome.as_ref().err().map(|denial| policy.hint(denial.reason, denial.issuer).to_owned());
+    Judged { reason, text: Step::Decided(outcome).text(policy), steps, hint }
+}
+
+fn refused(reason: Reason, detail: impl Into<String>) -> Denial {
+    Denial { detail: detail.into(), ..Denial::because(reason) }
+}
+
+fn walk(
+    case: &Case,
+    tokens: &[&TestToken],
+    policy: &Policy,
+    now: Timestamp,
+    told: &mut Vec<Told>,
+) -> Result<Permit, Denial> {
+    if matches!(&*case.method, "CONNECT" | "TRACE") {
+        return Err(refused(Reason::RequestMalformed, format!("{} is never forwarded", case.method)));
+    }
+    let host = canonical_host(&case.authority)
+        .ok_or_else(|| refused(Reason::RequestMalformed, format!("`{}` is no host", case.authority)))?;
+    let path =
+        CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
+    let target = Target { method: &case.method, host: &host, path: &path };
+    let route = policy.route(&target)?;
+    let mut rejected = Vec::new();
+    let verified = if route.require == Requirement::Public {
+        Vec::new()
+    } else {
+        verify(tokens, route, policy, now, &mut rejected).inspect_err(|_| {
+            told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
+            told.append(&mut rejected);
+        })?
+    };
+    let of = |kind: TokenKind| verified.iter().find(|token| token.kind == kind);
+    let tokens = match (of(TokenKind::Access), of(TokenKind::Id)) {
+        (Some(access), Some(id)) => {
+            // No text was ever signed, so an `at_hash` fits nothing here: `sid` or `pair: subject` ties a pair.
+            let tied = policy.issuer(access.issuer).is_some_and(|issuer| pair::belong(issuer, access, "", id));
+            if !tied {
+                told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
+                return Err(Denial { issuer: Some(access.issuer), ..Denial::because(Reason::TokensDisagree) });
+            }
+            Some(Tokens::Pair { access, id })
+        }
+        (Some(one), None) | (None, Some(one)) => Some(Tokens::One(one)),
+        (None, None) => None,
+    };
+    let steps = retell(policy, route, &target, tokens, now);
+    told.extend(steps.iter().filter(|step| !matches!(step, Step::Decided(_))).map(|step| Told::of(step, policy)));
+    decide(policy, route, &target, tokens, now).map_err(|denial| {
+        let main = verified.first().map(|token| token.issuer);
+        Denial { issuer: denial.issuer.or(main), ..denial }
+    })
+}
+
+/// Verifies all tokens; of several reasons the first in precedence is the one. Each that is rejected is told.
+fn verify(
+    tokens: &[&TestToken],
+    route: &Route,
+    policy: &Policy,
+    now: Timestamp,
+    rejected: &mut Vec<Told>,
+) -> Result<Vec<Assurance>, Denial> {
+    let mut verified: Vec<Assurance> = Vec::new();
+    let mut refused: Option<Denial> = None;
+    for token in tokens {
+        let outcome = verify_one(token, route, policy, now).and_then(|assurance| {
+            if verified.iter().any(|known| known.kind == assurance.kind) {
+                let issuer = Some(assurance.issuer);
+                return Err(Denial { issuer, ..Denial::because(Reason::TokenDuplicate) });
+            }
+            Ok(assurance)
+        });
+        match outcome {
+            Ok(assurance) => verified.push(assurance),
+            Err(denial) => {
+                let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
+                let text = format!("{} is not taken ({}: {why})", token.name, denial.reason);
+                rejected.push(Told { name: "token", text });
+                if refused.as_ref().is_none_or(|first| denial.reason < first.reason) {
+                    refused = Some(denial);
+                }
+            }
+        }
+    }
+    refused.map_or(Ok(verified), Err)
+}
+
+fn verify_one(token: &TestToken, route: &Route, policy: &Policy, now: Timestamp) -> Result<Assurance, Denial> {
+    let id: IssuerId =
+        Tests::issuer_of(token, policy).ok_or_else(|| refused(Reason::IssuerUnknown, "no issuer has this `iss`"))?;
+    let of_issuer = |denial: Denial| Denial { issuer: Some(id), ..denial };
+    let issuer = policy.issuer(id).ok_or_else(|| Denial::because(Reason::IssuerUnknown))?;
+    let believed = danger_assume_signed(token.claims.clone(), token.typ.as_deref(), &issuer.expectation, now)
+        .map_err(|rejection| of_issuer(refused(rejection.reason, rejection.detail.into_owned())))?;
+    let assurance = issuer.assess(&believed, policy.claims());
+    if !route.take.iter().any(|source| source.kinds.takes(assurance.kind)) {
+        let detail = format!("this route takes no {} token", assurance.kind.name());
+        return Err(of_issuer(refused(Reason::TokenKindWrong, detail)));
+    }
+    Ok(assurance)
+}

@@ -1,0 +1,390 @@
+//! A decision, retold step by step: for `stepgate test`, and for whoever wants to know why.
+//!
+//! Never a second decision: each step asks the checks that [`decide`] asks, and the last one is what [`decide`] says.
+
+use crate::assurance::expression::Ignored;
+use crate::assurance::{Assurance, Proof, Rungs, Truth};
+use crate::policy::Policy;
+use crate::policy::decision::{Denial, Permit};
+use crate::policy::evaluate::{Case, Place, Tokens, decide};
+use crate::policy::pattern::Target;
+use crate::policy::requirement::{Condition, Demand, Requirement};
+use crate::policy::route::{Floor, Route};
+use crate::reason::Reason;
+use crate::token::{Timestamp, TokenKind};
+
+/// One step of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step<'a> {
+    /// The route that the request takes.
+    Route(&'a Route),
+    /// A floor that it stands on.
+    Floor(&'a Floor),
+    /// A token that is believed.
+    Token(&'a Assurance),
+    /// What it says of the sign-in.
+    Evidence {
+        /// The token.
+        token: &'a Assurance,
+        /// The values that the route and its floors have count for nothing.
+        ignored: Vec<Box<str>>,
+        /// When it is judged.
+        now: Timestamp,
+    },
+    /// The rungs that this token's evidence reaches here.
+    Level {
+        /// Whose evidence.
+        witness: TokenKind,
+        /// One of each ladder at the most.
+        reached: Rungs,
+    },
+    /// One thing that is asked.
+    Asked(Asked<'a>),
+    /// What came of it. Always the last step.
+    Decided(Result<Permit, Denial>),
+}
+
+/// One thing that is asked, and whether it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked<'a> {
+    /// The token whose evidence is looked at. Of two tokens each is tried for all that is asked.
+    pub witness: TokenKind,
+    /// The floor that asks; `None`: the route itself.
+    pub by: Option<&'a Floor>,
+    /// How deep it stands in the requirement.
+    pub depth: usize,
+    /// What is asked.
+    pub what: What<'a>,
+    /// Whether it holds. Only what certainly holds lets a request through.
+    pub holds: Truth,
+    /// Why it does not.
+    pub because: Option<(Reason, String)>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What<'a> {
+    /// Any valid token.
+    ValidToken,
+    /// One condition. Of `All` and `Any`, what they hold follows one step deeper.
+    Condition(&'a Condition),
+    /// A part of `All` or `Any`, from 1 on. What it asks follows one step deeper.
+    Part(usize),
+    /// A proof by which the level above could be reached.
+    Proof(&'a Proof),
+}
+
+/// Tells a decision. The arguments are those of [`decide`].
+#[must_use]
+pub fn retell<'a>(
+    policy: &'a Policy,
+    route: &'a Route,
+    target: &Target<'a>,
+    tokens: Option<Tokens<'a>>,
+    now: Timestamp,
+) -> Vec<Step<'a>> {
+    let mut steps = ground(policy, route, target);
+    let (main, second) = match tokens {
+        None => (None, None),
+        Some(Tokens::One(token)) => (Some(token), None),
+        Some(Tokens::Pair { access, id }) => (Some(access), Some(id)),
+    };
+    let (main, second) = if route.require == Requirement::Public { (None, None) } else { (main, second) };
+    if let Some(main) = main
+        && let Some(issuer) = policy.issuer(main.issuer)
+        && second.is_none_or(|second| second.issuer == main.issuer)
+    {
+        for witness in [Some(main), second].into_iter().flatten() {
+            let case = Case { policy, route, target, issuer, main, witness, now };
+            steps.push(Step::Token(witness));
+            steps.push(Step::Evidence { token: witness, ignored: case.ignored(), now });
+            steps.push(Step::Level { witness: witness.kind, reached: case.levels() });
+            case.tell(policy, route, target, &mut steps);
+        }
+    }
+    steps.push(Step::Decided(decide(policy, route, target, tokens, now)));
+    steps
+}
+
+/// The steps before any token is looked at: the route, and the floors that this request stands on.
+#[must_use]
+pub fn ground<'a>(policy: &'a Policy, route: &'a Route, target: &Target<'a>) -> Vec<Step<'a>> {
+    let floors = policy.floors_under(route, target).map(Step::Floor);
+    std::iter::once(Step::Route(route)).chain(floors).collect()
+}
+
+impl Case<'_> {
+    /// All that is asked of this token.
+    fn tell<'a>(&self, policy: &'a Policy, route: &'a Route, target: &Target<'a>, steps: &mut Vec<Step<'a>>) {
+        let mut asked = Telling { case: self, issuer: policy.issuer(self.issuer.id), by: None, steps };
+        match &route.require {
+            Requirement::Public => {}
+            Requirement::Authenticated => asked.add(0, What::ValidToken, Truth::True, None),
+            Requirement::Demands(demand) => {
+                asked.demand(demand, 0, Place { pattern: &route.matches, ignored: None });
+            }
+        }
+        for floor in policy.floors_under(route, target) {
+            asked.by = Some(floor);
+            match &floor.demand {
+                None => asked.add(0, What::ValidToken, Truth::True, None),
+                Some(demand) => asked.demand(demand, 0, Place { pattern: &floor.matches, ignored: None }),
+            }
+        }
+    }
+}
+
+struct Telling<'a, 't> {
+    case: &'t Case<'t>,
+    issuer: Option<&'a crate::assurance::Issuer>,
+    by: Option<&'a Floor>,
+    steps: &'t mut Vec<Step<'a>>,
+}
+
+impl<'a> Telling<'a, '_> {
+    fn add(&mut self, depth: usize, what: What<'a>, holds: Truth, because: Option<(Reason, String)>) {
+        let witness = self.case.witness.kind;
+        self.steps.push(Step::Asked(Asked { witness, by: self.by, depth, what, holds, because }));
+    }
+
+    fn demand(&mut self, demand: &'a Demand, depth: usize, place: Place<'_>) {
+        let ignored = Ignored { values: &demand.ignore_amr, outer: place.ignored };
+        let within = Place { ignored: Some(&ignored), ..place };
+        let deeper = depth.saturating_add(1);
+        for condition in &demand.conditions {
+            let what = What::Condition(condition);
+            match condition {
+                Condition::All(parts) => {
+                    let holds = parts.iter().all(|part| self.case.demand_holds(part, within));
+                    self.add(depth, what, holds.into(), None);
+                    self.parts(parts, deeper, within);
+                }
+                Condition::Any(parts) => {
+                    let holds = parts.iter().any(|part| self.case.demand_holds(part, within));
+                    self.add(depth, what, holds.into(), None);
+                    self.parts(parts, deeper, within);
+                }
+                Condition::Issuers(_)
+                | Condition::Audience(_)
+                | Condition::Caller(_)
+                | Condition::Clients(_)
+                | Condition::Level(_)
+                | Condition::Evidence(_)
+                | Condition::MaxAge(_)
+                | Condition::Scopes { .. }
+                | Condition::Bind { .. } => {
+                    let failed = self.case.check(condition, within);
+                    let because = failed.map(|reason| (reason, self.case.why(condition, reason)));
+                    self.add(depth, what, failed.is_none().into(), because);
+                }
+            }
+            if let Condition::Level(rung) = condition {
+                for proof in self.issuer.into_iter().flat_map(|issuer| issuer.proofs_of(*rung)) {
+                    let holds = proof.evidence.evaluate(&self.case.view(within));
+                    self.add(deeper, What::Proof(proof), holds, None);
+                }
+            }
+        }
+    }
+
+    fn parts(&mut self, parts: &'a [Demand], depth: usize, place: Place<'_>) {
+        for (part, number) in parts.iter().zip(1..) {
+            let holds = self.case.demand_holds(part, place);
+            self.add(depth, What::Part(number), holds.into(), None);
+            self.demand(part, depth.saturating_add(1), place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    use super::*;
+    use crate::assurance::{Caller, ClaimTable, Expression, Fact, IssuerId, Ladders};
+    use crate::policy::PolicyParts;
+    use crate::policy::evaluate::tests::{NOW, amr, demand, issuer, level, matching, route, texts, token};
+    use crate::policy::path::CanonicalPath;
+    use crate::policy::requirement::WantedCaller;
+
+    fn single() -> impl Strategy<Value = Condition> {
+        let rungs = ["single-factor", "multi-factor", "phishing-resistant", "hardware-protected"];
+        prop_oneof![
+            4 => prop::sample::select(rungs.to_vec()).prop_map(level),
+            1 => Just(Condition::Issuers([IssuerId(0)].into())),
+            1 => Just(Condition::Issuers([IssuerId(7)].into())),
+            1 => Just(Condition::Audience(texts(&["other"]))),
+            1 => Just(Condition::Caller(WantedCaller::User)),
+            1 => Just(Condition::Caller(WantedCaller::Client)),
+            1 => Just(Condition::Clients(texts(&["app"]))),
+            2 => prop_oneof![Just(30_u32), Just(300)].prop_map(Condition::MaxAge),
+            1 => Just(Condition::Evidence(Expression::Acr(texts(&["1", "2"])))),
+            1 => Just(Condition::Evidence(Expression::AmrAny(texts(&["otp"])))),
+            1 => Just(Condition::Evidence(Expression::Not(Box::new(Expression::AmrAny(texts(&["sms"])))))),
+            1 => (1..=3_u32).prop_map(|needed| Condition::Evidence(Expression::Factors(needed))),
+            1 => Just(Condition::Scopes { all: texts(&["accounts"]), any: Box::default() }),
+            1 => Just(Condition::Scopes { all: Box::default(), any: texts(&["pay"]) }),
+        ]
+    }
+
+    fn demands() -> impl Strategy<Value = Demand> {
+        let ignored = || prop_oneof![3 => Just(texts(&[])), 1 => Just(texts(&["sms", "otp"]))];
+        let of = move |conditions| {
+            (conditions, ignored()).prop_map(|(conditions, ignore_amr)| Demand { ignore_amr, ..demand(conditions) })
+        };
+        of(prop::collection::vec(single(), 1..3).boxed()).prop_recursive(2, 10, 3, move |inner| {
+            let parts = prop::collection::vec(inner, 1..3);
+            let nested = prop_oneof![
+                parts.clone().prop_map(|parts| Condition::All(parts.into())),
+                parts.prop_map(|parts| Condition::Any(parts.into()))
+            ];
+            of(prop::collection::vec(prop_oneof![single(), nested], 1..3).boxed())
+        })
+    }
+
+    fn tokens() -> impl Strategy<Value = Assurance> {
+        let acr = prop::sample::select(vec![None, Some("1"), Some("2"), Some("odd")]);
+        let values = prop::sample::subsequence(vec!["pwd", "otp", "sms", "mfa", "webauthn", "odd"], 0..5);
+        let caller = prop_oneof![6 => Just(Caller::User), 1 => Just(Caller::Client), 1 => Just(Caller::Unclear)];
+        let age = prop_oneof![
+            Just(Fact::Absent),
+            Just(Fact::Malformed),
+            (-100..500_i64).prop_map(|ago| { Fact::Known(NOW.plus_seconds(ago.wrapping_neg())) })
+        ];
+        let said = prop_oneof![1 => Just(Fact::Absent), 1 => Just(Fact::Malformed), 6 => values.prop_map(|v| amr(&v))];
+        (acr, said, caller, age).prop_map(|(acr, said, caller, auth_time)| {
+            let mut token = token(acr, None);
+            token.evidence.amr = said;
+            token.evidence.auth_time = auth_time;
+            Assurance { caller, ..token }
+        })
+    }
+
+    fn requirement() -> impl Strategy<Value = Requirement> {
+        prop_oneof![8 => demands().prop_map(Requirement::Demands), 1 => Just(Requirement::Authenticated)]
+    }
+
+    fn policy(require: Requirement, floors: Vec<Floor>) -> Policy {
+        Policy::new(PolicyParts {
+            ladders: Ladders::default(),
+            issuers: vec![issuer()],
+            claims: ClaimTable::default(),
+            floors,
+            routes: vec![route(require)],
+            hash: "".into(),
+        })
+        .unwrap()
+    }
+
+    type World = (Requirement, Vec<Option<Demand>>, Vec<Assurance>);
+
+    fn world() -> impl Strategy<Value = World> {
+        (
+            requirement(),
+            prop::collection::vec(prop::option::of(demands()), 0..2),
+            prop::collection::vec(tokens(), 0..=2),
+        )
+    }
+
+    /// Tells the decision on `POST /payments/7`, and says what is wrong with what was told; else whether it is allowed.
+    fn hold(world: World) -> Result<bool, String> {
+        let (require, floors, mut found) = world;
+        let floors =
+            floors.into_iter().map(|demand| Floor { name: "floor".into(), matches: matching("/payments/**"), demand });
+        let policy = policy(require, floors.collect());
+        if let [_, second] = &mut *found {
+            second.kind = TokenKind::Id;
+        }
+        let tokens = match &*found {
+            [] => None,
+            [one] => Some(Tokens::One(one)),
+            [access, id, ..] => Some(Tokens::Pair { access, id }),
+        };
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let route = policy.route(&target).unwrap();
+        let outcome = decide(&policy, route, &target, tokens, NOW);
+        let steps = retell(&policy, route, &target, tokens, NOW);
+        let says = |right: bool, what: &str| if right { Ok(()) } else { Err(format!("{what}: {steps:#?}")) };
+
+        says(steps.last() == Some(&Step::Decided(outcome.clone())), "the last step is not the decision")?;
+        let decided = steps.iter().filter(|step| matches!(step, Step::Decided(_))).count();
+        says(decided == 1, "it is decided more than once")?;
+        let asked: Vec<&Asked<'_>> =
+            steps.iter().filter_map(|step| if let Step::Asked(asked) = step { Some(asked) } else { None }).collect();
+        // All that one token is asked for holds: then, and only then, it is allowed.
+        let met = found.iter().any(|token| {
+            let mut own = asked.iter().filter(|asked| asked.witness == token.kind && asked.depth == 0);
+            own.all(|asked| asked.holds.holds())
+        });
+        says(met == outcome.is_ok(), "what is asked says otherwise than the decision")?;
+        if let (Err(denial), false) = (&outcome, found.is_empty()) {
+            let mut reasons = asked.iter().filter_map(|asked| asked.because.as_ref());
+            says(reasons.any(|(reason, _)| *reason == denial.reason), "nothing that is asked has the reason")?;
+        }
+        if let (Ok(permit), false) = (&outcome, found.is_empty()) {
+            let reached = steps.iter().any(|step| {
+                matches!(step, Step::Level { witness, reached }
+                    if Some(*witness) == permit.by() && **reached == *permit.levels())
+            });
+            says(reached, "the level told is not the permit's")?;
+        }
+        for step in &steps {
+            let text = step.text(&policy);
+            says(!text.trim().is_empty() && !text.contains('\n'), "a step has nothing to say")?;
+        }
+        Ok(outcome.is_ok())
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_decided() {
+        let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
+        let (mut allowed, mut refused) = (0_u32, 0_u32);
+        let counts = std::cell::RefCell::new((&mut allowed, &mut refused));
+        TestRunner::new(config)
+            .run(&world(), |world| {
+                let is_allowed = hold(world).map_err(TestCaseError::fail)?;
+                let mut counts = counts.borrow_mut();
+                *(if is_allowed { &mut *counts.0 } else { &mut *counts.1 }) += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert!(allowed > 60 && refused > 200, "too one-sided to mean anything: {allowed} and {refused}");
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_the_route_to_the_condition_that_fails() {
+        let token = token(None, Some(&["pwd"]));
+        let require = Requirement::Demands(demand(vec![level("multi-factor"), Condition::MaxAge(300)]));
+        let policy = policy(require, Vec::new());
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
+        let told: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.name(), step.text(&policy))).collect();
+        assert_eq!(
+            told,
+            [
+                "route: pay, any method on any host, path /payments/{id}",
+                "token: access token of bank, for a user",
+                "evidence: acr absent; amr `pwd` (knowledge); signed in 60 s ago",
+                "level: single-factor, by the access token",
+                "asks: not met: level multi-factor (level_too_low: reached single-factor, needs multi-factor; acr is absent, amr is `pwd`)",
+                "asks:   not certain: multi-factor is proved by (acr any of `2` or amr any of `mfa` or factors 2)",
+                "asks:   not met: phishing-resistant is proved by phishing_resistant",
+                "asks: met: max_age 300 s",
+                "decided: deny: level_too_low (reached single-factor, needs multi-factor; acr is absent, amr is `pwd`)",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_token_that_a_public_route_does_not_look_at() {
+        let token = token(None, Some(&["pwd"]));
+        let policy = policy(Requirement::Public, Vec::new());
+        let path = CanonicalPath::parse("/payments/7").unwrap();
+        let target = Target { method: "POST", host: "api.example", path: &path };
+        let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
+        assert_eq!(steps.iter().map(Step::name).collect::<Vec<_>>(), ["route", "decided"]);
+    }
+}
