@@ -183,7 +183,7 @@ fn schemas_are_listed_and_printed_and_nothing_else_is() {
 #[test]
 fn profiles_are_listed_and_printed() {
     let (code, out, _) = stepgate(&["profiles"]);
-    assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
+    assert_eq!((code, out.lines().count()), (Some(0), stepgate::config::profile::ALL.len()), "{out}");
     let (code, out, _) = stepgate(&["profiles", "okta"]);
     assert!(out.contains("\nprofile: okta\n") && code == Some(0));
     let (code, out, err) = stepgate(&["profiles", "otka"]);
