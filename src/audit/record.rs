@@ -97,7 +97,9 @@ impl Line<'_> {
             out.push(':');
             match value {
                 Json::String(text) if !is_token(text) => json::text(out, text),
-                other => out.push_str(&serde_json::to_string(&Scrubbed(other))?),
+                Json::String(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                    out.push_str(&serde_json::to_string(&Scrubbed(value))?)
+                }
             }
         }
         out.push_str(if before == '{' { "{}" } else { "}" });

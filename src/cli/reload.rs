@@ -7,8 +7,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::setpriority_process;
-
 use tokio::runtime::Handle;
 
 use crate::cli::parts::{self, Compiled, Tokens};
@@ -46,9 +44,6 @@ struct Ready {
     keys: Vec<IssuerKeys>,
 }
 
-/// By how much the thread that compiles stands back: beside busy threads it gets about a tenth of a core, and so a policy of 10,000
-/// routes within two seconds. On Linux this is one thread's own.
-const STAND_BACK: i32 = 10;
 /// How often it is looked whether requests of an earlier policy are left.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long those have to verify their tokens, which takes a few seconds when an issuer must be asked and is slow.
@@ -90,12 +85,10 @@ impl Reload {
         Ok(())
     }
 
-    /// Everything that another policy asks to be computed or freed is this thread's, which stands back for those that serve
-    /// requests: on a machine that is busy with those, a large policy takes longer, and no request waits for it.
+    /// Everything that another policy asks to be computed or freed is this thread's, which none of the runtimes waits for. It has the
+    /// usual priority: with a lower one (nice 10, `SCHED_IDLE`) the slowest requests under reloads were slower and not faster, as
+    /// docs/performance.md tells.
     fn work(mut self, contents: &Receiver<Content>) {
-        if let Err(error) = setpriority_process(None, STAND_BACK) {
-            tracing::debug!(%error, "the thread that compiles policies has the priority of those that serve requests");
-        }
         loop {
             let next = if self.earlier.is_empty() {
                 contents.recv().map_err(|_ended| RecvTimeoutError::Disconnected)

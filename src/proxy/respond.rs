@@ -213,11 +213,11 @@ fn acr_values<'d>(step_up: &'d StepUp, supported: Option<&[Box<str>]>) -> Values
         Some(Challenge::Listed(values)) => (values, None),
         Some(Challenge::Derived(values)) => (values, supported),
     };
-    let is_supported = |value: &Box<str>| supported.is_none_or(|supported| supported.contains(value));
+    let is_supported = |value: &str| supported.is_none_or(|supported| supported.iter().any(|one| **one == *value));
     values
         .iter()
-        .filter(|value| challenge::can_be_written(value) && is_supported(value))
         .map(|value| &**value)
+        .filter(|value| challenge::can_be_written(value) && is_supported(value))
         .collect()
 }
 
