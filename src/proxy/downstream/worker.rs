@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::settings::{Identity, Limits, Listener, Upstream};
-use crate::live::held::Held;
-use crate::live::{Live, Snapshot};
+use crate::live::Live;
+use crate::live::held::{Held, InForce};
 use crate::proxy::downstream::clerk::Clerks;
 use crate::proxy::downstream::connection;
 use crate::proxy::downstream::listener::{self, Bound};
@@ -123,7 +123,7 @@ pub(in crate::proxy) struct Worker<V> {
 
 impl<V> Worker<V> {
     /// What is in force now.
-    pub(in crate::proxy) fn live(&self) -> Rc<Arc<Snapshot>> {
+    pub(in crate::proxy) fn live(&self) -> Rc<InForce> {
         self.live.current()
     }
 }
