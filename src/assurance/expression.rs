@@ -102,8 +102,7 @@ impl<'t> View<'t> {
     /// Whether a value counts here. `mfa` beside an ignored value, and any `mfa` of an issuer with `mfa: derived`, counts
     /// only if the other values bear it out.
     fn counts(&self, methods: &'t [Method], value: &str) -> bool {
-        let mut left = self.left(methods);
-        if !left.any(|method| *method.value == *value) {
+        if !methods.iter().any(|method| *method.value == *value && !self.is_ignored(method)) {
             return false;
         }
         if value != MFA {
