@@ -610,6 +610,36 @@ fn t5_parameters_in_a_path_do_not_lead_to_a_looser_route() {
     assert_eq!(found("/sap/SVC;v=2/x"), Ok("sap".into()), "the operator names the parameter");
 }
 
+#[test]
+fn t5_parameters_in_a_path_do_not_lead_off_a_floor() {
+    let floor = |name: &str, path| Floor { name: name.into(), matches: matching(path), demand: None };
+    let named = "/all/{kind}/SVC;v=2/**";
+    let policy = Policy::new(PolicyParts {
+        ladders: Ladders::default(),
+        issuers: vec![issuer()],
+        claims: ClaimTable::default(),
+        floors: vec![floor("admin", "/all/admin/**"), floor("elsewhere", "/elsewhere/**")],
+        routes: vec![
+            Route { name: "all".into(), matches: matching("/all/**"), ..route(Requirement::Authenticated) },
+            Route { name: "svc".into(), matches: matching(named), ..route(Requirement::Authenticated) },
+        ],
+        hash: "".into(),
+    })
+    .unwrap();
+    let found = |path: &str| {
+        let path = CanonicalPath::parse(path).unwrap();
+        let target = Target { method: "GET", host: "h", path: &path };
+        policy.route(&target).map(|route| route.name.to_string()).map_err(|denial| denial.reason)
+    };
+    assert_eq!(found("/all/admin;x=1/users"), Err(Reason::PathAmbiguous), "the same route, and the floor of one alone");
+    assert_eq!(found("/all/admin/users;x=1"), Ok("all".into()), "the same floor either way");
+    assert_eq!(found("/all/users;x=1"), Ok("all".into()), "no floor either way");
+    assert_eq!(found("/all/admin;x=1/SVC;v=2/y"), Err(Reason::PathAmbiguous), "a route that names other parameters");
+    assert_eq!(found("/all/admin/SVC;v=2/y"), Ok("svc".into()));
+    assert_eq!(found("/elsewhere;x=1"), Err(Reason::PathAmbiguous), "no route, and a floor of one alone");
+    assert_eq!(found("/nowhere;x=1"), Err(Reason::RouteNone));
+}
+
 /// Conditions that a sign-in with the best `acr`, made now, meets.
 fn by_acr() -> impl Strategy<Value = Demand> {
     let own = || {
