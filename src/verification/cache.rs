@@ -170,37 +170,39 @@ impl Hasher for FirstBytes {
     }
 }
 
-/// How many bytes an entry takes, with what the allocator and the cache itself spend on it. What other tokens hold too
-/// costs nothing.
+/// How many bytes an entry takes, with what the allocator and the cache itself spend on it. What other tokens are likely to
+/// hold too costs nothing, as long as it is little: see [`own`].
 fn weight(assurance: &Assurance, held: Held) -> u32 {
     let evidence = &assurance.evidence;
     let acr = if let Fact::Known(values) = &evidence.acr { texts(values, held.acr) } else { 0 };
     let amr = match &evidence.amr {
-        Fact::Known(methods) if !held.amr => {
+        Fact::Known(methods) => {
             let each = methods.iter().map(|method| allocated(method.value.len()));
-            each.fold(allocated(size_of_val(&**methods).saturating_add(COUNTS)), usize::saturating_add)
+            own(each.fold(allocated(size_of_val(&**methods).saturating_add(COUNTS)), usize::saturating_add), held.amr)
         }
-        Fact::Known(_) | Fact::Absent | Fact::Malformed => 0,
+        Fact::Absent | Fact::Malformed => 0,
     };
     let names = [&assurance.subject, &assurance.session, &assurance.at_hash];
     let names = names.into_iter().flatten().map(|name| allocated(name.len())).fold(0, usize::saturating_add);
-    let client = match &assurance.client {
-        Some(client) if !held.client => allocated(client.len().saturating_add(COUNTS)),
-        Some(_) | None => 0,
-    };
+    let client = assurance.client.as_ref();
+    let client = client.map_or(0, |client| own(allocated(client.len().saturating_add(COUNTS)), held.client));
     let claims = assurance.claims.iter().map(|(_, claim)| json_weight(claim)).fold(0, usize::saturating_add);
-    let own = allocated(size_of::<Assurance>().saturating_add(COUNTS));
+    let itself = allocated(size_of::<Assurance>().saturating_add(COUNTS));
     let lists = [texts(&assurance.scopes, held.scopes), texts(&assurance.audiences, held.audiences)];
-    let parts = [acr, amr, names, client, claims, own, ENTRY].into_iter().chain(lists);
+    let parts = [acr, amr, names, client, claims, itself, ENTRY].into_iter().chain(lists);
     u32::try_from(parts.fold(0, usize::saturating_add)).unwrap_or(u32::MAX)
 }
 
 fn texts(all: &[Box<str>], held: bool) -> usize {
-    if held {
-        return 0;
-    }
     let each = all.iter().map(|one| allocated(one.len()));
-    each.fold(allocated(size_of_val(all).saturating_add(COUNTS)), usize::saturating_add)
+    own(each.fold(allocated(size_of_val(all).saturating_add(COUNTS)), usize::saturating_add), held)
+}
+
+/// What a part costs its entry. That it was seen lately does not say that another entry holds it still: it may have been this
+/// very token's, which had no room in the cache the first time. So only what is little may go uncounted, or the cache would
+/// hold much more than it may.
+fn own(bytes: usize, held: bool) -> usize {
+    if held && bytes <= LITTLE { 0 } else { bytes }
 }
 
 fn json_weight(json: &Json) -> usize {
@@ -224,6 +226,8 @@ fn allocated(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes.saturating_add(8).next_multiple_of(16).max(32) }
 }
 
+/// The most bytes of a part that may go uncounted: what usual tokens have in common is less.
+const LITTLE: usize = 512;
 /// The two counters of an `Arc`.
 const COUNTS: usize = 16;
 /// What the cache itself spends on an entry: key, pointers, queues, timer.

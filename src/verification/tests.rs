@@ -365,6 +365,26 @@ async fn what_tokens_have_in_common_is_held_once() {
 }
 
 #[tokio::test]
+async fn what_is_large_is_counted_though_it_was_seen_before() {
+    let bench = bench(&[es()], CACHE);
+    let policy = policy(1);
+    let scopes = (0..500).map(|n| format!("scope-{n}")).collect::<Vec<_>>().join(" ");
+    let verify = async |jti: &str| {
+        let mut claims = claims_with("scope", Some(json!(scopes)));
+        claims["jti"] = json!(jti);
+        bench.verifier.verify(&credential(&es().token(&claims)), &policy, peer(1), NOW).await.unwrap();
+        bench.verifier.cache().settle();
+        bench.verifier.cache().size()
+    };
+    let (entries, once) = verify("1").await;
+    assert!(entries == 1 && once > 20_000, "{once}");
+    // Nobody else holds what it is made of any more.
+    bench.verifier.cache().empty_for_tests();
+    let (entries, again) = verify("1").await;
+    assert!(entries == 1 && again == once, "{again} and {once}");
+}
+
+#[tokio::test]
 async fn what_is_printed_of_a_verifier_shows_no_secret() {
     let bench = bench(&[es()], CACHE);
     let token = es().token(&claims());

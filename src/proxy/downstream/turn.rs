@@ -1,7 +1,8 @@
 //! How many requests are under way, over all workers.
 //!
 //! The limit is dealt out among the workers, so that a request's way touches no number that another core writes too. Only
-//! who has none left looks for one with the others: a request is refused when all of them are given out, and not before.
+//! who has none left looks for one with the others: a request is refused when all of them are given out. Not before, but in the
+//! moment in which the last ones change hands behind the look.
 
 use std::rc::Rc;
 use std::sync::Arc;
