@@ -104,7 +104,10 @@ fn widening(issuer: &Node, out: &mut Report) {
             // What absence stands for is a sign-in that nobody has seen.
             "mapping" => {
                 let Kind::Map(claims) = &node.kind else { continue };
-                claims.iter().filter_map(|(_, claim)| claim.member("absent")).for_each(|node| refuse(node.span, "absent"));
+                claims
+                    .iter()
+                    .filter_map(|(_, claim)| claim.member("absent"))
+                    .for_each(|node| refuse(node.span, "absent"));
             }
             "access" | "id" => {
                 if let Some(audiences) = node.member("audiences") {

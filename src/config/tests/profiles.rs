@@ -81,7 +81,7 @@ fn a_profile_never_adds_a_kind_of_token_that_the_operator_did_not_write() {
     );
     let expectation = &loaded.policy.issuers()[0].expectation;
     assert_eq!(expectation.id.as_ref().unwrap().has.len(), 2, "a list is replaced whole");
-    let loaded = taken(
+    let loaded = over(
         &with("", "    profile: north\n")
             .replace("access: { audiences: [api] }", "access: { audiences: [api], has: { tenant: t } }"),
     );
