@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use stepgate::assurance::Issuer;
+use stepgate::config::cases::Expected;
 use stepgate::config::profile::{ALL, Profile};
 use stepgate::config::{Loaded, SourceFile, load_policy, load_tests};
 use stepgate::reason::Hints;
@@ -72,13 +73,17 @@ fn every_profile_has_a_case_of_each_kind_of_sign_in() {
             }));
             let tests =
                 load_tests(file, &policy.policy).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
-            names.extend(
-                tests.cases.iter().flat_map(|case| &case.tokens).map(|place| tests.tokens[*place].name.clone()),
-            );
+            let cases = tests.cases.iter().flat_map(|case| case.tokens.iter().map(|place| (*place, case.expect)));
+            names.extend(cases.map(|(place, expect)| (tests.tokens[place].name.clone(), expect)));
         }
         for kind in KINDS {
-            if !names.iter().any(|name| name.starts_with(kind)) && !excuses.iter().any(|excuse| excuse == kind) {
-                lacking.push(format!("{}: no case has a token whose name begins with `{kind}`", profile.name()));
+            let goes_through = matches!(kind, "weakest" | "strongest");
+            let shown = |(name, expect): &(_, Expected)| {
+                str::starts_with(name, kind) && (*expect == Expected::Allow) == goes_through
+            };
+            if !names.iter().any(shown) && !excuses.iter().any(|excuse| excuse == kind) {
+                let what = if goes_through { "goes through" } else { "is refused" };
+                lacking.push(format!("{}: no token whose name begins with `{kind}` {what}", profile.name()));
             }
         }
     }

@@ -150,7 +150,9 @@ impl Layers {
 /// How many levels of mappings below an issuer's key merge key by key; at the last one values are replaced whole.
 fn merging_depth(key: &str) -> usize {
     match key {
-        "access" | "id" | "trust" | "factor_classes" | "proves" | "challenge" => 1,
+        "trust" | "factor_classes" | "proves" | "challenge" => 1,
+        // access, has: what a profile has its tokens told by stays beside what the operator asks
+        "access" | "id" => 2,
         // mapping, acr, rename
         "mapping" => 3,
         _ => 0,

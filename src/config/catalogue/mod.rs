@@ -100,7 +100,15 @@ fn widening(issuer: &Node, out: &mut Report) {
     let Kind::Map(pairs) = &issuer.kind else { return };
     for (key, node) in pairs {
         match &*key.text {
-            "issuer" | "profile" | "keys" | "trust" | "user_verification" => refuse(key.span, &key.text),
+            "issuer" | "profile" | "keys" | "trust" | "user_verification" | "pair" => refuse(key.span, &key.text),
+            // What absence stands for is a sign-in that nobody has seen.
+            "mapping" => {
+                let Kind::Map(claims) = &node.kind else { continue };
+                claims
+                    .iter()
+                    .filter_map(|(_, claim)| claim.member("absent"))
+                    .for_each(|node| refuse(node.span, "absent"));
+            }
             "access" | "id" => {
                 if let Some(audiences) = node.member("audiences") {
                     refuse(audiences.span, "audiences");

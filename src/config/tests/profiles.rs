@@ -81,6 +81,12 @@ fn a_profile_never_adds_a_kind_of_token_that_the_operator_did_not_write() {
     );
     let expectation = &loaded.policy.issuers()[0].expectation;
     assert_eq!(expectation.id.as_ref().unwrap().has.len(), 2, "a list is replaced whole");
+    let loaded = over(
+        &with("", "    profile: north\n")
+            .replace("access: { audiences: [api] }", "access: { audiences: [api], has: { tenant: t } }"),
+    );
+    let access = loaded.policy.issuers()[0].expectation.access.as_ref().unwrap();
+    assert_eq!(access.has.len(), 2, "what the operator asks for does not take away what tells the tokens");
 }
 
 #[test]
