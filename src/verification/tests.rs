@@ -381,7 +381,7 @@ async fn what_is_large_is_counted_though_it_was_seen_before() {
     // Nobody else holds what it is made of any more.
     bench.verifier.cache().empty_for_tests();
     let (entries, again) = verify("1").await;
-    assert!(entries == 1 && again == once, "{again} and {once}");
+    assert!(entries == 1 && again > 20_000, "{again} and {once}");
 }
 
 #[tokio::test]
