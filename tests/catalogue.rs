@@ -190,6 +190,13 @@ fn a_local_profile_is_shown_with_what_is_under_it() {
     assert!(code == Some(2) && out.is_empty() && err.contains("name a profile"), "{err}");
     let (code, out, err) = stepgate(&["profiles", "octa"]);
     assert!(code == Some(2) && out.is_empty() && err.contains("did you mean `okta`?"), "{err}");
+    let (code, out, err) = stepgate(&["profiles", "entra"]);
+    assert!(
+        code == Some(2) && out.is_empty() && err.contains("did you mean `entra-eam`, `entra-v1` or `entra-v2"),
+        "{err}"
+    );
+    let (code, out, err) = stepgate(&["profiles", "okta@7"]);
+    assert!(code == Some(2) && out.is_empty() && err.contains("this version ships `okta@1`, not `okta@7`"), "{err}");
     let (code, out, _) = stepgate(&["profiles", "okta@1"]);
     assert!(code == Some(0) && out.contains("\nprofile: okta\n"));
 }

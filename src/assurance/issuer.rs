@@ -259,27 +259,33 @@ impl Issuer {
     /// Whether some proof of this issuer names this `acr` value.
     #[must_use]
     pub fn names_acr(&self, acr: &str) -> bool {
-        self.proofs.iter().any(|proof| {
-            let mut named = false;
-            proof.evidence.walk(&mut |part| match part {
-                Expression::Acr(values) => named |= values.iter().any(|value| **value == *acr),
-                // A ladder of numbers names every number.
-                Expression::AcrAtLeast(_) => named |= !acr.is_empty() && acr.bytes().all(|byte| byte.is_ascii_digit()),
-                Expression::All(_)
-                | Expression::Any(_)
-                | Expression::Not(_)
-                | Expression::AmrAny(_)
-                | Expression::AmrAll(_)
-                | Expression::AmrNone(_)
-                | Expression::AmrOnly(_)
-                | Expression::AmrCount(_)
-                | Expression::Factors(_)
-                | Expression::PhishingResistant
-                | Expression::Hardware
-                | Expression::Claim(..)
-                | Expression::Present(_) => {}
-            });
-            named
-        })
+        self.proofs.iter().any(|proof| proof.names_acr(acr))
+    }
+}
+
+impl Proof {
+    /// Whether it names this `acr` value.
+    #[must_use]
+    pub fn names_acr(&self, acr: &str) -> bool {
+        let mut named = false;
+        self.evidence.walk(&mut |part| match part {
+            Expression::Acr(values) => named |= values.iter().any(|value| **value == *acr),
+            // A ladder of numbers names every number.
+            Expression::AcrAtLeast(_) => named |= !acr.is_empty() && acr.bytes().all(|byte| byte.is_ascii_digit()),
+            Expression::All(_)
+            | Expression::Any(_)
+            | Expression::Not(_)
+            | Expression::AmrAny(_)
+            | Expression::AmrAll(_)
+            | Expression::AmrNone(_)
+            | Expression::AmrOnly(_)
+            | Expression::AmrCount(_)
+            | Expression::Factors(_)
+            | Expression::PhishingResistant
+            | Expression::Hardware
+            | Expression::Claim(..)
+            | Expression::Present(_) => {}
+        });
+        named
     }
 }

@@ -75,6 +75,20 @@ impl ValueMapping {
         };
         Fact::Known(stated.into_iter().map(|value| self.rename.get(&value).cloned().unwrap_or(value)).collect())
     }
+
+    /// What the policy calls a value of the issuer's.
+    #[must_use]
+    pub fn renamed<'v>(&'v self, theirs: &'v str) -> &'v str {
+        self.rename.get(theirs).map_or(theirs, |ours| &**ours)
+    }
+
+    /// What the issuer may call a value of the policy's: all that is renamed to it, and itself unless that means another.
+    #[must_use]
+    pub fn theirs(&self, ours: &str) -> Vec<Box<str>> {
+        let renamed = self.rename.iter().filter(|(_, to)| ***to == *ours).map(|(theirs, _)| theirs.clone());
+        let itself = (!self.rename.contains_key(ours)).then(|| ours.into());
+        renamed.chain(itself).collect()
+    }
 }
 
 impl Accept {

@@ -62,6 +62,11 @@ pub(super) fn run(args: &ProfilesArgs) -> ExitCode {
 
 fn named(name: &str) -> Result<Profile, Failure> {
     Profile::named(name).ok_or_else(|| {
+        let of_name = |profile: &&Profile| name.split_once('@').is_some_and(|(name, _)| profile.name() == name);
+        if let Some(newest) = ALL.iter().filter(of_name).find_map(|profile| profile.head().ok()) {
+            let message = format!("this version ships `{}@{}`, not `{name}`", newest.name, newest.version);
+            return Failure::could_not_run(message);
+        }
         let help = suggest(name, ALL.iter().map(|profile| profile.stem));
         Failure::could_not_run(format!("unknown profile `{name}`; {help}"))
     })

@@ -1,6 +1,6 @@
 //! `issuers`: one entry, with its profiles under it, to one compiled issuer.
 
-use crate::assurance::{ClaimTable, Expression, Issuer, IssuerId, Pair, Reading};
+use crate::assurance::{Challenge, ClaimTable, Expression, Issuer, IssuerId, Pair, Reading};
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Used, Written};
 use crate::config::mapping::{self, Trust};
@@ -101,7 +101,9 @@ impl Workshop<'_> {
         own_fields.get("profile", self.out);
         let expanded = self.layers.issuer(own, self.scale, self.sources, self.out)?;
         self.lint_dropped(&expanded.dropped, &own_fields);
-        self.compile(id, name, name_span, expanded.node, expanded.used)
+        let compiled = self.compile(id, name, name_span, expanded.node, expanded.used)?;
+        self.lint_challenge(own, &compiled.issuer);
+        Some(compiled)
     }
 
     /// Looks a local profile over, whether or not an issuer builds on it; gives what it comes to.
@@ -110,7 +112,10 @@ impl Workshop<'_> {
         fields.get("profile", self.out);
         let expanded = self.layers.profile(&name.text, own, self.scale, self.sources, self.out)?;
         // As an issuer would have it that says no more than who it is and whom its tokens are for.
-        self.compile(IssuerId(0), &name.text, name.span, stand_in(&expanded.node, name.span), None);
+        let compiled = self.compile(IssuerId(0), &name.text, name.span, stand_in(&expanded.node, name.span), None);
+        if let Some(compiled) = compiled {
+            self.lint_challenge(own, &compiled.issuer);
+        }
         Some(expanded.node)
     }
 
@@ -151,7 +156,15 @@ impl Workshop<'_> {
         let user_verification_trusted = self.choice(&fields, "user_verification", &words);
         let mfa_derived = self.choice(&fields, "mfa", &[("claimed", false), ("derived", true)]);
         let pair = self.choice(&fields, "pair", &[("bound", Pair::Bound), ("subject", Pair::Subject)]);
-        let proofs = proofs::read(proofs_written(&fields, self.out), self.scale, self.claims, self.out);
+        let mut proofs = proofs::read(proofs_written(&fields, self.out), self.scale, self.claims, self.out);
+        if let Some(mapping) = &mapping {
+            // A provider is asked in its own words.
+            for proof in proofs.proofs.iter_mut() {
+                if let Challenge::Derived(values) = &mut proof.challenge {
+                    *values = values.iter().flat_map(|value| mapping.acr.theirs(value)).collect();
+                }
+            }
+        }
         let client_when = match fields.get("client_when", self.out) {
             Some(node) => self.client_when(node).map(Some),
             None => Some(None),
@@ -237,6 +250,32 @@ impl Workshop<'_> {
         match fields.get(name, self.out) {
             Some(node) => reader::choice(node, words, self.out).map(Some),
             None => Some(None),
+        }
+    }
+
+    /// An entry's own proof, under which a profile's `challenge` stayed that asks for something else: the user would come
+    /// back with what proves nothing.
+    fn lint_challenge(&mut self, own: &Node, issuer: &Issuer) {
+        let Some(Kind::Map(pairs)) = own.member("proves").map(|node| &node.kind) else { return };
+        for (key, _) in pairs {
+            let is_own = own.member("challenge").is_some_and(|node| node.member(&key.text).is_some());
+            let Some(rung) = self.scale.ladders.rung(&key.text).filter(|_| !is_own) else { continue };
+            let Some(listed) = issuer.challenges.iter().find(|listed| listed.rung == rung) else { continue };
+            let names_none = issuer.proofs_of(rung).all(|proof| proof.evidence.acr_values().is_empty());
+            let counts = listed.acr_values.iter().any(|value| {
+                let value = issuer.mapping.acr.renamed(value);
+                issuer.proofs_of(rung).any(|proof| proof.names_acr(value))
+            });
+            if names_none || counts {
+                continue;
+            }
+            let message = format!(
+                "a challenge for `{}` still asks for the profile's {}, which this proof does not name",
+                key.text,
+                reader::one_of(listed.acr_values.iter().map(|value| &**value))
+            );
+            let help = format!("say what to ask for: `challenge: {{ {}: [..] }}`", key.text);
+            self.out.add(Problem::lint("challenge_stale", key.span, message).help(help));
         }
     }
 

@@ -158,6 +158,23 @@ impl Scale {
         true
     }
 
+    /// Says which rungs of further ladders are like one that no profile in use has: mostly its name is misspelt, and the
+    /// profile's proof would then count for a weaker rung, or for none.
+    pub fn check_likes(&self, theirs: &[&str], out: &mut Report) {
+        // Where a profile could not be had, nobody knows its rungs.
+        if out.has_errors() {
+            return;
+        }
+        for (like, name) in self.likes.iter().filter(|(like, name)| like != name && place(like).is_none()) {
+            let span = self.spans.iter().find(|(known, _)| known == name).map(|(_, span)| *span);
+            if let Some(span) = span.filter(|_| !theirs.contains(&&**like)) {
+                let message = format!("`{name}` is like `{like}`, which no profile in use has");
+                let help = reader::suggest(like, theirs.iter().copied());
+                out.add(Problem::lint("like_unknown", span, message).help(help));
+            }
+        }
+    }
+
     fn read_rungs(&mut self, node: &Node, names: &mut Names, out: &mut Report) -> Option<Box<[Box<str>]>> {
         let mut rungs: Vec<Box<str>> = Vec::new();
         for item in reader::list(node, "a list of rungs, weakest first", out)? {

@@ -79,6 +79,17 @@ impl Layers {
         Self { shelf, local }
     }
 
+    /// The rungs of further ladders that the shipped profiles in use have.
+    #[must_use]
+    pub fn rungs(&self) -> Vec<&str> {
+        self.shelf
+            .in_use()
+            .flat_map(|head| &head.ladders)
+            .flat_map(|ladder| &ladder.rungs)
+            .map(|rung| &**rung)
+            .collect()
+    }
+
     /// An issuer's entry over its profiles. `None`: there is no telling what it builds on.
     pub fn issuer(&mut self, own: &Node, scale: &Scale, sources: &mut Sources, out: &mut Report) -> Option<Expanded> {
         let mut expanded = self.expand(own, &mut Vec::new(), scale, sources, out)?;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use crate::assurance::Rung;
+use crate::config::layers::Written;
 use crate::config::problem::{Problem, Report};
 use crate::config::routes::Spans;
 use crate::config::source::Span;
 use crate::policy::{Demand, Match, Methods, PathPattern, Policy, Requirement, Route, Segment};
+use crate::token::TokenKind;
 
 /// Where the parts of a policy stand.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,8 @@ pub struct Places<'p> {
     pub floors: &'p [Span],
     /// The rungs that the policy itself names.
     pub rungs: &'p [(Box<str>, Span)],
+    /// Its issuers and local profiles, with all that is under them.
+    pub written: &'p [Written],
 }
 
 /// Looks a whole policy over.
@@ -27,6 +31,7 @@ pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     weaker_methods(policy, places.routes, out);
     idle_floors(policy, places.floors, out);
     idle_rungs(policy, places.rungs, out);
+    tokens_not_taken(policy, places.written, out);
 }
 
 /// A policy without routes is whole, and refuses every request.
@@ -147,5 +152,36 @@ fn idle_rungs(policy: &Policy, scale: &[(Box<str>, Span)], out: &mut Report) {
             let help = "take it out, or say under an issuer's `proves` what proves it";
             out.add(Problem::lint("idle_level", *span, message).help(help));
         }
+    }
+}
+
+/// An issuer of whose tokens no route takes any kind: most often its users bring `id_token`s, and no `take` says where.
+fn tokens_not_taken(policy: &Policy, written: &[Written], out: &mut Report) {
+    let looking: Vec<&Route> = policy.routes().iter().filter(|route| route.require != Requirement::Public).collect();
+    // Where nothing is looked for, nothing is missed.
+    if looking.is_empty() {
+        return;
+    }
+    for issuer in policy.issuers() {
+        let (access, id) = (&issuer.expectation.access, &issuer.expectation.id);
+        let (kind, key) = match (access, id) {
+            (Some(_), None) => (TokenKind::Access, "access"),
+            (None, Some(_)) => (TokenKind::Id, "id"),
+            (Some(_), Some(_)) | (None, None) => continue,
+        };
+        if looking.iter().any(|route| route.take.iter().any(|source| source.kinds.takes(kind))) {
+            continue;
+        }
+        let entry = written.iter().find(|one| one.section == "issuers" && one.name == issuer.name);
+        let Some(node) = entry.and_then(|one| one.node.member(key)) else { continue };
+        let (what, help) = match kind {
+            TokenKind::Id => (
+                "id_tokens",
+                "say where they come: `take: [ { header: x-id-token, kind: id } ]`, for the whole policy or in a route; without `take` only access tokens are looked for",
+            ),
+            TokenKind::Access => ("access tokens", "add `authorization` to `take`"),
+        };
+        let message = format!("`{}` has only {what}, and no route takes any: all its users are refused", issuer.name);
+        out.add(Problem::lint("tokens_not_taken", node.span, message).help(help));
     }
 }

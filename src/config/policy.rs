@@ -202,8 +202,7 @@ fn compile(
 ) -> Option<Loaded> {
     let own = sources.iter().count();
     let scale = Scale::read(parts.levels, parts.ladders, out);
-    let mut claims = ClaimTable::default();
-    let (mut plain, mut files) = (Vec::new(), Vec::new());
+    let (mut claims, mut plain, mut files) = (ClaimTable::default(), Vec::new(), Vec::new());
 
     unique_names(parts.profiles.iter().map(|(key, _)| (&key.text, key.span)), "profile", out);
     let local = parts.profiles.iter().map(|(key, node)| ((*key).clone(), (*node).clone()));
@@ -223,6 +222,7 @@ fn compile(
     let compiled: Vec<Option<Compiled>> =
         ids.map(|((name, id), (key, node))| workshop.issuer(*id, name, key.span, node)).collect();
     unique_iss(&compiled, out);
+    scale.check_likes(&layers.rungs(), out);
     let issuers: Vec<Option<Issuer>> = compiled.iter().map(|one| one.as_ref().map(|one| one.issuer.clone())).collect();
     // With a file unread nobody knows all issuers, so nothing is said of those that seem to be missing.
     if unread {
@@ -241,8 +241,7 @@ fn compile(
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
-    let compiled: Option<Vec<Compiled>> = compiled.into_iter().collect();
-    let compiled = compiled.unwrap_or_default();
+    let compiled = compiled.into_iter().collect::<Option<Vec<Compiled>>>().unwrap_or_default();
     let (in_use, entries) = issuer::written(&compiled);
     expanded.extend(entries);
     let (issuers, keys) = finish_issuers(compiled, &claims);
@@ -261,6 +260,7 @@ fn compile(
                         routes: &spans,
                         floors: &floor_spans,
                         rungs: &scale.spans,
+                        written: &expanded,
                     },
                     out,
                 );

@@ -220,6 +220,11 @@ impl Shelf {
         self.shipped.iter().filter(|profile| profile.is_newest()).map(|profile| profile.name()).collect()
     }
 
+    /// What the profiles that were taken from it say of themselves.
+    pub fn in_use(&self) -> impl Iterator<Item = &Head> {
+        self.read.iter().map(|(_, read)| &read.head)
+    }
+
     /// The profile that `NAME` or `NAME@VERSION` means, and the newest version of it. Unknown names are the caller's to
     /// report.
     pub fn take(&mut self, node: &Node, written: &str, sources: &mut Sources, out: &mut Report) -> Option<(Read, u64)> {

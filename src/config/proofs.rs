@@ -3,9 +3,9 @@
 use crate::assurance::{Challenge, ClaimTable, ListedChallenge, Proof, Rung};
 use crate::config::expression;
 use crate::config::ladders::Scale;
-use crate::config::problem::Report;
+use crate::config::problem::{Problem, Report};
 use crate::config::reader;
-use crate::config::yaml::{Key, Node};
+use crate::config::yaml::{Key, Kind, Node};
 
 /// What an issuer, its profiles under it, says of proofs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,7 @@ pub fn read(written: Written<'_>, scale: &Scale, claims: &mut ClaimTable, out: &
     for (key, node) in pairs(written.challenge, "`challenge`", out) {
         let rung = scale.named(&key.text, key.span, out);
         let values = reader::texts(node, "a list of `acr_values`", out);
+        lint_unwritable(node, out);
         listed.extend(rung.zip(values).map(|(rung, acr_values)| ListedChallenge { rung, acr_values }));
     }
     let caps = written.max_level.and_then(|node| scale.rungs(node, out)).unwrap_or_default();
@@ -52,6 +53,19 @@ pub fn read(written: Written<'_>, scale: &Scale, claims: &mut ClaimTable, out: &
         proofs.push(Proof { rung, evidence, challenge });
     }
     Proofs { proofs: proofs.into(), challenges: listed.into() }
+}
+
+/// Values that no challenge can name: a header has spaces between its `acr_values`, and quotes around them.
+fn lint_unwritable(node: &Node, out: &mut Report) {
+    let Kind::List(items) = &node.kind else { return };
+    for (item, value) in items.iter().filter_map(|item| Some((item, reader::word_or_text(item)?))) {
+        if value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
+            continue;
+        }
+        let message = format!("`{}` is never asked for: `acr_values` can't name it", value.escape_debug());
+        let help = "name values without spaces, quotes, backslashes and letters beyond ASCII";
+        out.add(Problem::lint("challenge_unwritable", item.span, message).help(help));
+    }
 }
 
 fn pairs<'n>(node: Option<&'n Node>, what: &str, out: &mut Report) -> &'n [(Key, Node)] {

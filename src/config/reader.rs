@@ -110,6 +110,10 @@ pub fn unsupported(span: Span, what: &str) -> Problem {
 #[must_use]
 pub fn suggest<'s>(written: &str, names: impl Iterator<Item = &'s str> + Clone) -> String {
     let lower = written.to_ascii_lowercase();
+    let begun = names.clone().filter(|name| lower.len() >= 3 && name.to_ascii_lowercase().starts_with(&lower));
+    if begun.clone().nth(1).is_some() {
+        return format!("did you mean {}?", one_of(begun));
+    }
     let near = names
         .clone()
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), name))
@@ -197,7 +201,11 @@ pub fn list<'n>(node: &'n Node, what: &str, out: &mut Report) -> Option<&'n [Nod
             out.add(expected(node, what).help(format!("write `[{text}]`")));
             None
         }
-        Kind::Null | Kind::Map(_) => {
+        Kind::Map(_) => {
+            out.add(expected(node, what).help("put it into a list: `[ { .. } ]`"));
+            None
+        }
+        Kind::Null => {
             out.add(expected(node, what));
             None
         }

@@ -12,6 +12,7 @@ const SOURCE: Keys = Keys {
     known: &["header", "cookie", "kind", "origins"],
     later: &["form", "kept", "on_error"],
 };
+const AUTHORIZATION: &str = "write `authorization` in the place of the mapping; it takes access tokens alone, so give id_tokens a header or cookie of their own";
 const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }` or `{ cookie: NAME, kind: .. }`";
 
 /// What is taken where nothing is said: access tokens from `Authorization`.
@@ -100,9 +101,7 @@ fn header(node: &Node, out: &mut Report) -> Option<Box<str>> {
     let bad = |message: String| Problem::error("bad_header", node.span, message);
     let problem = match lower.as_str() {
         _ if !is_token(name) => Some(bad(format!("`{name}` is no header's name"))),
-        "authorization" => {
-            Some(bad(format!("`{name}` has its own rules")).help("write `authorization` in the place of the mapping"))
-        }
+        "authorization" => Some(bad(format!("`{name}` has its own rules")).help(AUTHORIZATION)),
         "cookie" => Some(bad(format!("`{name}` holds many values")).help("name the cookie: `{ cookie: NAME }`")),
         _ if lower.replace('_', "-").starts_with("x-stepgate-") => {
             Some(bad(format!("`{name}` is one of our own headers, which are stripped from every client")))

@@ -94,6 +94,12 @@ fn a_challenge_is_derived_from_the_proof_when_none_is_listed() {
 }
 
 #[test]
+fn a_derived_challenge_speaks_the_issuers_own_words() {
+    let own = "    mapping: { acr: { rename: { strong: gold, raw: other } } }\n    proves: { multi-factor: { acr: [gold, raw, plain] } }\n";
+    assert_eq!(proofs(&with("", own))[0].2, ["strong", "gold", "plain"], "`raw` means another here");
+}
+
+#[test]
 fn max_level_caps_stronger_proofs_and_keeps_them() {
     let loaded = with("", "    profile: okta\n    trust: { max_level: multi-factor }\n");
     assert_eq!(rungs(&loaded), ["single-factor", "multi-factor", "multi-factor", "multi-factor"]);

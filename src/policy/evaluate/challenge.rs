@@ -55,7 +55,8 @@ impl Case<'_> {
         for (demand, _) in self.demands() {
             demand.walk(&mut |condition| {
                 if let Condition::Evidence(expression) = condition {
-                    named.extend(expression.acr_values());
+                    let ours = expression.acr_values();
+                    named.extend(ours.iter().flat_map(|value| self.issuer.mapping.acr.theirs(value)));
                 }
             });
         }
@@ -69,10 +70,10 @@ impl Case<'_> {
         Some(judged.into_iter().filter(|(_, after)| *after == best).map(|(acr, _)| acr.clone()).collect())
     }
 
-    /// What would become of a sign-in like this one, made now, with this `acr`.
+    /// What would become of a sign-in like this one, made now, with this `acr` in the issuer's own words.
     fn after(&self, acr: &str) -> After {
         let evidence = Evidence {
-            acr: Fact::Known([acr.into()].into()),
+            acr: Fact::Known([self.issuer.mapping.acr.renamed(acr).into()].into()),
             auth_time: Fact::Known(self.now),
             ..self.witness.evidence.clone()
         };

@@ -523,6 +523,23 @@ fn the_challenge_names_what_is_enough_for_the_floor_too() {
 }
 
 #[test]
+fn the_challenge_speaks_the_issuers_own_words_where_the_policy_renames_them() {
+    let named = |conditions: Vec<Condition>| {
+        let mut renamed = issuer();
+        renamed.mapping.acr.rename = [("strong".into(), "2".into()), ("2".into(), "1".into())].into();
+        let rung = Ladders::default().rung("multi-factor").unwrap();
+        renamed.challenges = [ListedChallenge { rung, acr_values: texts(&["strong"]) }].into();
+        let weak = token(Some("1"), None);
+        let denial = judge(renamed, Requirement::Demands(demand(conditions)), vec![], Some(Tokens::One(&weak)));
+        denial.unwrap_err().step_up.unwrap().acr_values
+    };
+    let own = || Condition::Evidence(Expression::Acr(texts(&["2"])));
+    let theirs = Some(Challenge::Listed(texts(&["strong"])));
+    assert_eq!(named(vec![own()]), theirs, "its `2` is another");
+    assert_eq!(named(vec![level("multi-factor"), own()]), theirs, "what is listed is judged as it would be read");
+}
+
+#[test]
 fn the_challenge_never_names_what_the_client_has_already_and_is_not_enough() {
     let own = |values: &[&str]| Condition::Evidence(Expression::Acr(texts(values)));
     let named = |conditions: Vec<Condition>, token: &Assurance| {

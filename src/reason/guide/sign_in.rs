@@ -137,7 +137,7 @@ pub(super) const LEVEL_TOO_LOW: Guide = Guide {
         "make a case of it in `*.test.yaml`: `stepgate test` shows which proof fails, and by what",
         "with status 403 add a proof for that level, or ask for one that this issuer can prove",
     ],
-    hint: "The sign-in is weaker than the route asks. If the user did use a second factor, compare `acr` and `amr` in the audit line with `proves` and the factor classes of this issuer.",
+    hint: "The sign-in is weaker than the route asks. If the user did use a second factor, compare `acr` and `amr` in the audit line with `proves`, the factor classes and `trust: { max_level }` of this issuer.",
     new_sign_in: NewSignIn::Mends,
     sources: &["RFC 9470 section 3", "RFC 8176 section 2"],
 };
