@@ -261,7 +261,8 @@ impl Workshop<'_> {
             let is_own = own.member("challenge").is_some_and(|node| node.member(&key.text).is_some());
             let Some(rung) = self.scale.ladders.rung(&key.text).filter(|_| !is_own) else { continue };
             let Some(listed) = issuer.challenges.iter().find(|listed| listed.rung == rung) else { continue };
-            let names_none = issuer.proofs_of(rung).all(|proof| proof.evidence.acr_values().is_empty());
+            let mut own_proofs = issuer.proofs.iter().filter(|proof| proof.rung == rung);
+            let names_none = own_proofs.all(|proof| proof.evidence.acr_values().is_empty());
             let counts = listed.acr_values.iter().any(|value| {
                 let value = issuer.mapping.acr.renamed(value);
                 issuer.proofs_of(rung).any(|proof| proof.names_acr(value))
