@@ -26,6 +26,7 @@ pub mod log_filter;
 pub mod mapping;
 pub mod matches;
 pub mod moment;
+pub mod on_deny;
 pub mod peers;
 mod places;
 pub mod policy;

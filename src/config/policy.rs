@@ -6,18 +6,19 @@ use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
+use crate::config::on_deny;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::profile::{self, Profile};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
-use crate::config::routes::{self, Spans};
+use crate::config::routes::{self, Inherited, Spans};
 use crate::config::settings::Settings;
 use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
 use crate::config::stepgate;
 use crate::config::take;
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route, TokenSource};
+use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route};
 use crate::token::KeySource;
 
 const FILE: Keys = Keys {
@@ -27,8 +28,8 @@ const FILE: Keys = Keys {
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
-    known: &[],
-    later: &["streams", "on_deny", "mode", "cors", "upgrades", "timeout", "max_body"],
+    known: &["on_deny"],
+    later: &["streams", "mode", "cors", "upgrades", "timeout", "max_body"],
 };
 
 /// A policy, and what of its files is not the policy's own business.
@@ -111,6 +112,7 @@ struct Parts<'n> {
     levels: Option<&'n Node>,
     ladders: Option<&'n Node>,
     take: Option<&'n Node>,
+    on_deny: on_deny::Written,
     profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
@@ -156,9 +158,8 @@ impl<'n> Parts<'n> {
                 }
             }
         }
-        if let Some(node) = defaults {
-            Fields::of(node, DEFAULTS, out);
-        }
+        let on_deny = defaults.and_then(|node| Fields::of(node, DEFAULTS, out)?.get("on_deny", out));
+        parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
         parts
     }
 }
@@ -229,11 +230,12 @@ fn compile(
         return None;
     }
 
-    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+    let take = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+    let inherited = Inherited { take, on_deny: parts.on_deny.clone() };
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
-        parts.routes.iter().filter_map(|node| routes::route(node, &taken, &mut needs)).collect();
+        parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
     public_over_floor(&routes, &floors, out);
@@ -375,6 +377,12 @@ impl Loaded {
                 }
                 Some(_) | None => {}
             }
+            on_deny::check_public_url(
+                route.on_deny.as_deref(),
+                spans.redirect,
+                settings.public_url.as_deref(),
+                &mut out,
+            );
         }
         for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
             let message =

@@ -363,6 +363,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         require,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     }
 }
 

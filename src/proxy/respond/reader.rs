@@ -1,0 +1,131 @@
+//! Who reads a refusal: a program, or a person at a browser, whom a page helps more than a problem document.
+
+use http::header::HeaderName;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::policy::on_deny::{Filling, Template};
+use crate::policy::{CanonicalPath, Route};
+use crate::proxy::respond::accept;
+use crate::proxy::respond::problem::Wanted;
+
+/// Who reads a refusal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::proxy) struct Reader<'l> {
+    /// Whether another reader of the same might have got another answer.
+    pub(super) varies: bool,
+    /// Whether it is a browser that is to show what comes.
+    pub(super) is_browser: bool,
+    /// Where it is sent if a sign-in would help.
+    sign_in: Option<&'l Template>,
+}
+
+/// What was asked for: by whom, and under which URL they could come back.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct Asked<'a> {
+    pub(in crate::proxy) head: &'a Parts,
+    /// As far as it was found.
+    pub(in crate::proxy) path: Option<&'a CanonicalPath>,
+    pub(in crate::proxy) public_url: Option<&'a str>,
+}
+
+impl<'l> Reader<'l> {
+    /// `route`: as far as one was found.
+    pub(in crate::proxy) fn of(asked: &Asked<'_>, route: Option<&'l Route>) -> Self {
+        if !matches!(asked.head.method, Method::GET | Method::HEAD) {
+            return Self::default();
+        }
+        let is_browser = is_browser(&asked.head.headers);
+        let template = route.and_then(|route| route.on_deny.as_ref()?.redirect.as_ref());
+        let can_be_filled = |template: &&Template| asked.public_url.is_some() || !template.needs_public_url();
+        let sign_in = template.filter(|_| is_browser && asked.path.is_some()).filter(can_be_filled);
+        Self { varies: true, is_browser, sign_in }
+    }
+
+    /// Whether a refusal that a sign-in would mend sends it there.
+    pub(super) fn is_sent_to_sign_in(&self) -> bool {
+        self.sign_in.is_some()
+    }
+
+    /// Where it is sent.
+    pub(super) fn way(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> Option<String> {
+        self.sign_in?.fill(&Filling {
+            public_url: asked.public_url,
+            path: asked.path?.as_str(),
+            query: asked.head.uri.query(),
+            acr_values: wanted.acr_values,
+            max_age: wanted.max_age,
+            scope: wanted.scope,
+        })
+    }
+}
+
+/// Whether what is answered will be shown: to one who says so by `Sec-Fetch-Mode` (which no script can write), or who wants
+/// HTML more than JSON. A script's own request is never a browser's in this sense: it would follow a redirect in silence.
+fn is_browser(fields: &HeaderMap) -> bool {
+    let [html, problem, json] = accept::weights(fields, ["text/html", "application/problem+json", "application/json"]);
+    if html == 0 {
+        return false;
+    }
+    let navigates = fields.get(&SEC_FETCH_MODE).map(|mode| mode.as_bytes() == b"navigate");
+    let shows = fields.get(&SEC_FETCH_DEST).map(|to| [&b"document"[..], b"iframe", b"frame"].contains(&to.as_bytes()));
+    let is_told_twice =
+        [&SEC_FETCH_MODE, &SEC_FETCH_DEST].iter().any(|name| fields.get_all(*name).iter().nth(1).is_some());
+    match (navigates, shows) {
+        _ if is_told_twice => false,
+        (Some(false), _) | (_, Some(false)) => false,
+        // It shows whatever comes, so that it need not have said what it likes best.
+        (Some(true), _) => html >= problem.max(json),
+        (None, _) => html > problem.max(json),
+    }
+}
+
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+    fn wants_a_page(given: &[(&'static str, &'static str)]) -> bool {
+        let mut fields = HeaderMap::new();
+        for (name, value) in given {
+            fields.append(*name, HeaderValue::from_static(value));
+        }
+        is_browser(&fields)
+    }
+
+    #[test]
+    fn a_browser_is_told_by_what_it_wants_and_never_a_script_of_its_page() {
+        let (mode, to) = ("sec-fetch-mode", "sec-fetch-dest");
+        for (given, is) in [
+            (&[("accept", BROWSER)][..], true),
+            (&[("accept", BROWSER), (mode, "navigate"), (to, "document")], true),
+            (&[("accept", BROWSER), (mode, "navigate"), (to, "iframe")], true),
+            (&[("accept", "*/*"), (mode, "navigate"), (to, "document")], true),
+            (&[(mode, "navigate"), (to, "document")], true),
+            (&[], false),
+            (&[("accept", "*/*")], false),
+            (&[("accept", "application/json")], false),
+            (&[("accept", "application/json"), (mode, "navigate"), (to, "document")], false),
+            (&[("accept", "text/html, application/json")], false),
+            (&[("accept", "text/html;q=0.9, application/problem+json")], false),
+            (&[("accept", "text/html;q=0, */*")], false),
+            (&[("accept", "image/png")], false),
+            (&[("accept", BROWSER), (mode, "cors"), (to, "empty")], false),
+            (&[("accept", BROWSER), (mode, "same-origin")], false),
+            (&[("accept", BROWSER), (mode, "no-cors"), (to, "image")], false),
+            (&[("accept", BROWSER), (mode, "websocket")], false),
+            (&[("accept", BROWSER), (to, "empty")], false),
+            (&[("accept", BROWSER), (mode, "navigate"), (to, "object")], false),
+            (&[("accept", BROWSER), (mode, "navigate"), (mode, "cors")], false),
+            (&[("accept", BROWSER), (to, "document"), (to, "empty")], false),
+        ] {
+            assert_eq!(wants_a_page(given), is, "{given:?}");
+        }
+    }
+}
