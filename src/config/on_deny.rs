@@ -2,10 +2,12 @@
 
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
+use crate::config::routes::Spans;
 use crate::config::source::Span;
 use crate::config::url::{self, Url};
 use crate::config::yaml::Node;
 use crate::policy::on_deny::{OnDeny, Origin, Part, Placeholder, Repeat, Template};
+use crate::policy::{CanonicalPath, HostPattern, Policy, Target};
 
 const ON_DENY: Keys = Keys { what: "`on_deny`", known: &["redirect", "repeat"], later: &[] };
 const HELP: &str = "write `https://` and a host, or a path that begins with one `/`, which is then one of ours";
@@ -53,6 +55,40 @@ pub fn check_public_url(on_deny: Option<&OnDeny>, span: Option<Span>, public_url
         let help = "set `public_url` in stepgate.yaml: what a client calls us is not to be believed here";
         out.add(Problem::error("no_public_url", span, message).help(help));
     }
+}
+
+/// A route whose own requests are what its redirect leads to: whoever is refused there goes round for ever.
+pub fn circles(policy: &Policy, spans: &[Spans], out: &mut Report) {
+    for (route, spans) in policy.routes().iter().zip(spans) {
+        let template = route.on_deny.as_ref().and_then(|on_deny| on_deny.redirect.as_ref());
+        let (Some(path), Some(span)) = (template.and_then(own_path), spans.redirect) else { continue };
+        let leads_back = |host: &HostPattern| {
+            let host = match host {
+                HostPattern::Exact(host) => host,
+                HostPattern::Any => "",
+                HostPattern::Suffix(_) => return false,
+            };
+            let target = Target { method: "GET", host, path: &path };
+            policy.route(&target).is_ok_and(|there| there.name == route.name)
+        };
+        if route.matches.hosts.iter().any(leads_back) {
+            let message = format!(
+                "the route `{}` sends whoever is not signed in to `{path}`, which it guards itself",
+                route.name
+            );
+            let help =
+                format!("give `{path}` a route of its own: `require: public`, or `on_deny: {{ redirect: none }}`");
+            out.add(Problem::lint("redirect_circle", span, message).help(help));
+        }
+    }
+}
+
+/// The path of ours that a template leads to, where nothing is filled into it.
+fn own_path(template: &Template) -> Option<CanonicalPath> {
+    let (Origin::PublicUrl, Some(Part::Literal(text))) = (&template.at, template.parts.first()) else { return None };
+    let end = text.find(['?', '#']);
+    let path = end.map_or(Some(&**text).filter(|_| template.parts.len() == 1), |end| text.get(..end))?;
+    CanonicalPath::parse(path).ok()
 }
 
 /// A template, taken apart. The outer `None`: it is written wrong.

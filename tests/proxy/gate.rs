@@ -327,6 +327,7 @@ pub fn assert_only_known_fields(response: &Response) {
         "cache-control",
         "www-authenticate",
         "retry-after",
+        "vary",
         "x-request-id",
         "connection",
         "date",
