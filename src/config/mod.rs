@@ -43,6 +43,7 @@ pub mod settings;
 pub mod source;
 pub mod stepgate;
 pub mod take;
+mod unique;
 pub mod units;
 pub mod upstreams;
 pub mod url;

@@ -7,7 +7,7 @@ use crate::config::source::Span;
 use crate::config::url::{self, Url};
 use crate::config::yaml::Node;
 use crate::policy::on_deny::{OnDeny, Origin, Part, Placeholder, Repeat, Template};
-use crate::policy::{CanonicalPath, HostPattern, Policy, Target};
+use crate::policy::{CanonicalPath, HostPattern, Policy, Route, Target};
 
 const ON_DENY: Keys = Keys { what: "`on_deny`", known: &["redirect", "repeat"], later: &[] };
 const HELP: &str = "write `https://` and a host, or a path that begins with one `/`, which is then one of ours";
@@ -71,7 +71,12 @@ pub fn circles(policy: &Policy, spans: &[Spans], out: &mut Report) {
             let target = Target { method: "GET", host, path: &path };
             policy.route(&target).is_ok_and(|there| there.name == route.name)
         };
-        if route.matches.hosts.iter().any(leads_back) {
+        // Under which host `public_url` is, the policy can't know; a route that lets people in there may be the one.
+        let opens = |other: &Route| {
+            let redirects = other.on_deny.as_ref().is_some_and(|on_deny| on_deny.redirect.is_some());
+            !redirects && other.matches.path.matches(&path)
+        };
+        if !policy.routes().iter().any(opens) && route.matches.hosts.iter().any(leads_back) {
             let message = format!(
                 "the route `{}` sends whoever is not signed in to `{path}`, which it guards itself",
                 route.name

@@ -1,6 +1,6 @@
 //! A folder's policy files, together, to one compiled policy.
 
-use crate::assurance::{ClaimTable, Issuer, IssuerId};
+use crate::assurance::{ClaimTable, Issuer};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::ladders::Scale;
@@ -16,6 +16,7 @@ use crate::config::settings::Settings;
 use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
 use crate::config::stepgate;
 use crate::config::take;
+use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
 use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route};
@@ -162,6 +163,11 @@ impl<'n> Parts<'n> {
         parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
         parts
     }
+
+    fn inherited(&self, out: &mut Report) -> Inherited {
+        let take = self.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+        Inherited { take, on_deny: self.on_deny.clone() }
+    }
 }
 
 fn version(fields: &Fields<'_>, out: &mut Report) {
@@ -230,8 +236,7 @@ fn compile(
         return None;
     }
 
-    let take = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
-    let inherited = Inherited { take, on_deny: parts.on_deny.clone() };
+    let inherited = parts.inherited(out);
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
@@ -285,44 +290,6 @@ fn compile(
                 }
             }
             None
-        }
-    }
-}
-
-fn issuer_names(issuers: &[(&yaml::Key, &Node)], out: &mut Report) -> Vec<(Box<str>, IssuerId)> {
-    unique_names(issuers.iter().map(|(key, _)| (&key.text, key.span)), "issuer", out);
-    let named = issuers.iter().zip(0u32..).map(|((key, _), id)| {
-        if key.text.is_empty() || key.text.chars().any(char::is_control) {
-            out.add(Problem::error("empty_text", key.span, "an issuer needs a name"));
-        }
-        (key.text.clone(), IssuerId(id))
-    });
-    named.collect()
-}
-
-fn unique_names<'n>(names: impl Iterator<Item = (&'n Box<str>, Span)>, what: &str, out: &mut Report) {
-    let mut seen: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
-    for (name, span) in names {
-        match seen.get(&**name) {
-            Some(first) => {
-                let problem = Problem::error("duplicate_name", span, format!("two {what}s are called `{name}`"));
-                out.add(problem.label("again here").related(*first, "first here"));
-            }
-            None => {
-                seen.insert(name, span);
-            }
-        }
-    }
-}
-
-fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
-    let known: Vec<&Compiled> = compiled.iter().flatten().collect();
-    for (place, one) in known.iter().enumerate() {
-        let iss = &one.issuer.expectation.issuer;
-        if let Some(first) = known.iter().take(place).find(|other| other.issuer.expectation.issuer == *iss) {
-            let message = format!("two issuers are `{iss}`: a token could not tell which is meant");
-            let problem = Problem::error("duplicate_issuer", one.iss_span, message).label("again here");
-            out.add(problem.related(first.iss_span, "first here"));
         }
     }
 }

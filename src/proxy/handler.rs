@@ -14,11 +14,12 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Policy, Requirement, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
+use crate::proxy::downstream::worker::Gate;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
@@ -131,20 +132,31 @@ pub(super) async fn handle<V: Verify>(
         }
         Err(refusal) => {
             let gate = &connection.worker.gate;
-            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
-            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
-            let supported = issuer.and_then(|issuer| gate.verifier.acr_values_supported(&live.policy, issuer));
-            let supported = supported.as_ref().map(|values| &***values);
             let realm = host.as_deref().unwrap_or_default();
             let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
             let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
-            let context = Context { id: &id, realm, head: is_head, supported, asked, reader };
-            last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
+            let context = Context { id: &id, realm, head: is_head, supported: None, asked, reader };
+            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live.policy, answered))
         }
     };
     drop(host);
     spare::give(head.headers);
     response
+}
+
+/// Answers a refused request, with what its issuer supports where the answer depends on that.
+fn refuse<V: Verify>(
+    refusal: &Refusal,
+    context: Context<'_>,
+    gate: &Gate<V>,
+    policy: &Policy,
+    answered: Answered,
+) -> Response<ResponseBody> {
+    let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
+    let issuer = issuer.and_then(|issuer| policy.issuer(issuer));
+    let supported = issuer.and_then(|issuer| gate.verifier.acr_values_supported(policy, issuer));
+    let supported = supported.as_ref().map(|values| &***values);
+    respond::refuse(refusal, &Context { supported, ..context }, answered)
 }
 
 /// Says of a response that its connection ends with it, where it does.

@@ -1,6 +1,6 @@
 //! Who reads a refusal: a program, or a person at a browser, whom a page helps more than a problem document.
 
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
@@ -67,16 +67,26 @@ fn is_browser(fields: &HeaderMap) -> bool {
     if html == 0 {
         return false;
     }
-    let navigates = fields.get(&SEC_FETCH_MODE).map(|mode| mode.as_bytes() == b"navigate");
-    let shows = fields.get(&SEC_FETCH_DEST).map(|to| [&b"document"[..], b"iframe", b"frame"].contains(&to.as_bytes()));
-    let is_told_twice =
-        [&SEC_FETCH_MODE, &SEC_FETCH_DEST].iter().any(|name| fields.get_all(*name).iter().nth(1).is_some());
-    match (navigates, shows) {
-        _ if is_told_twice => false,
-        (Some(false), _) | (_, Some(false)) => false,
+    let likes = match single(fields, &SEC_FETCH_MODE) {
+        Ok(None) => html > problem.max(json),
         // It shows whatever comes, so that it need not have said what it likes best.
-        (Some(true), _) => html >= problem.max(json),
-        (None, _) => html > problem.max(json),
+        Ok(Some(b"navigate")) => html >= problem.max(json),
+        Ok(Some(_)) | Err(Twice) => false,
+    };
+    likes
+        && match single(fields, &SEC_FETCH_DEST) {
+            Ok(to) => to.is_none_or(|to| [&b"document"[..], b"iframe", b"frame"].contains(&to)),
+            Err(Twice) => false,
+        }
+}
+
+struct Twice;
+
+fn single<'h>(fields: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Twice> {
+    let mut values = fields.get_all(name).iter().map(HeaderValue::as_bytes);
+    match (values.next(), values.next()) {
+        (one, None) => Ok(one),
+        (_, Some(_)) => Err(Twice),
     }
 }
 
@@ -85,8 +95,6 @@ static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
