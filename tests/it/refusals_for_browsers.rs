@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{POLICY, Request, Response, Token, Upstream, World, now};
+use crate::support::{POLICY, Request, Response, Token, Upstream, World, at_hash, now};
 
 const ROUTES: &str = r#"
   - { name: health, match: { path: /healthz }, require: public }
@@ -23,6 +23,11 @@ const ROUTES: &str = r#"
     match: { path: "/once-too/**" }
     require: { level: multi-factor }
     on_deny: { repeat: forbid, redirect: "https://app.example/login" }
+  - name: both
+    match: { path: /both }
+    take: [ authorization, { header: x-id-token, kind: id } ]
+    require: { level: multi-factor }
+    on_deny: { repeat: forbid }
   - { name: plain, match: { path: "/plain/**" }, require: { level: multi-factor } }
   - { name: scoped, match: { path: /scoped }, require: { scopes: { all: [payments] } }, on_deny: { redirect: /login } }
   - { name: nightly, match: { path: /nightly }, require: { caller: client, clients: [job-7] }, on_deny: { redirect: /login } }
@@ -341,4 +346,16 @@ fn without_on_deny_a_browser_gets_a_page() {
     let world = World::before(Upstream::start(), |setup| setup.policy(POLICY));
     let page = refused(&world, &browse("/strong/1"), 401, "token_missing");
     assert!(page.body.contains("<h1>Sign in first</h1>") && page.header("www-authenticate").is_some(), "{page:?}");
+}
+
+#[test]
+fn of_two_tokens_the_newer_one_tells_of_a_new_sign_in() {
+    let world = world();
+    let access = Token::access().weak().claim("iat", now() - 20).sign(&world.bank);
+    let ask = |issued: i64| {
+        let id = Token::id().weak().claim("iat", issued).claim("at_hash", at_hash(&access)).sign(&world.bank);
+        Request::get("/both").bearer(&access).header("X-Id-Token", &id)
+    };
+    world.refuses(&ask(now() - 20), 401, "level_too_low");
+    world.refuses(&ask(now() - 5), 403, "level_too_low");
 }

@@ -1,8 +1,9 @@
 //! Who reads a refusal: a program, or a person at a browser, whom a page helps more than a problem document.
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use memchr::memchr3;
 
 use crate::policy::on_deny::{Filling, Template};
 use crate::policy::{CanonicalPath, Route};
@@ -63,6 +64,12 @@ impl<'l> Reader<'l> {
 /// Whether what is answered will be shown: to one who says so by `Sec-Fetch-Mode` (which no script can write), or who wants
 /// HTML more than JSON. A script's own request is never a browser's in this sense: it would follow a redirect in silence.
 fn is_browser(fields: &HeaderMap) -> bool {
+    // Most programs name one type alone, which can be told at a glance not to be HTML or a range with it.
+    let mut accept = fields.get_all(header::ACCEPT).iter();
+    let is_no_html = |line: &HeaderValue| memchr3(b'*', b'h', b'H', line.as_bytes()).is_none();
+    if accept.next().is_some_and(is_no_html) && accept.all(is_no_html) {
+        return false;
+    }
     let [html, problem, json] = accept::weights(fields, ["text/html", "application/problem+json", "application/json"]);
     if html == 0 {
         return false;
@@ -124,6 +131,8 @@ mod tests {
             (&[("accept", "text/html;q=0.9, application/problem+json")], false),
             (&[("accept", "text/html;q=0, */*")], false),
             (&[("accept", "image/png")], false),
+            (&[("accept", "image/png"), ("accept", "text/HTML")], true),
+            (&[("accept", "")], false),
             (&[("accept", BROWSER), (mode, "cors"), (to, "empty")], false),
             (&[("accept", BROWSER), (mode, "same-origin")], false),
             (&[("accept", BROWSER), (mode, "no-cors"), (to, "image")], false),
