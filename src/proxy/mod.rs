@@ -17,6 +17,7 @@ mod headers;
 mod identity;
 mod origin;
 mod refusal;
+mod repeats;
 mod request_id;
 mod respond;
 mod spare;

@@ -27,6 +27,7 @@ mod issuers_away;
 mod issuers_keys;
 mod limits;
 mod reasons;
+mod refusals_for_browsers;
 mod reload;
 mod reload_issuers;
 mod reload_load;
