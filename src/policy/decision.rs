@@ -1,6 +1,6 @@
 //! The outcome: a [`Permit`] that only the decision can make, or a [`Denial`] with all that a challenge and an operator need.
 
-use crate::assurance::{Challenge, IssuerId, Rung, Rungs};
+use crate::assurance::{Challenge, Dialect, IssuerId, Rung, Rungs};
 use crate::reason::Reason;
 use crate::token::TokenKind;
 
@@ -69,4 +69,6 @@ pub struct StepUp {
     pub acr_values: Option<Challenge>,
     /// The most seconds since the sign-in that the route allows.
     pub max_age: Option<u32>,
+    /// In whose words the client is told.
+    pub dialect: Dialect,
 }

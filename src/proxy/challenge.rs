@@ -1,53 +1,124 @@
-//! `WWW-Authenticate` (RFC 6750 section 3, RFC 9470 section 3): every parameter quoted, in the characters that are allowed.
+//! `WWW-Authenticate` (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section 5.1), in the dialect of the issuer whose user
+//! is to sign in anew: only characters that are allowed, every parameter quoted but where a dialect has it bare.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use smallvec::SmallVec;
 
+use crate::assurance::Dialect;
 use crate::telemetry::json;
 
 /// Values of a list that a challenge names: as written by the policy, and each of them harmless. Rarely more than a few.
 pub(super) type Values<'v> = SmallVec<[&'v str; 4]>;
 
+/// The error code of a challenge for another sign-in, as RFC 9470 calls it.
+pub(super) const STEP_UP: &str = "insufficient_user_authentication";
+
+/// What another sign-in is asked for by, in the words of an issuer's dialect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked<'v> {
+    pub(super) dialect: Dialect,
+    /// Left out when the request brought no token at all (RFC 6750 section 3.1).
+    pub(super) error: Option<&'static str>,
+    /// Any one of which is enough.
+    pub(super) acr_values: Values<'v>,
+    /// Entra's claims request, in base64: stands in the place of the values.
+    pub(super) claims: Option<String>,
+    pub(super) max_age: Option<u32>,
+}
+
+impl<'v> Asked<'v> {
+    /// Puts an error code, values and an age into a dialect. What the dialect cannot write is left out.
+    pub(super) fn new(
+        dialect: Dialect,
+        error: Option<&'static str>,
+        mut acr_values: Values<'v>,
+        max_age: Option<u32>,
+    ) -> Self {
+        acr_values.retain(|value| can_be_written(value));
+        let asked = Self { dialect, error, acr_values, claims: None, max_age };
+        match dialect {
+            _ if error != Some(STEP_UP) => Self { dialect: Dialect::Rfc9470, ..asked },
+            Dialect::Rfc9470 => asked,
+            Dialect::Okta => Self { error: Some("insufficient_authentication_context"), ..asked },
+            Dialect::Entra => asked.of_entra(),
+        }
+    }
+
+    /// Entra is asked for one context, so the one that the policy prefers. With none to ask for there is no claims challenge,
+    /// and what lacks is said as anywhere else.
+    fn of_entra(mut self) -> Self {
+        self.acr_values.retain(|value| is_context(value));
+        self.acr_values.truncate(1);
+        let Some(context) = self.acr_values.first() else { return Self { dialect: Dialect::Rfc9470, ..self } };
+        let claims = format!("{{\"access_token\":{{\"acrs\":{{\"essential\":true,\"value\":\"{context}\"}}}}}}");
+        Self { error: Some("insufficient_claims"), claims: Some(BASE64_STANDARD.encode(claims)), ..self }
+    }
+}
+
 /// One challenge for the `Bearer` scheme.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scheme<'a> {
+pub(super) struct Scheme<'a, 'v> {
     pub(super) realm: &'a str,
-    /// Left out when the request brought no token at all (RFC 6750 section 3.1).
-    pub(super) error: Option<&'a str>,
-    pub(super) acr_values: &'a [&'a str],
-    pub(super) max_age: Option<u32>,
+    /// Where our metadata stands, if it is to be named.
+    pub(super) resource_metadata: Option<&'a str>,
+    pub(super) asked: &'a Asked<'v>,
     pub(super) scope: &'a [&'a str],
 }
 
-impl Scheme<'_> {
+impl Scheme<'_, '_> {
     pub(super) fn to_value(self) -> HeaderValue {
-        let lists = self.acr_values.iter().chain(self.scope).map(|value| value.len().saturating_add(1));
-        let mut text = String::with_capacity(lists.sum::<usize>().saturating_add(self.realm.len()).saturating_add(128));
+        let Asked { dialect, error, acr_values, claims, max_age } = self.asked;
+        let lists = acr_values.iter().chain(self.scope).map(|value| value.len().saturating_add(1));
+        let metadata = self.resource_metadata.filter(|url| can_be_written(url));
+        let others = [self.realm.len(), metadata.map_or(0, str::len), claims.as_ref().map_or(0, String::len), 160];
+        let mut text = String::with_capacity(lists.chain(others).fold(0, usize::saturating_add));
         text.push_str("Bearer realm=\"");
         if self.realm.bytes().all(|byte| is_writable(byte.into())) {
             text.push_str(self.realm);
         } else {
             text.extend(self.realm.chars().filter(|c| is_writable(*c) || *c == ' '));
         }
-        if let Some(error) = self.error {
-            text.push_str("\", error=\"");
-            text.push_str(error);
+        text.push('"');
+        if let Some(url) = metadata {
+            parameter(&mut text, "resource_metadata", &[url]);
         }
-        if !self.acr_values.is_empty() {
-            text.push_str("\", acr_values=\"");
-            join(&mut text, self.acr_values);
+        if let Some(error) = error {
+            parameter(&mut text, "error", &[error]);
         }
-        if let Some(max_age) = self.max_age {
-            text.push_str("\", max_age=\"");
-            json::number(&mut text, max_age.into());
+        if let Some(claims) = claims {
+            parameter(&mut text, "claims", &[claims]);
+            parameter(&mut text, "cc_type", &["authcontext"]);
+        } else if !acr_values.is_empty() {
+            parameter(&mut text, "acr_values", acr_values);
+        }
+        if let Some(max_age) = max_age {
+            let (before, after) = if *dialect == Dialect::Okta { ("", "") } else { ("\"", "\"") };
+            text.push_str(", max_age=");
+            text.push_str(before);
+            json::number(&mut text, (*max_age).into());
+            text.push_str(after);
         }
         if !self.scope.is_empty() {
-            text.push_str("\", scope=\"");
-            join(&mut text, self.scope);
+            parameter(&mut text, "scope", self.scope);
         }
-        text.push('"');
         HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("Bearer"))
     }
+}
+
+fn parameter(text: &mut String, name: &str, values: &[&str]) {
+    text.push_str(", ");
+    text.push_str(name);
+    text.push_str("=\"");
+    join(text, values);
+    text.push('"');
+}
+
+/// Whether a value is one of Entra's authentication contexts, `c1` and so on: it can be asked for nothing else.
+fn is_context(value: &str) -> bool {
+    let number = value.strip_prefix('c').unwrap_or_default();
+    matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0')
 }
 
 /// Adds the values with a space between each two.
@@ -71,7 +142,7 @@ pub(super) fn can_be_written(value: &str) -> bool {
 /// The scopes to name, each once; only where the challenge is about the sign-in or the scope.
 pub(super) fn scopes<'a>(scope: &'a [Box<str>], error: Option<&str>) -> Values<'a> {
     let mut named = Values::new();
-    if matches!(error, Some("insufficient_scope" | "insufficient_user_authentication")) {
+    if matches!(error, Some("insufficient_scope" | STEP_UP)) {
         for one in scope.iter().filter(|one| can_be_written(one)) {
             if !named.contains(&&**one) {
                 named.push(one);

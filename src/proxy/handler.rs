@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
@@ -32,7 +32,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Context};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, spare, target};
+use crate::proxy::{evidence, extract, metadata, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -53,6 +53,8 @@ struct Walk<'w, 'l, V> {
     host: Option<Cow<'w, str>>,
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
+    /// What is asked for is the metadata, which the gate itself answers.
+    metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
 }
 
@@ -87,6 +89,7 @@ pub(super) async fn handle<V: Verify>(
         host: None,
         path: None,
         route: None,
+        metadata: None,
         tokens: Verified::default(),
     };
     let mut outcome = match readable {
@@ -97,8 +100,15 @@ pub(super) async fn handle<V: Verify>(
     if walk.record(&outcome).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, tokens, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, .. } = walk;
     let is_head = head.method == Method::HEAD;
+    if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
+        exchange.lane.leave(body, &exchange.answer_by);
+        let response = metadata::answer(metadata, &id, is_head, answered);
+        drop(host);
+        spare::give(head.headers);
+        return last_if(exchange.lane.refuse(), response);
+    }
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
@@ -133,8 +143,9 @@ pub(super) async fn handle<V: Verify>(
             let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
             let realm = host.as_deref().unwrap_or_default();
-            let context =
-                Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
+            let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
+            let supported = supported.as_ref().map(|values| &***values);
+            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata };
             last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
         }
     };
@@ -160,6 +171,11 @@ impl<V: Verify> Walk<'_, '_, V> {
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
+        if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
+            self.metadata = Some(metadata);
+            check_length(self.length, gate.limits.body)?;
+            return Ok(decide(policy, &metadata.route, &target, None, self.now)?);
+        }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
@@ -187,10 +203,14 @@ impl<V: Verify> Walk<'_, '_, V> {
             host: &host,
             path,
             policy: &self.live.policy,
-            route: self.route.map(|(_, route)| route),
+            route: self.metadata.map(|metadata| &metadata.route).or(self.route.map(|(_, route)| route)),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
-            status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
+            status: match (outcome, self.metadata) {
+                (Err(refusal), _) => Some(respond::status(refusal).as_u16()),
+                (Ok(_), Some(_)) => Some(metadata::STATUS.as_u16()),
+                (Ok(_), None) => None,
+            },
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::assurance::Challenge;
+use crate::assurance::{Challenge, Dialect};
 use crate::policy::StepUp;
 use crate::proxy::answer::ResponseBody;
-use crate::proxy::challenge::{self, Scheme, Values};
+use crate::proxy::challenge::{self, Asked, STEP_UP, Scheme, Values};
 use crate::proxy::downstream::lane::Answered;
 use crate::proxy::headers::X_REQUEST_ID;
 use crate::proxy::refusal::Refusal;
@@ -94,7 +94,9 @@ fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
         | Reason::LevelTooLow
         | Reason::AuthTimeMissing
         | Reason::AuthTooOld => match step_up {
-            Some(_) => face(StatusCode::UNAUTHORIZED).error("insufficient_user_authentication"),
+            // As Okta's own APIs answer; its clients look at nothing but a 403 for it.
+            Some(StepUp { dialect: Dialect::Okta, .. }) => face(StatusCode::FORBIDDEN).error(STEP_UP),
+            Some(_) => face(StatusCode::UNAUTHORIZED).error(STEP_UP),
             None => face(StatusCode::FORBIDDEN),
         },
         Reason::ScopeMissing => face(StatusCode::FORBIDDEN).error("insufficient_scope").named(),
@@ -143,6 +145,8 @@ pub(super) struct Context<'a> {
     pub(super) head: bool,
     /// The `acr` values that the issuer says it supports, where it says so.
     pub(super) supported: Option<&'a [Box<str>]>,
+    /// Where our metadata stands, if there is any.
+    pub(super) resource_metadata: Option<&'a str>,
 }
 
 /// Whether the answer depends on what the issuer says it supports.
@@ -155,11 +159,12 @@ pub(super) fn asks_what_is_supported(refusal: &Refusal) -> bool {
 pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
     let denial = &refusal.denial;
     let face = face_of_refusal(refusal);
-    let step_up = denial.step_up.as_ref().filter(|_| face.error == Some("insufficient_user_authentication"));
+    let step_up = denial.step_up.as_ref().filter(|_| face.error == Some(STEP_UP));
     let acr_values = step_up.map(|step_up| acr_values(step_up, context.supported)).unwrap_or_default();
-    let max_age = step_up.and_then(|step_up| step_up.max_age);
+    let dialect = step_up.map(|step_up| step_up.dialect).unwrap_or_default();
+    let asked = Asked::new(dialect, face.error, acr_values, step_up.and_then(|step_up| step_up.max_age));
     let scope = challenge::scopes(&denial.scope, face.error);
-    let text = body(face, denial.reason, context, &acr_values, max_age, &scope);
+    let text = body(face, denial.reason, context, &asked, &scope);
     let length = HeaderValue::from(text.len());
     let text = if context.head { Bytes::new() } else { Bytes::from(text) };
     let mut response = Response::new(ResponseBody::own(text, answered));
@@ -168,8 +173,8 @@ pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answere
     // Room for all that follows and one more, which is not to be found anew field by field.
     *fields = HeaderMap::with_capacity(FIELDS);
     if face.challenged {
-        let scheme =
-            Scheme { realm: context.realm, error: face.error, acr_values: &acr_values, max_age, scope: &scope };
+        let resource_metadata = context.resource_metadata.filter(|_| face.status == StatusCode::UNAUTHORIZED);
+        let scheme = Scheme { realm: context.realm, resource_metadata, asked: &asked, scope: &scope };
         fields.insert(header::WWW_AUTHENTICATE, scheme.to_value());
     }
     if face.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -192,8 +197,9 @@ pub(super) fn unreadable_status(refusal: &Refusal, found: StatusCode) -> StatusC
 /// Answers a head that can't be read: the whole response, as it goes onto the wire, with which the connection ends.
 pub(super) fn refuse_unreadable(refusal: &Refusal, status: StatusCode, id: &HeaderValue, now: Timestamp) -> Vec<u8> {
     let face = Face { status, ..face_of(refusal.denial.reason, None) };
-    let context = Context { id, realm: "", head: false, supported: None };
-    let text = body(face, refusal.denial.reason, &context, &[], None, &[]);
+    let context = Context { id, realm: "", head: false, supported: None, resource_metadata: None };
+    let asked = Asked { error: face.error, ..Asked::default() };
+    let text = body(face, refusal.denial.reason, &context, &asked, &[]);
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "retry-after: 1\r\n" } else { "" };
     let id = String::from_utf8_lossy(id.as_bytes());
     let date = UNIX_EPOCH.checked_add(Duration::from_secs(now.seconds().try_into().unwrap_or(0))).unwrap_or(UNIX_EPOCH);
@@ -214,11 +220,7 @@ fn acr_values<'d>(step_up: &'d StepUp, supported: Option<&[Box<str>]>) -> Values
         Some(Challenge::Derived(values)) => (values, supported),
     };
     let is_supported = |value: &str| supported.is_none_or(|supported| supported.iter().any(|one| **one == *value));
-    values
-        .iter()
-        .map(|value| &**value)
-        .filter(|value| challenge::can_be_written(value) && is_supported(value))
-        .collect()
+    values.iter().map(|value| &**value).filter(|value| is_supported(value)).collect()
 }
 
 /// RFC 9457, with members for clients that cannot read the challenge's field, such as pages of another origin.
@@ -226,10 +228,10 @@ fn body(
     face: Face,
     reason: Reason,
     context: &Context<'_>,
-    acr_values: &[&str],
-    max_age: Option<u32>,
+    asked: &Asked<'_>,
     scope: &[&str],
 ) -> String {
+    let Asked { error, acr_values, claims, max_age, .. } = asked;
     let mut text = String::with_capacity(BODY);
     text.push_str("{\"type\":\"about:blank\",\"title\":");
     json::text(&mut text, face.status.canonical_reason().unwrap_or_default());
@@ -241,7 +243,7 @@ fn body(
         text.push_str(",\"detail\":");
         json::text(&mut text, reason.meaning());
     }
-    if let Some(error) = face.error {
+    if let Some(error) = error {
         text.push_str(",\"error\":");
         json::text(&mut text, error);
     }
@@ -249,9 +251,13 @@ fn body(
         text.push_str(",\"acr_values\":");
         json::texts(&mut text, acr_values.iter().copied());
     }
+    if let Some(claims) = claims {
+        text.push_str(",\"claims\":");
+        json::text(&mut text, claims);
+    }
     if let Some(max_age) = max_age {
         text.push_str(",\"max_age\":");
-        json::number(&mut text, max_age.into());
+        json::number(&mut text, (*max_age).into());
     }
     if !scope.is_empty() {
         // None of them has anything in it that JSON would write otherwise.
@@ -286,7 +292,7 @@ mod tests {
     fn answer(refusal: &Refusal, supported: Option<&[Box<str>]>) -> (Response<ResponseBody>, serde_json::Value) {
         let watch = || Watch::new(&Ticker::new(), &crate::config::settings::Limits::default());
         let answered = || Answered::new(Lane::Alone(watch()), None);
-        let context = Context { id: &ID, realm: "api.example", head: false, supported };
+        let context = Context { id: &ID, realm: "api.example", head: false, supported, resource_metadata: None };
         let response = refuse(refusal, &context, answered());
         let mut body = refuse(refusal, &context, answered()).into_body();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -313,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_weak_sign_in_is_told_what_would_be_enough() {
-        let step_up = StepUp { acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))), max_age: Some(300) };
+        let step_up = StepUp { acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))), max_age: Some(300), ..StepUp::default() };
         let denial = Denial {
             step_up: Some(step_up),
             scope: vec!["pay".into(), "pay".into(), "read".into()],
@@ -333,7 +339,7 @@ mod tests {
     #[test]
     fn a_derived_challenge_names_what_the_issuer_supports() {
         let derived = |supported: Option<&[Box<str>]>| {
-            let step_up = StepUp { acr_values: Some(Challenge::Derived(boxed(&["a", "b"]))), max_age: None };
+            let step_up = StepUp { acr_values: Some(Challenge::Derived(boxed(&["a", "b"]))), ..StepUp::default() };
             let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::AcrMissing) };
             challenge_of(denial, supported).1.unwrap()
         };
@@ -346,7 +352,7 @@ mod tests {
     fn nothing_that_a_policy_names_breaks_out_of_the_challenge() {
         let step_up = StepUp {
             acr_values: Some(Challenge::Listed(boxed(&["a\"b", "c d", "é", "ok", "\r\nX: 1"]))),
-            max_age: None,
+            ..StepUp::default()
         };
         let denial = Denial {
             step_up: Some(step_up),
@@ -360,13 +366,16 @@ mod tests {
     #[test]
     fn a_problem_document_is_json_whatever_stands_in_it() {
         let id = HeaderValue::from_bytes(b"a\"b\\c\xff").unwrap();
-        let context = Context { id: &id, realm: "", head: false, supported: None };
+        let context = Context { id: &id, realm: "", head: false, supported: None, resource_metadata: None };
         let face = Face { status: StatusCode::UNAUTHORIZED, error: Some("e\"\n"), challenged: true, named: true };
-        let text = body(face, Reason::ScopeMissing, &context, &["x", "y"], Some(u32::MAX), &["s", "t"]);
+        let (acr_values, claims) = (smallvec::smallvec!["x", "y"], Some("e30=".to_owned()));
+        let asked = Asked { error: face.error, acr_values, claims, max_age: Some(u32::MAX), ..Asked::default() };
+        let text = body(face, Reason::ScopeMissing, &context, &asked, &["s", "t"]);
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Unauthorized", "status": 401, "error": "e\"\n", "max_age": u32::MAX,
             "reason": "scope_missing", "detail": Reason::ScopeMissing.meaning(), "acr_values": ["x", "y"],
+            "claims": "e30=",
             "scope": "s t", "request_id": "a\"b\\c\u{fffd}",
         });
         assert_eq!(read, expected);
