@@ -53,7 +53,8 @@ impl ResourceMetadata {
         let (mut scopes_supported, mut by_header) = (BTreeSet::new(), false);
         for route in policy.routes().iter().filter(|route| takes_access_tokens(route)) {
             let floors = route.floors.iter().filter_map(|place| policy.floors().get(*place));
-            let holding = floors.clone().filter(|floor| always_under(floor, route)).filter_map(|floor| floor.demand.as_ref());
+            let holding =
+                floors.clone().filter(|floor| always_under(floor, route)).filter_map(|floor| floor.demand.as_ref());
             let all = policy.issuers().iter().filter(|issuer| issuer.expectation.access.is_some());
             let all = all.map(|issuer| issuer.id).collect();
             let left = route.require.demand().into_iter().chain(holding).fold(all, admitted);

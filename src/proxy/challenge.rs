@@ -151,3 +151,140 @@ pub(super) fn scopes<'a>(scope: &'a [Box<str>], error: Option<&str>) -> Values<'
     }
     named
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes a challenge apart as RFC 9110 section 11.2 has it, and nothing that is not one: a scheme, and parameters of a
+    /// token and a token or a quoted string, each name once.
+    fn parse(text: &str) -> Option<(String, Vec<(String, String)>)> {
+        let is_token = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        };
+        let (scheme, mut rest) = text.split_once(' ')?;
+        let mut found: Vec<(String, String)> = Vec::new();
+        loop {
+            let (name, after) = rest.split_once('=')?;
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => unquote(quoted)?,
+                None => {
+                    let (value, after) = after.split_at(after.find(',').unwrap_or(after.len()));
+                    (Some(value.to_owned()).filter(|value| is_token(value))?, after)
+                }
+            };
+            if !is_token(name) || found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                return None;
+            }
+            found.push((name.to_owned(), value));
+            match after {
+                "" => return is_token(scheme).then(|| (scheme.to_owned(), found)),
+                more => rest = more.strip_prefix(", ")?,
+            }
+        }
+    }
+
+    /// What stands up to the closing quote, and what follows it.
+    fn unquote(text: &str) -> Option<(String, &str)> {
+        let (mut value, mut rest) = (String::new(), text.chars());
+        loop {
+            match rest.next()? {
+                '"' => return Some((value, rest.as_str())),
+                '\\' => value.push(rest.next().filter(|c| matches!(c, '\t' | ' '..='~'))?),
+                c @ ('\t' | ' '..='~') => value.push(c),
+                _ => return None,
+            }
+        }
+    }
+
+    #[test]
+    fn the_parser_of_these_tests_is_strict() {
+        let taken = |text: &str| parse(text).is_some();
+        assert!(taken("Bearer a=\"b\", c=d") && taken("Bearer a=\"\""));
+        for bad in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a",
+            "Bearer a=",
+            "Bearer a=\"b",
+            "Bearer a=\"b\"c",
+            "Bearer a=b, A=c",
+            "Bearer a=b,",
+            "Bearer a=b c=d",
+            "Bearer a b=c",
+            "Bearer a=\"\u{e9}\"",
+            "Bearer a=\"\r\n\"",
+            "Be,rer a=b",
+        ] {
+            assert!(!taken(bad), "{bad}");
+        }
+    }
+
+    /// Values as policies hold them: mostly fine, some that break out of whatever they are put in.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            3 => "[a-zA-Z0-9:/._?=,;-]{1,20}",
+            2 => "c[0-9]{1,3}",
+            1 => "[ -~]{0,8}",
+            1 => any::<String>(),
+        ]
+    }
+
+    fn values() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec(value(), 0..5)
+    }
+
+    fn dialect() -> impl Strategy<Value = Dialect> {
+        proptest::sample::select(Dialect::NAMED.map(|(_, dialect)| dialect).to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn every_challenge_reads_back_as_the_values_that_it_was_made_from(
+            dialect in dialect(), acr in values(), scope in values(), max_age in any::<Option<u32>>(), realm in value(),
+            url in proptest::option::of(value()), error in 0..3usize,
+        ) {
+            let error = [None, Some("invalid_token"), Some(STEP_UP)][error];
+            let scope: Vec<&str> = scope.iter().map(String::as_str).filter(|one| can_be_written(one)).collect();
+            let asked = Asked::new(dialect, error, acr.iter().map(String::as_str).collect(), max_age);
+            let scheme = Scheme { realm: &realm, resource_metadata: url.as_deref(), asked: &asked, scope: &scope };
+            let field = scheme.to_value();
+            let text = field.to_str().unwrap();
+            let (scheme, found) = parse(text).unwrap_or_else(|| panic!("no challenge: {text}"));
+            let get = |name: &str| found.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str());
+            prop_assert_eq!(scheme, "Bearer");
+
+            let clean: String = realm.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+            prop_assert_eq!(get("realm"), Some(&*clean));
+            prop_assert_eq!(get("resource_metadata"), url.as_deref().filter(|url| can_be_written(url)));
+            let joined = |values: &[&str]| Some(values.join(" ")).filter(|text| !text.is_empty());
+            prop_assert_eq!(get("scope").map(str::to_owned), joined(&scope));
+            prop_assert_eq!(get("max_age").map(str::to_owned), max_age.map(|age| age.to_string()));
+            let bare = max_age.is_some_and(|age| text.contains(&format!("max_age={age}")));
+            prop_assert_eq!(bare, max_age.is_some() && dialect == Dialect::Okta && error == Some(STEP_UP));
+
+            let writable: Vec<&str> = acr.iter().map(String::as_str).filter(|one| can_be_written(one)).collect();
+            let context = writable.iter().find(|one| {
+                one.strip_prefix('c').and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..100).contains(&n) && **one == format!("c{n}"))
+            });
+            let (code, named, claims) = match (dialect, error == Some(STEP_UP), context) {
+                (Dialect::Entra, true, Some(context)) => (Some("insufficient_claims"), None, Some(*context)),
+                (Dialect::Entra, true, None) => (error, None, None),
+                (Dialect::Okta, true, _) => (Some("insufficient_authentication_context"), joined(&writable), None),
+                _ => (error, joined(&writable), None),
+            };
+            prop_assert_eq!(get("error"), code);
+            prop_assert_eq!(get("acr_values").map(str::to_owned), named);
+            let read = get("claims").map(|claims| {
+                serde_json::from_slice::<serde_json::Value>(&BASE64_STANDARD.decode(claims).unwrap()).unwrap()
+            });
+            let expected = claims.map(|value| serde_json::json!({
+                "access_token": { "acrs": { "essential": true, "value": value } },
+            }));
+            prop_assert_eq!(read, expected);
+            prop_assert_eq!(get("cc_type"), claims.map(|_| "authcontext"));
+        }
+    }
+}

@@ -224,13 +224,7 @@ fn acr_values<'d>(step_up: &'d StepUp, supported: Option<&[Box<str>]>) -> Values
 }
 
 /// RFC 9457, with members for clients that cannot read the challenge's field, such as pages of another origin.
-fn body(
-    face: Face,
-    reason: Reason,
-    context: &Context<'_>,
-    asked: &Asked<'_>,
-    scope: &[&str],
-) -> String {
+fn body(face: Face, reason: Reason, context: &Context<'_>, asked: &Asked<'_>, scope: &[&str]) -> String {
     let Asked { error, acr_values, claims, max_age, .. } = asked;
     let mut text = String::with_capacity(BODY);
     text.push_str("{\"type\":\"about:blank\",\"title\":");
@@ -319,7 +313,11 @@ mod tests {
 
     #[test]
     fn a_weak_sign_in_is_told_what_would_be_enough() {
-        let step_up = StepUp { acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))), max_age: Some(300), ..StepUp::default() };
+        let step_up = StepUp {
+            acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))),
+            max_age: Some(300),
+            ..StepUp::default()
+        };
         let denial = Denial {
             step_up: Some(step_up),
             scope: vec!["pay".into(), "pay".into(), "read".into()],
