@@ -16,4 +16,21 @@ impl Dialect {
     /// All of them, as the policy calls them.
     pub const NAMED: [(&'static str, Self); 3] =
         [("rfc9470", Self::Rfc9470), ("entra", Self::Entra), ("okta", Self::Okta)];
+
+    /// Whether a challenge in this dialect can ask for this `acr` value. Entra is asked for authentication contexts, `c1` to
+    /// `c99`, and for nothing else. Elsewhere a space would make two of one (RFC 6750 section 3), a quote end the list.
+    #[must_use]
+    pub fn can_name(self, value: &str) -> bool {
+        match self {
+            Self::Entra => {
+                let number = value.strip_prefix('c').unwrap_or_default();
+                let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+                matches!(number.len(), 1 | 2) && digits && !number.starts_with('0')
+            }
+            Self::Rfc9470 | Self::Okta => {
+                let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+                !value.is_empty() && value.bytes().all(fits)
+            }
+        }
+    }
 }

@@ -159,7 +159,8 @@ impl Workshop<'_> {
         let mfa_derived = self.choice(&fields, "mfa", &[("claimed", false), ("derived", true)]);
         let dialect = self.choice(&fields, "dialect", &Dialect::NAMED);
         let pair = self.choice(&fields, "pair", &[("bound", Pair::Bound), ("subject", Pair::Subject)]);
-        let mut proofs = proofs::read(proofs_written(&fields, self.out), self.scale, self.claims, self.out);
+        let mut proofs =
+            proofs::read(proofs_written(&fields, dialect.flatten(), self.out), self.scale, self.claims, self.out);
         if let Some(mapping) = &mapping {
             // A provider is asked in its own words.
             for proof in proofs.proofs.iter_mut() {
@@ -340,9 +341,10 @@ fn stand_in(profile: &Node, span: Span) -> Node {
     Node { span: profile.span, kind: Kind::Map(pairs) }
 }
 
-fn proofs_written<'n>(fields: &Fields<'n>, out: &mut Report) -> proofs::Written<'n> {
+fn proofs_written<'n>(fields: &Fields<'n>, dialect: Option<Dialect>, out: &mut Report) -> proofs::Written<'n> {
     let max_level = fields.get_nullable("trust").and_then(|node| node.member("max_level"));
-    proofs::Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
+    let (proves, challenge) = (fields.get("proves", out), fields.get("challenge", out));
+    proofs::Written { proves, challenge, dialect: dialect.unwrap_or_default(), max_level }
 }
 
 fn algorithms(node: &Node, out: &mut Report) -> Option<Box<[Algorithm]>> {

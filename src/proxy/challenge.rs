@@ -49,7 +49,7 @@ impl<'v> Asked<'v> {
     /// Entra is asked for one context, so the one that the policy prefers. With none to ask for there is no claims challenge,
     /// and what lacks is said as anywhere else.
     fn of_entra(mut self) -> Self {
-        self.acr_values.retain(|value| is_context(value));
+        self.acr_values.retain(|value| Dialect::Entra.can_name(value));
         self.acr_values.truncate(1);
         let Some(context) = self.acr_values.first() else { return Self { dialect: Dialect::Rfc9470, ..self } };
         let claims = format!("{{\"access_token\":{{\"acrs\":{{\"essential\":true,\"value\":\"{context}\"}}}}}}");
@@ -115,12 +115,6 @@ fn parameter(text: &mut String, name: &str, values: &[&str]) {
     text.push('"');
 }
 
-/// Whether a value is one of Entra's authentication contexts, `c1` and so on: it can be asked for nothing else.
-fn is_context(value: &str) -> bool {
-    let number = value.strip_prefix('c').unwrap_or_default();
-    matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0')
-}
-
 /// Adds the values with a space between each two.
 pub(super) fn join(text: &mut String, values: &[&str]) {
     for (place, value) in values.iter().enumerate() {
@@ -136,7 +130,7 @@ fn is_writable(c: char) -> bool {
 
 /// Whether a value can be written. One that can't is left out: half of it would ask for something else.
 pub(super) fn can_be_written(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|byte| is_writable(byte.into()))
+    Dialect::Rfc9470.can_name(value)
 }
 
 /// The scopes to name, each once; only where the challenge is about the sign-in or the scope.
