@@ -104,10 +104,7 @@ pub(super) async fn handle<V: Verify>(
     let is_head = head.method == Method::HEAD;
     if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
         exchange.lane.leave(body, &exchange.answer_by);
-        let response = metadata::answer(metadata, &id, is_head, answered);
-        drop(host);
-        spare::give(head.headers);
-        return last_if(exchange.lane.refuse(), response);
+        return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
     }
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
@@ -139,19 +136,41 @@ pub(super) async fn handle<V: Verify>(
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
-            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
-            let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
-            let realm = host.as_deref().unwrap_or_default();
-            let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
-            let supported = supported.as_ref().map(|values| &***values);
-            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata };
-            last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
+            let asker = Asker { id: &id, host: host.as_deref().unwrap_or_default(), is_head };
+            last_if(exchange.lane.refuse(), refuse(&connection.worker.gate.verifier, &live, &refusal, &asker, answered))
         }
     };
     drop(host);
     spare::give(head.headers);
     response
+}
+
+/// Whom a refusal is told to.
+struct Asker<'a> {
+    id: &'a HeaderValue,
+    host: &'a str,
+    is_head: bool,
+}
+
+/// Puts together what the answer to a refused request needs to know.
+fn refuse(
+    verifier: &impl Verify,
+    live: &Snapshot,
+    refusal: &Refusal,
+    asker: &Asker<'_>,
+    answered: Answered,
+) -> Response<ResponseBody> {
+    let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
+    let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
+    let supported = issuer.and_then(|issuer| verifier.acr_values_supported(issuer));
+    let context = Context {
+        id: asker.id,
+        realm: asker.host,
+        head: asker.is_head,
+        supported: supported.as_ref().map(|values| &***values),
+        resource_metadata: live.metadata.as_ref().map(|metadata| &*metadata.url),
+    };
+    respond::refuse(refusal, &context, answered)
 }
 
 /// Says of a response that its connection ends with it, where it does.

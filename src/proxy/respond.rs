@@ -94,8 +94,6 @@ fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
         | Reason::LevelTooLow
         | Reason::AuthTimeMissing
         | Reason::AuthTooOld => match step_up {
-            // As Okta's own APIs answer; its clients look at nothing but a 403 for it.
-            Some(StepUp { dialect: Dialect::Okta, .. }) => face(StatusCode::FORBIDDEN).error(STEP_UP),
             Some(_) => face(StatusCode::UNAUTHORIZED).error(STEP_UP),
             None => face(StatusCode::FORBIDDEN),
         },
@@ -131,7 +129,12 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
 
 fn face_of_refusal(refusal: &Refusal) -> Face {
     let face = face_of(refusal.denial.reason, refusal.denial.step_up.as_ref());
-    if refusal.head_too_large { Face { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ..face } } else { face }
+    match face.error {
+        _ if refusal.head_too_large => Face { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ..face },
+        // As Okta's own APIs answer; its clients look for it on nothing but a 403.
+        Some(STEP_UP) if refusal.denial.dialect == Dialect::Okta => Face { status: StatusCode::FORBIDDEN, ..face },
+        Some(_) | None => face,
+    }
 }
 
 /// What the answer needs to know of the request and the issuer.
@@ -161,8 +164,8 @@ pub(super) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answere
     let face = face_of_refusal(refusal);
     let step_up = denial.step_up.as_ref().filter(|_| face.error == Some(STEP_UP));
     let acr_values = step_up.map(|step_up| acr_values(step_up, context.supported)).unwrap_or_default();
-    let dialect = step_up.map(|step_up| step_up.dialect).unwrap_or_default();
-    let asked = Asked::new(dialect, face.error, acr_values, step_up.and_then(|step_up| step_up.max_age));
+    let max_age = step_up.and_then(|step_up| step_up.max_age);
+    let asked = Asked::new(denial.dialect, face.error, acr_values, max_age);
     let scope = challenge::scopes(&denial.scope, face.error);
     let text = body(face, denial.reason, context, &asked, &scope);
     let length = HeaderValue::from(text.len());
@@ -313,11 +316,7 @@ mod tests {
 
     #[test]
     fn a_weak_sign_in_is_told_what_would_be_enough() {
-        let step_up = StepUp {
-            acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))),
-            max_age: Some(300),
-            ..StepUp::default()
-        };
+        let step_up = StepUp { acr_values: Some(Challenge::Listed(boxed(&["urn:a", "urn:b"]))), max_age: Some(300) };
         let denial = Denial {
             step_up: Some(step_up),
             scope: vec!["pay".into(), "pay".into(), "read".into()],
@@ -337,7 +336,7 @@ mod tests {
     #[test]
     fn a_derived_challenge_names_what_the_issuer_supports() {
         let derived = |supported: Option<&[Box<str>]>| {
-            let step_up = StepUp { acr_values: Some(Challenge::Derived(boxed(&["a", "b"]))), ..StepUp::default() };
+            let step_up = StepUp { acr_values: Some(Challenge::Derived(boxed(&["a", "b"]))), max_age: None };
             let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::AcrMissing) };
             challenge_of(denial, supported).1.unwrap()
         };
@@ -350,7 +349,7 @@ mod tests {
     fn nothing_that_a_policy_names_breaks_out_of_the_challenge() {
         let step_up = StepUp {
             acr_values: Some(Challenge::Listed(boxed(&["a\"b", "c d", "é", "ok", "\r\nX: 1"]))),
-            ..StepUp::default()
+            max_age: None,
         };
         let denial = Denial {
             step_up: Some(step_up),

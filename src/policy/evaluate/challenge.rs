@@ -17,16 +17,14 @@ impl Case<'_> {
             scope: short.scope,
             levels: self.levels().to_vec(),
             issuer: Some(self.issuer.id),
+            dialect: self.issuer.dialect,
         }
     }
 
     /// What a new sign-in would have to be, where a sign-in could mend it.
     fn step_up(&self, reason: Reason, short: &Shortfall<'_>) -> Option<StepUp> {
-        (by_sign_in(reason) && !self.is_hopeless(short)).then(|| StepUp {
-            acr_values: self.acr_values(short),
-            max_age: short.max_age,
-            dialect: self.issuer.dialect,
-        })
+        (by_sign_in(reason) && !self.is_hopeless(short))
+            .then(|| StepUp { acr_values: self.acr_values(short), max_age: short.max_age })
     }
 
     /// The values any one of which is enough: those of the level asked for that the route's own `acr` takes too, else those
