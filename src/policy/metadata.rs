@@ -112,6 +112,7 @@ fn own_route(path: &str) -> Option<Route> {
         take: Box::default(),
         require: Requirement::Public,
         upstream: None,
+        on_deny: None,
         floors: Box::default(),
     })
 }

@@ -19,6 +19,7 @@ use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
+use crate::proxy::downstream::worker::Gate;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
@@ -30,7 +31,7 @@ use crate::proxy::identity::Identity;
 use crate::proxy::origin::Own;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
-use crate::proxy::respond::{self, Context};
+use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
 use crate::proxy::{evidence, extract, metadata, spare, target};
 use crate::reason::Reason;
@@ -97,7 +98,8 @@ pub(super) async fn handle<V: Verify>(
         Err(unreadable) => Err(unreadable),
         Ok(()) => walk.judge().await,
     };
-    if walk.record(&outcome).is_err() {
+    let reader = outcome.is_err().then(|| walk.reader());
+    if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
     let Walk { host, path, route, metadata, tokens, .. } = walk;
@@ -106,9 +108,9 @@ pub(super) async fn handle<V: Verify>(
         exchange.lane.leave(body, &exchange.answer_by);
         return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
     }
-    let passed = match (outcome, route, path) {
+    let passed = match (outcome, route, &path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
+            let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
             let passage = Passage {
                 connection,
                 exchange: &exchange,
@@ -136,8 +138,13 @@ pub(super) async fn handle<V: Verify>(
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let asker = Asker { id: &id, host: host.as_deref().unwrap_or_default(), is_head };
-            last_if(exchange.lane.refuse(), refuse(&connection.worker.gate.verifier, &live, &refusal, &asker, answered))
+            let gate = &connection.worker.gate;
+            let realm = host.as_deref().unwrap_or_default();
+            let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
+            let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
+            let (supported, resource_metadata) = (None, None);
+            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata, asked, reader };
+            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
         }
     };
     drop(host);
@@ -145,32 +152,21 @@ pub(super) async fn handle<V: Verify>(
     response
 }
 
-/// Whom a refusal is told to.
-struct Asker<'a> {
-    id: &'a HeaderValue,
-    host: &'a str,
-    is_head: bool,
-}
-
-/// Puts together what the answer to a refused request needs to know.
-fn refuse(
-    verifier: &impl Verify,
-    live: &Snapshot,
+/// Answers a refused request, with what its issuer supports where the answer depends on that.
+fn refuse<V: Verify>(
     refusal: &Refusal,
-    asker: &Asker<'_>,
+    context: Context<'_>,
+    gate: &Gate<V>,
+    live: &Snapshot,
     answered: Answered,
 ) -> Response<ResponseBody> {
+    let policy = &live.policy;
     let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
-    let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
-    let supported = issuer.and_then(|issuer| verifier.acr_values_supported(issuer));
-    let context = Context {
-        id: asker.id,
-        realm: asker.host,
-        head: asker.is_head,
-        supported: supported.as_ref().map(|values| &***values),
-        resource_metadata: live.metadata.as_ref().map(|metadata| &*metadata.url),
-    };
-    respond::refuse(refusal, &context, answered)
+    let issuer = issuer.and_then(|issuer| policy.issuer(issuer));
+    let supported = issuer.and_then(|issuer| gate.verifier.acr_values_supported(policy, issuer));
+    let supported = supported.as_ref().map(|values| &***values);
+    let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
+    respond::refuse(refusal, &Context { supported, resource_metadata, ..context }, answered)
 }
 
 /// Says of a response that its connection ends with it, where it does.
@@ -181,7 +177,7 @@ fn last_if(ends: bool, mut response: Response<ResponseBody>) -> Response<Respons
     response
 }
 
-impl<V: Verify> Walk<'_, '_, V> {
+impl<'l, V: Verify> Walk<'_, 'l, V> {
     /// Every step that cannot be taken for certain refuses.
     async fn judge(&mut self) -> Result<Permit, Refusal> {
         let gate = &self.connection.worker.gate;
@@ -205,10 +201,19 @@ impl<V: Verify> Walk<'_, '_, V> {
         let found = extract::credentials(route, self.head, gate.limits.token, own, body_fits)?;
         let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await?;
         self.tokens = tokens;
-        Ok(decide(policy, route, &target, self.tokens.as_tokens(), self.now)?)
+        let decided = decide(policy, route, &target, self.tokens.as_tokens(), self.now);
+        let repeats = &self.connection.worker.repeats;
+        Ok(decided.map_err(|denial| repeats.judge(denial, policy, route, &self.tokens))?)
     }
 
-    fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
+    /// Who reads what comes of it, if that is a refusal.
+    fn reader(&self) -> Reader<'l> {
+        let public_url = self.connection.worker.gate.public_url.as_deref();
+        let asked = Asked { head: self.head, path: self.path.as_ref(), public_url };
+        Reader::of(&asked, self.route.map(|(_, route)| route))
+    }
+
+    fn record(&self, outcome: &Result<Permit, Refusal>, reader: Option<&Reader<'_>>) -> Result<(), Blocked> {
         let by = outcome.as_ref().ok().and_then(Permit::by);
         // What has no canonical form is told as it was asked.
         let host = self.host.as_deref().map_or_else(|| target::raw_host(self.head), Cow::Borrowed);
@@ -225,10 +230,10 @@ impl<V: Verify> Walk<'_, '_, V> {
             route: self.metadata.map(|metadata| &metadata.route).or(self.route.map(|(_, route)| route)),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
-            status: match (outcome, self.metadata) {
-                (Err(refusal), _) => Some(respond::status(refusal).as_u16()),
-                (Ok(_), Some(_)) => Some(metadata::STATUS.as_u16()),
-                (Ok(_), None) => None,
+            status: match (outcome, reader, self.metadata) {
+                (Err(refusal), Some(reader), _) => Some(respond::status_for(refusal, reader).as_u16()),
+                (Ok(_), _, Some(_)) => Some(metadata::STATUS.as_u16()),
+                (Ok(_), _, None) | (Err(_), None, _) => None,
             },
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -18,6 +18,7 @@ mod identity;
 mod metadata;
 mod origin;
 mod refusal;
+mod repeats;
 mod request_id;
 mod respond;
 mod spare;

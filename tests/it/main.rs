@@ -29,6 +29,7 @@ mod issuers_keys;
 mod limits;
 mod metadata;
 mod reasons;
+mod refusals_for_browsers;
 mod reload;
 mod reload_issuers;
 mod reload_load;

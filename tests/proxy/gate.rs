@@ -327,6 +327,7 @@ pub fn assert_only_known_fields(response: &Response) {
         "cache-control",
         "www-authenticate",
         "retry-after",
+        "vary",
         "x-request-id",
         "connection",
         "date",
@@ -363,6 +364,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         require,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     }
 }
 

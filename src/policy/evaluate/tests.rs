@@ -137,6 +137,7 @@ pub(super) fn route(require: Requirement) -> Route {
         require,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     }
 }
 
