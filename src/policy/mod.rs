@@ -6,6 +6,7 @@
 pub mod decision;
 pub mod evaluate;
 pub mod host;
+pub mod metadata;
 pub mod on_deny;
 pub mod path;
 pub mod pattern;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 pub use decision::{Denial, Permit, StepUp};
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
 pub use host::{HostPattern, canonical_host};
+pub use metadata::{METADATA_ROUTE, ResourceMetadata};
 pub use on_deny::{OnDeny, Repeat, Template};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};

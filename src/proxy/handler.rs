@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Policy, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
@@ -33,7 +33,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, spare, target};
+use crate::proxy::{evidence, extract, metadata, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -54,6 +54,8 @@ struct Walk<'w, 'l, V> {
     host: Option<Cow<'w, str>>,
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
+    /// What is asked for is the metadata, which the gate itself answers.
+    metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
 }
 
@@ -88,6 +90,7 @@ pub(super) async fn handle<V: Verify>(
         host: None,
         path: None,
         route: None,
+        metadata: None,
         tokens: Verified::default(),
     };
     let mut outcome = match readable {
@@ -99,8 +102,12 @@ pub(super) async fn handle<V: Verify>(
     if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, tokens, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, .. } = walk;
     let is_head = head.method == Method::HEAD;
+    if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
+        exchange.lane.leave(body, &exchange.answer_by);
+        return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
+    }
     let passed = match (outcome, route, &path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
@@ -135,8 +142,9 @@ pub(super) async fn handle<V: Verify>(
             let realm = host.as_deref().unwrap_or_default();
             let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
             let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
-            let context = Context { id: &id, realm, head: is_head, supported: None, asked, reader };
-            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live.policy, answered))
+            let (supported, resource_metadata) = (None, None);
+            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata, asked, reader };
+            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
         }
     };
     drop(host);
@@ -149,14 +157,16 @@ fn refuse<V: Verify>(
     refusal: &Refusal,
     context: Context<'_>,
     gate: &Gate<V>,
-    policy: &Policy,
+    live: &Snapshot,
     answered: Answered,
 ) -> Response<ResponseBody> {
+    let policy = &live.policy;
     let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
     let issuer = issuer.and_then(|issuer| policy.issuer(issuer));
     let supported = issuer.and_then(|issuer| gate.verifier.acr_values_supported(policy, issuer));
     let supported = supported.as_ref().map(|values| &***values);
-    respond::refuse(refusal, &Context { supported, ..context }, answered)
+    let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
+    respond::refuse(refusal, &Context { supported, resource_metadata, ..context }, answered)
 }
 
 /// Says of a response that its connection ends with it, where it does.
@@ -176,6 +186,11 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
+        if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
+            self.metadata = Some(metadata);
+            check_length(self.length, gate.limits.body)?;
+            return Ok(decide(policy, &metadata.route, &target, None, self.now)?);
+        }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
@@ -212,14 +227,14 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             host: &host,
             path,
             policy: &self.live.policy,
-            route: self.route.map(|(_, route)| route),
+            route: self.metadata.map(|metadata| &metadata.route).or(self.route.map(|(_, route)| route)),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
-            status: outcome
-                .as_ref()
-                .err()
-                .zip(reader)
-                .map(|(refusal, reader)| respond::status_for(refusal, reader).as_u16()),
+            status: match (outcome, reader, self.metadata) {
+                (Err(refusal), Some(reader), _) => Some(respond::status_for(refusal, reader).as_u16()),
+                (Ok(_), _, Some(_)) => Some(metadata::STATUS.as_u16()),
+                (Ok(_), _, None) | (Err(_), None, _) => None,
+            },
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })

@@ -15,6 +15,7 @@ mod glance;
 mod handler;
 mod headers;
 mod identity;
+mod metadata;
 mod origin;
 mod refusal;
 mod repeats;

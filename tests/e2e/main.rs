@@ -14,6 +14,7 @@
 )]
 
 mod curl;
+mod discovery;
 mod drain;
 mod id_tokens;
 mod key_rotation;

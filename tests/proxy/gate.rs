@@ -404,6 +404,7 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
         reading: Reading::default(),
         proofs: proofs.into(),
         challenges: Box::default(),
+        dialect: stepgate::assurance::Dialect::default(),
         pair: Pair::Bound,
         hints: stepgate::reason::Hints::default(),
         fingerprint: 0,
@@ -452,5 +453,5 @@ pub fn snapshot() -> Snapshot {
         routes,
         hash: "sha256:test".into(),
     };
-    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route }
+    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None }
 }

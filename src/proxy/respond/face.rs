@@ -2,7 +2,9 @@
 
 use http::StatusCode;
 
+use crate::assurance::Dialect;
 use crate::policy::StepUp;
+use crate::proxy::challenge::STEP_UP;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 
@@ -10,7 +12,7 @@ use crate::reason::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Face {
     pub(super) status: StatusCode,
-    /// The error code of the challenge; none: no challenge, or one without a code.
+    /// The error code of the challenge, as RFC 9470 has it; none: no challenge, or one without a code.
     pub(super) error: Option<&'static str>,
     /// Whether there is a challenge.
     pub(super) challenged: bool,
@@ -37,7 +39,7 @@ impl Face {
 
     /// Whether the user could mend it by signing in, or by signing in anew.
     pub(super) fn is_mended_by_sign_in(self) -> bool {
-        self.status == StatusCode::UNAUTHORIZED
+        self.status == StatusCode::UNAUTHORIZED || self.error == Some(STEP_UP)
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) fn face_of(reason: Reason, step_up: Option<&StepUp>) -> Face {
         | Reason::LevelTooLow
         | Reason::AuthTimeMissing
         | Reason::AuthTooOld => match step_up {
-            Some(_) => face(StatusCode::UNAUTHORIZED).error("insufficient_user_authentication"),
+            Some(_) => face(StatusCode::UNAUTHORIZED).error(STEP_UP),
             None => face(StatusCode::FORBIDDEN),
         },
         Reason::ScopeMissing => face(StatusCode::FORBIDDEN).error("insufficient_scope").named(),
@@ -120,5 +122,10 @@ pub(in crate::proxy) fn status(refusal: &Refusal) -> StatusCode {
 
 pub(super) fn face_of_refusal(refusal: &Refusal) -> Face {
     let face = face_of(refusal.denial.reason, refusal.denial.step_up.as_ref());
-    if refusal.head_too_large { Face { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ..face } } else { face }
+    match face.error {
+        _ if refusal.head_too_large => Face { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ..face },
+        // As Okta's own APIs answer; its clients look for it on nothing but a 403.
+        Some(STEP_UP) if refusal.denial.dialect == Dialect::Okta => Face { status: StatusCode::FORBIDDEN, ..face },
+        Some(_) | None => face,
+    }
 }

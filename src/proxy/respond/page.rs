@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use crate::proxy::challenge::STEP_UP;
 use crate::proxy::respond::face::Face;
 use crate::proxy::respond::problem::Wanted;
 use crate::reason::Reason;
@@ -61,7 +62,7 @@ fn words(face: Face) -> Words {
     let of = |title, text| Words { title, text };
     match (face.status, face.error) {
         (StatusCode::UNAUTHORIZED, None) => of("Sign in first", "This page is for people who are signed in."),
-        (StatusCode::UNAUTHORIZED, Some("insufficient_user_authentication")) => of(
+        (_, Some(STEP_UP)) => of(
             "Sign in again",
             "This page asks for a stronger or more recent sign-in than yours. Sign in again, in the way that it asks for.",
         ),
@@ -167,7 +168,8 @@ mod tests {
         let face = Face { status: StatusCode::UNAUTHORIZED, error: Some("e"), challenged: true, named: false };
         let hostile = "</code><script>alert('1')</script>\"&";
         let id = HeaderValue::from_bytes(b"<b>\"\xff").unwrap();
-        let wanted = Wanted { acr_values: &[hostile, "fine"], max_age: Some(300), scope: &[hostile] };
+        let wanted =
+            Wanted { acr_values: &[hostile, "fine"], max_age: Some(300), scope: &[hostile], ..Wanted::default() };
         let page = text(face, Reason::LevelTooLow, &id, &wanted);
         let escaped = "&lt;/code&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;";
         assert_eq!(page.matches(escaped).count(), 2, "{page}");

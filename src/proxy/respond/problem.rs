@@ -10,14 +10,18 @@ use crate::telemetry::json;
 /// What would be enough, as far as the challenge tells it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted<'a> {
+    /// The error code of the challenge, in the issuer's dialect.
+    pub(super) error: Option<&'a str>,
     pub(super) acr_values: &'a [&'a str],
+    /// Entra's claims request, in base64.
+    pub(super) claims: Option<&'a str>,
     pub(super) max_age: Option<u32>,
     pub(super) scope: &'a [&'a str],
 }
 
 /// The document, with members for clients that cannot read the challenge's field, such as pages of another origin.
 pub(super) fn text(face: Face, reason: Reason, id: &HeaderValue, wanted: &Wanted<'_>) -> String {
-    let Wanted { acr_values, max_age, scope } = *wanted;
+    let Wanted { error, acr_values, claims, max_age, scope } = *wanted;
     let mut text = String::with_capacity(BODY);
     text.push_str("{\"type\":\"about:blank\",\"title\":");
     json::text(&mut text, face.status.canonical_reason().unwrap_or_default());
@@ -29,13 +33,17 @@ pub(super) fn text(face: Face, reason: Reason, id: &HeaderValue, wanted: &Wanted
         text.push_str(",\"detail\":");
         json::text(&mut text, reason.meaning());
     }
-    if let Some(error) = face.error {
+    if let Some(error) = error {
         text.push_str(",\"error\":");
         json::text(&mut text, error);
     }
     if !acr_values.is_empty() {
         text.push_str(",\"acr_values\":");
         json::texts(&mut text, acr_values.iter().copied());
+    }
+    if let Some(claims) = claims {
+        text.push_str(",\"claims\":");
+        json::text(&mut text, claims);
     }
     if let Some(max_age) = max_age {
         text.push_str(",\"max_age\":");

@@ -9,7 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::assurance::Challenge;
 use crate::policy::StepUp;
 use crate::proxy::answer::ResponseBody;
-use crate::proxy::challenge::{self, Scheme, Values};
+use crate::proxy::challenge::{self, STEP_UP, Scheme, Values};
 use crate::proxy::downstream::lane::Answered;
 use crate::proxy::headers::X_REQUEST_ID;
 use crate::proxy::refusal::Refusal;
@@ -29,6 +29,8 @@ pub(in crate::proxy) struct Context<'a> {
     pub(in crate::proxy) head: bool,
     /// The `acr` values that the issuer says it supports, where it says so.
     pub(in crate::proxy) supported: Option<&'a [Box<str>]>,
+    /// Where our metadata stands, if there is any.
+    pub(in crate::proxy) resource_metadata: Option<&'a str>,
     /// What was asked for.
     pub(in crate::proxy) asked: Asked<'a>,
     /// Who reads the answer.
@@ -55,13 +57,17 @@ pub(in crate::proxy) fn asks_what_is_supported(refusal: &Refusal) -> bool {
 pub(in crate::proxy) fn refuse(refusal: &Refusal, context: &Context<'_>, answered: Answered) -> Response<ResponseBody> {
     let denial = &refusal.denial;
     let face = face_of_refusal(refusal);
-    let step_up = denial.step_up.as_ref().filter(|_| face.error == Some("insufficient_user_authentication"));
+    let step_up = denial.step_up.as_ref().filter(|_| face.error == Some(STEP_UP));
     let acr_values = step_up.map(|step_up| acr_values(step_up, context.supported)).unwrap_or_default();
     let max_age = step_up.and_then(|step_up| step_up.max_age);
     let scope = challenge::scopes(&denial.scope, face.error);
-    let wanted = Wanted { acr_values: &acr_values, max_age, scope: &scope };
+    let told = challenge::Asked::new(denial.dialect, face.error, acr_values.clone(), max_age);
+    let (error, claims) = (told.error, told.claims.as_deref());
+    let wanted = Wanted { error, acr_values: &told.acr_values, claims, max_age, scope: &scope };
     let reader = &context.reader;
-    let way = if is_redirected(face, reader) { reader.way(&context.asked, &wanted) } else { None };
+    // Who signs in for the client asks the provider, and not in the words of a challenge.
+    let all = Wanted { acr_values: &acr_values, ..wanted };
+    let way = if is_redirected(face, reader) { reader.way(&context.asked, &all) } else { None };
     let text = match &way {
         Some(way) => redirect::text(way, context.id),
         None if reader.is_browser => page::text(face, denial.reason, context.id, &wanted),
@@ -77,8 +83,8 @@ pub(in crate::proxy) fn refuse(refusal: &Refusal, context: &Context<'_>, answere
     if let Some(way) = way {
         redirect::add_fields(fields, &way);
     } else if face.challenged {
-        let scheme =
-            Scheme { realm: context.realm, error: face.error, acr_values: &acr_values, max_age, scope: &scope };
+        let resource_metadata = context.resource_metadata.filter(|_| face.status == StatusCode::UNAUTHORIZED);
+        let scheme = Scheme { realm: context.realm, resource_metadata, asked: &told, scope: &scope };
         fields.insert(header::WWW_AUTHENTICATE, scheme.to_value());
     }
     if face.status == StatusCode::SERVICE_UNAVAILABLE {

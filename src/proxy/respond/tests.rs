@@ -42,7 +42,8 @@ fn answer_to(
     let asked = Asked { head, path: Some(&path), public_url: Some("https://api.example") };
     let reader = Reader::of(&asked, route);
     let is_head = head.method == http::Method::HEAD;
-    let context = Context { id: &ID, realm: "api.example", head: is_head, supported, asked, reader };
+    let context =
+        Context { id: &ID, realm: "api.example", head: is_head, supported, resource_metadata: None, asked, reader };
     let mut response = refuse(refusal, &context, answered);
     assert_eq!(response.status(), status_for(refusal, &reader), "what is recorded is what is answered");
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -125,12 +126,13 @@ fn nothing_that_a_policy_names_breaks_out_of_the_challenge() {
 fn a_problem_document_is_json_whatever_stands_in_it() {
     let id = HeaderValue::from_bytes(b"a\"b\\c\xff").unwrap();
     let face = Face { status: StatusCode::UNAUTHORIZED, error: Some("e\"\n"), challenged: true, named: true };
-    let wanted = Wanted { acr_values: &["x", "y"], max_age: Some(u32::MAX), scope: &["s", "t"] };
+    let (error, claims) = (Some("e\"\n"), Some("e30="));
+    let wanted = Wanted { error, acr_values: &["x", "y"], claims, max_age: Some(u32::MAX), scope: &["s", "t"] };
     let text = problem::text(face, Reason::ScopeMissing, &id, &wanted);
     let read: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = serde_json::json!({
         "type": "about:blank", "title": "Unauthorized", "status": 401, "error": "e\"\n", "max_age": u32::MAX,
-        "reason": "scope_missing", "detail": Reason::ScopeMissing.meaning(), "acr_values": ["x", "y"],
+        "reason": "scope_missing", "detail": Reason::ScopeMissing.meaning(), "claims": "e30=", "acr_values": ["x", "y"],
         "scope": "s t", "request_id": "a\"b\\c\u{fffd}",
     });
     assert_eq!(read, expected);
