@@ -21,9 +21,7 @@ use crate::demo::wish::Wish;
 pub fn router(mint: Arc<Mint>, own: Option<String>) -> Router {
     let router = Router::new().route("/", get(help)).route("/jwks", get(keys)).route("/token", get(token));
     let router = match own {
-        Some(issuer) => {
-            router.route("/.well-known/openid-configuration", get(async move || Json(discovery(&issuer))))
-        }
+        Some(issuer) => router.route("/.well-known/openid-configuration", get(async move || Json(discovery(&issuer)))),
         None => router,
     };
     router.with_state(mint)

@@ -118,7 +118,10 @@ impl fmt::Display for Tour {
         if !unseen.is_empty() {
             writeln!(f, "No request to try was found for {}.\n", unseen.join(", "))?;
         }
-        writeln!(f, "More tokens: http://{idp}/  Metrics and readiness: http://{admin}/metrics, http://{admin}/readyz")?;
+        writeln!(
+            f,
+            "More tokens: http://{idp}/  Metrics and readiness: http://{admin}/metrics, http://{admin}/readyz"
+        )?;
         writeln!(f, "A changed policy is taken at the next start.")?;
         writeln!(f, "Each decision's audit line appears below. Ctrl-C ends the demo.\n")
     }

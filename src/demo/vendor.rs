@@ -56,8 +56,7 @@ impl Vendor {
     #[must_use]
     pub fn of(issuer: &Issuer) -> Self {
         let taken = issuer.expectation.algorithms.as_deref();
-        let algorithm =
-            BY_PREFERENCE.into_iter().find(|algorithm| taken.is_none_or(|taken| taken.contains(algorithm)));
+        let algorithm = BY_PREFERENCE.into_iter().find(|algorithm| taken.is_none_or(|taken| taken.contains(algorithm)));
         let first = |paths: &[ClaimPath], usual: &str| {
             paths.first().map_or_else(|| usual.to_owned(), |path| path.as_written().to_owned())
         };

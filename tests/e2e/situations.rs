@@ -191,7 +191,8 @@ fn an_energy_contract_is_changed_at_level_3() {
     let scope = "openid energy:electricity.usage:read energy:accounts.plan:write";
     let change = Request::new("PUT", "/cds-au/v1/energy/accounts/7/plan");
 
-    let two = retailer.provider.sign_in("eve").by("urn:cds.au:cdr:2", "").with("--scope", scope).in_browser("eve").tokens();
+    let two =
+        retailer.provider.sign_in("eve").by("urn:cds.au:cdr:2", "").with("--scope", scope).in_browser("eve").tokens();
     let usage = Request::get("/cds-au/v1/energy/electricity/usage");
     retailer.passes(&usage.bearer(two.access()).header("X-Id-Token", two.id()));
     let weak = change.clone().bearer(two.access()).header("X-Id-Token", two.id());
@@ -237,7 +238,8 @@ fn a_prescription_wants_the_card_and_results_the_phone() {
     let by_card = patients.provider.sign_in("p-1").by(&card, "").in_browser("p-1").tokens();
     let (refused, _) = patients.refused(&results(by_card.access()), 401, "level_too_low");
     assert_eq!(refused.challenge().get("acr_values"), Some(phone.as_str()));
-    let by_phone = patients.provider.sign_in("p-1").by(&phone, "").in_browser("p-1").with("--acr-values", &phone).tokens();
+    let by_phone =
+        patients.provider.sign_in("p-1").by(&phone, "").in_browser("p-1").with("--acr-values", &phone).tokens();
     patients.passes(&results(by_phone.access()));
     let another = patients.provider.sign_in("p-2").by(&phone, "").tokens();
     patients.refused(&results(another.access()), 403, "claim_mismatch");
@@ -268,10 +270,7 @@ fn kobils_password_and_email_is_two_factors_by_its_word_and_one_by_nists_reading
     derived.passes(&Request::get("/balance/1").bearer(by_email.access()));
     let finger = derived.provider.sign_in("uli").by("3", "pwd,fpt").with("--scope", scope).with("--acr-values", "3");
     let finger = finger.in_browser("uli").tokens();
-    assert_eq!(
-        derived.passes(&transfer(finger.access())),
-        told("multi-factor", Some("3"), Some("mfa mvk pwd fpt"))
-    );
+    assert_eq!(derived.passes(&transfer(finger.access())), told("multi-factor", Some("3"), Some("mfa mvk pwd fpt")));
 }
 
 #[test]
@@ -282,7 +281,8 @@ fn oktas_access_tokens_are_read_in_its_own_shape_and_stepped_up_by_its_own_value
     let scope = "openid hr.read hr.write hr.admin";
     let account = |token: &str| Request::new("PUT", "/me/bank-account").bearer(token);
 
-    let one = hr.provider.sign_in("ann").by("urn:okta:loa:1fa:any", "pwd").with("--scope", scope).in_browser("ann").tokens();
+    let one =
+        hr.provider.sign_in("ann").by("urn:okta:loa:1fa:any", "pwd").with("--scope", scope).in_browser("ann").tokens();
     let (refused, line) = hr.refused(&account(one.access()), 401, "level_too_low");
     assert!(hint(&line).contains("Not challenged enough"), "{line}");
     assert_eq!(line["client"], "web", "from cid");

@@ -99,7 +99,8 @@ impl Terminal {
             let address = printed.split_once(text).unwrap().1;
             address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect::<String>()
         };
-        let found = [("8080", "Stepgate demo: http://"), ("8081", "More tokens: http://"), ("9901", "readiness: http://")];
+        let found =
+            [("8080", "Stepgate demo: http://"), ("8081", "More tokens: http://"), ("9901", "readiness: http://")];
         self.addresses = found.map(|(port, text)| (format!("127.0.0.1:{port}"), after(text))).to_vec();
         self.wait_for_keys();
     }

@@ -135,7 +135,8 @@ mod tests {
     use super::*;
 
     fn refused(gate_port: u16, idp_port: u16, log: &str) -> String {
-        let arguments = Arguments { policies: None, gate_port, idp_port, echo_port: 0, admin_port: 0, log: log.to_owned() };
+        let arguments =
+            Arguments { policies: None, gate_port, idp_port, echo_port: 0, admin_port: 0, log: log.to_owned() };
         match run(&arguments) {
             Err(Failure::CouldNotRun(reason)) => reason,
             other => panic!("{other:?}"),

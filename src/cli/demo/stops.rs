@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::assurance::{Expression, Issuer};
 use crate::cli::test::judge::judge;
-use crate::config::{SourceFile, Sources, Span};
 use crate::config::cases::{Case, Expected, TestToken, Tests};
+use crate::config::{SourceFile, Sources, Span};
+use crate::demo::Mint;
 use crate::demo::tour::{Carrier, Stop};
 use crate::demo::wish::Wish;
-use crate::demo::Mint;
 use crate::policy::{
     CanonicalPath, Condition, HostPattern, Methods, Place, Policy, Requirement, Route, Segment, Target, canonical_host,
 };
@@ -31,7 +31,8 @@ pub(super) fn find(policy: &Policy, tests: &[Tests], mint: &Mint, now: Timestamp
             known.filter_map(|(case, queries)| stop(route, &case, &queries, policy, mint, now)).collect();
         if tried.is_empty() {
             let made = made_up(route, policy);
-            tried = made.into_iter().filter_map(|(case, query)| stop(route, &case, &query, policy, mint, now)).collect();
+            tried =
+                made.into_iter().filter_map(|(case, query)| stop(route, &case, &query, policy, mint, now)).collect();
         }
         let telling = |stop: &&Stop| stop.refused.as_deref().and_then(Reason::from_code).map(rank);
         let refused = tried.iter().filter(|stop| stop.refused.is_some()).min_by_key(telling);
@@ -174,14 +175,7 @@ fn sign_ins(issuer: &Issuer) -> Vec<Query> {
 }
 
 /// What becomes of a request with these tokens. `None` where a token cannot be made or carried by a command.
-fn stop(
-    route: &Route,
-    case: &Case,
-    queries: &[Query],
-    policy: &Policy,
-    mint: &Mint,
-    now: Timestamp,
-) -> Option<Stop> {
+fn stop(route: &Route, case: &Case, queries: &[Query], policy: &Policy, mint: &Mint, now: Timestamp) -> Option<Stop> {
     let (mut tokens, mut carried, mut says) = (Vec::new(), Vec::new(), Vec::new());
     for query in queries {
         let content = mint.content(&Wish::read(query).ok()?, now).ok()?;
@@ -243,7 +237,8 @@ fn sign_in(claims: &serde_json::Value) -> String {
 
 /// The query as a URL has it.
 fn written(query: &Query) -> String {
-    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+    let pairs: Vec<String> =
+        query.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
     pairs.join("&")
 }
 
