@@ -254,6 +254,7 @@ fn every_example_is_seen_to_refuse_and_then_to_allow() {
         assert!(tour.iter().any(|(_, passes)| !passes), "{}: nothing is refused", folder.display());
         demo.signal("-TERM");
         let promised: Vec<String> = demo.printed.lines().filter_map(said_reason).collect();
+        assert!(promised.iter().all(|reason| reason != "token_missing"), "there is more to tell: {}", demo.printed);
         demo.printed.clear();
         let (_, rest, errors) = demo.end();
         for reason in promised {

@@ -33,7 +33,9 @@ impl Situation {
         let (refused, line) = self.gate.decision(&request.clone().host(self.host));
         assert_eq!((refused.status, line["reason"].as_str()), (status, Some(reason)), "{line}");
         assert_eq!(self.upstream.count(), before);
-        assert!(!refused.body.contains(reason), "a stranger learns no reason: {}", refused.body);
+        // What is missing of the sign-in stays with the operator; a scope is named by the challenge itself.
+        let hidden = reason == "scope_missing" || !refused.body.contains(reason);
+        assert!(hidden, "a stranger learns no reason: {}", refused.body);
         (refused, line)
     }
 

@@ -19,8 +19,8 @@ export const SHAPES = {
   // RFC 9068: both kinds of token say both.
   plain: { idClaims: ['acr', 'amr'], access: both },
 
-  // RSA's Cloud Authentication Service: `amr` only if the user was challenged with additional authentication, and of that
-  // alone. No `acr`.
+  // RSA's Cloud Authentication Service: `amr` only if the user was challenged with additional authentication. No `acr`. That
+  // it then lists the additional method alone is not known; it is the harder case.
   rsa: {
     login: ({ amr }) => ({ amr: without(amr, 'pwd') }),
     idClaims: ['amr'],

@@ -59,9 +59,10 @@ pub(crate) fn curl(arguments: &[String]) -> String {
         }
     }
     let url = url.unwrap();
-    let (authority, mut target) = match url["http://".len()..].split_once('/') {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (authority, mut target) = match rest.split_once('/') {
         Some((authority, path)) => (authority.to_owned(), format!("/{path}")),
-        None => (url["http://".len()..].to_owned(), "/".to_owned()),
+        None => (rest.to_owned(), "/".to_owned()),
     };
     let mut body = body.join("&");
     if into_query {

@@ -37,9 +37,8 @@ pub(crate) struct Terminal {
     addresses: Vec<(String, String)>,
 }
 
-/// The ports of the pages, in the order of the demo's flags.
-const PORTS: [(&str, &str); 4] =
-    [("--gate-port", "8080"), ("--idp-port", "8081"), ("--echo-port", "8082"), ("--admin-port", "9901")];
+/// Each on any port that is free.
+const PORTS: [&str; 4] = ["--gate-port", "--idp-port", "--echo-port", "--admin-port"];
 
 impl Terminal {
     pub(crate) fn new(shell: Shell) -> Self {
@@ -68,11 +67,13 @@ impl Terminal {
             let said = self.as_on_the_page(self.output(command).trim_end());
             // What the gate writes comes a moment after what it answers.
             let may_come = command.starts_with("tail ") && began.elapsed() < PATIENCE;
-            match fits(shown, &said) {
-                true => return Ok(()),
-                false if may_come => std::thread::sleep(Duration::from_millis(20)),
-                false => return Err(said),
+            if fits(shown, &said) {
+                return Ok(());
             }
+            if !may_come {
+                return Err(said);
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -83,7 +84,7 @@ impl Terminal {
         let path = self.folder.path().join(file);
         let mut command = Command::new(STEPGATE);
         command.arg("demo").args(arguments.split(' ')).current_dir(self.folder.path());
-        PORTS.iter().for_each(|(flag, _)| drop(command.args([flag, "0"])));
+        command.args(PORTS.iter().flat_map(|flag| [*flag, "0"]));
         let demo = command.stdout(File::create(&path).unwrap()).stderr(Stdio::null()).spawn().unwrap();
         self.demo = Some(demo);
         let began = Instant::now();

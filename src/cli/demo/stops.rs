@@ -187,7 +187,7 @@ fn stop(route: &Route, case: &Case, queries: &[Query], policy: &Policy, mint: &M
     }
     let tokens: Vec<&TestToken> = tokens.iter().collect();
     let refused = judge(case, &tokens, policy, now).reason.map(|reason| reason.code().to_owned());
-    let needs_host = !route.matches.hosts.iter().any(|host| *host == HostPattern::Any);
+    let needs_host = !route.matches.hosts.contains(&HostPattern::Any);
     Some(Stop {
         route: route.name.to_string(),
         method: case.method.to_string(),
