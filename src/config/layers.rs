@@ -134,6 +134,11 @@ impl Layers {
                 out.add(Problem::error("profile_cycle", node.span, message));
                 return None;
             }
+            Some(_) if path.len() >= DEEPEST => {
+                let message = format!("more than {DEEPEST} local profiles build on each other here");
+                out.add(Problem::error("profile_too_deep", node.span, message).help("make some of them one"));
+                return None;
+            }
             Some(local) => {
                 path.push(name.into());
                 self.expand(&local, path, scale, sources, out)?
@@ -157,6 +162,9 @@ impl Layers {
         Some(Expanded { node: merge(&below.node, own), ..below })
     }
 }
+
+/// How many local profiles may stand on each other: nobody can read more, and each is merged again for each above it.
+const DEEPEST: usize = 16;
 
 /// How many levels of mappings below an issuer's key merge key by key; at the last one values are replaced whole.
 fn merging_depth(key: &str) -> usize {

@@ -129,15 +129,15 @@ fn keycloak_realms_mean_their_own_numbers_and_one_of_them_is_capped() {
     profile: keycloak
     keys: { jwks_file: ../vendor.json }
     access: { audiences: [accounts-api] }
-    proves: { multi-factor: { any: [ { acr: { at_least: 2 } }, { factors: 2 } ] } }
-    challenge: { multi-factor: ["2"] }
+    proves: { single-factor: { acr: { at_least: 1 } }, multi-factor: { any: [ { acr: { at_least: 2 } }, { factors: 2 } ] } }
+    challenge: { single-factor: ["1"], multi-factor: ["2"] }
   partners:
     issuer: https://id.example/realms/partners
     profile: keycloak
     keys: { jwks_file: ../vendor.json }
     access: { audiences: [accounts-api] }
     trust: { max_level: single-factor }
-    proves: { multi-factor: { any: [ { acr: { at_least: 2 } }, { factors: 2 } ] } }
+    proves: { single-factor: { acr: { at_least: 1 } }, multi-factor: { any: [ { acr: { at_least: 2 } }, { factors: 2 } ] } }
 "#,
     );
     let realm = |realm: &str, acr: &str| {

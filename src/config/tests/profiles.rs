@@ -187,6 +187,18 @@ fn a_local_profile_speaks_of_the_policys_own_levels() {
 }
 
 #[test]
+fn no_more_local_profiles_build_on_each_other_than_anyone_can_read() {
+    let chain = |links: usize| {
+        let profiles: String =
+            (1..links).map(|place| format!("  p{place}: {{ profile: p{} }}\n", place.saturating_sub(1))).collect();
+        with(&format!("profiles:\n  p0: {{ mfa: derived }}\n{profiles}"), &format!("    profile: p{}\n", links - 1))
+    };
+    let _deep_enough = taken(&chain(16));
+    let refused = refused(&chain(400));
+    assert!(refused.contains("more than 16 local profiles build on each other here"), "{refused}");
+}
+
+#[test]
 fn what_is_wrong_with_a_local_profile_is_said_whether_or_not_it_is_used() {
     for (local, says) in [
         ("{ okta: { mfa: derived } }", "`okta` is a shipped profile, and no other can take its name"),
