@@ -299,7 +299,7 @@ fn a_policy_without_tests_is_shown_by_requests_that_were_found_for_it() {
         let answer = String::from_utf8(shell(&format!("{command} --silent --max-time 10")).stdout).unwrap();
         assert_eq!(answer.starts_with("HTTP/1.1 200"), *passes, "{command}\n{answer}");
     }
-    assert!(demo.printed.contains("No request to try was found for never."), "{}", demo.printed);
+    assert!(demo.printed.contains("No request was found that goes through: never."), "{}", demo.printed);
     assert!(demo.printed.contains("'Host: www.bank.example'"), "{}", demo.printed);
 }
 

@@ -20,8 +20,10 @@ pub struct Tour {
     pub issuers: Vec<(String, String)>,
     /// Requests to try.
     pub stops: Vec<Stop>,
-    /// The routes of which no request could be shown.
+    /// The routes of which no request was found that goes through.
     pub unseen: Vec<String>,
+    /// How many requests are left out, since nobody would read them all.
+    pub left_out: usize,
 }
 
 /// One request to try.
@@ -88,7 +90,7 @@ fn quoted(text: &str) -> String {
 
 impl fmt::Display for Tour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, gate, idp, admin, issuers, stops, unseen } = self;
+        let Self { from, gate, idp, admin, issuers, stops, unseen, left_out } = self;
         writeln!(f, "Stepgate demo: http://{gate} is guarded by the policy in {from}, as it stands.\n")?;
         writeln!(
             f,
@@ -116,7 +118,10 @@ impl fmt::Display for Tour {
             writeln!(f, "{}\n#    {expect}\n", self.command(stop))?;
         }
         if !unseen.is_empty() {
-            writeln!(f, "No request to try was found for {}.\n", unseen.join(", "))?;
+            writeln!(f, "No request was found that goes through: {}.\n", unseen.join(", "))?;
+        }
+        if *left_out > 0 {
+            writeln!(f, "{left_out} more requests are left out; their tokens are named on the provider's page.\n")?;
         }
         writeln!(
             f,
@@ -155,6 +160,7 @@ mod tests {
             issuers: vec![("a".to_owned(), "https://a.example".to_owned())],
             stops: vec![stop.clone()],
             unseen: vec!["batch".to_owned()],
+            left_out: 3,
         };
         assert_eq!(
             tour.command(&stop),
@@ -165,6 +171,7 @@ mod tests {
         );
         let printed = tour.to_string();
         assert!(printed.contains("THESE ARE NOT THE REAL ISSUERS") && printed.contains("https://a.example"));
-        assert!(printed.contains("\"level_too_low\"") && printed.contains("found for batch."), "{printed}");
+        assert!(printed.contains("\"level_too_low\"") && printed.contains("goes through: batch."), "{printed}");
+        assert!(printed.contains("3 more requests are left out"), "{printed}");
     }
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use tokio::runtime::Runtime;
 
 use crate::cli::demo::pasted::{Pasted, answer_for_all};
-use crate::cli::demo::stops;
+use crate::cli::demo::stops::{self, Found};
 use crate::cli::gate;
 use crate::cli::output::{Failure, say};
 use crate::cli::parts::{self, Compiled};
@@ -87,11 +87,11 @@ fn with_theirs(pasted: &Pasted, reserved: Reserved, log: &str) -> Result<(), Fai
     let mut mint = Mint::new(&compiled.policy, Usual::default()).map_err(Failure::could_not_run)?;
     let tests = pasted.tests(&compiled.policy)?;
     tests.iter().for_each(|tests| mint.learn(tests));
-    let (stops, unseen) = stops::find(&compiled.policy, &tests, &mint, clock::now());
+    let Found { stops, unseen, left_out } = stops::find(&compiled.policy, &tests, &mint, clock::now());
     let issuers = Tour::issuers(&mint);
     let from = pasted.folder.display().to_string();
     serve(&settings, compiled, reserved, mint, None, |gate, idp, admin| {
-        Tour { from, gate, idp, admin, issuers, stops, unseen }.to_string()
+        Tour { from, gate, idp, admin, issuers, stops, unseen, left_out }.to_string()
     })
 }
 

@@ -22,17 +22,27 @@ const MOST: usize = 16;
 /// The pairs of a query of `/token`.
 type Query = Vec<(String, String)>;
 
-/// The requests to show, and the routes of which there is none.
-pub(super) fn find(policy: &Policy, tests: &[Tests], mint: &Mint, now: Timestamp) -> (Vec<Stop>, Vec<String>) {
+/// What there is to show.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The requests.
+    pub(super) stops: Vec<Stop>,
+    /// The routes of which nothing goes through that was tried.
+    pub(super) unseen: Vec<String>,
+    /// How many requests are left out.
+    pub(super) left_out: usize,
+}
+
+/// Finds it.
+pub(super) fn find(policy: &Policy, tests: &[Tests], mint: &Mint, now: Timestamp) -> Found {
     let (mut stops, mut unseen) = (Vec::new(), Vec::new());
     for route in policy.routes() {
         let known = of_tests(route, policy, tests).into_iter();
         let mut tried: Vec<Stop> =
             known.filter_map(|(case, queries)| stop(route, &case, &queries, policy, mint, now)).collect();
-        if tried.is_empty() {
-            let made = made_up(route, policy);
-            tried =
-                made.into_iter().filter_map(|(case, query)| stop(route, &case, &query, policy, mint, now)).collect();
+        if tried.iter().all(|stop| stop.refused.is_some()) {
+            let made = made_up(route, policy).into_iter();
+            tried.extend(made.filter_map(|(case, query)| stop(route, &case, &query, policy, mint, now)));
         }
         let telling = |stop: &&Stop| stop.refused.as_deref().and_then(Reason::from_code).map(rank);
         let refused = tried.iter().filter(|stop| stop.refused.is_some()).min_by_key(telling);
@@ -42,8 +52,9 @@ pub(super) fn find(policy: &Policy, tests: &[Tests], mint: &Mint, now: Timestamp
         }
         stops.extend(refused.into_iter().chain(passes).cloned());
     }
+    let left_out = stops.len().saturating_sub(MOST);
     stops.truncate(MOST);
-    (stops, unseen)
+    Found { stops, unseen, left_out }
 }
 
 /// What is told first: how the user signed in, then what else a token lacks, then that there is none.
