@@ -278,7 +278,7 @@ routes: []
 version: 1
 now: \"2026-01-01T12:00:00Z\"
 tokens: { old: { issuer: okta, claims: { amr: [pwd], auth_time: -2h, nbf: 5m } } }
-cases: []
+cases: [ { request: \"GET https://hr.example/\", token: old, expect: deny } ]
 ";
         mint.learn(&load_tests(file("policy.test.yaml", tests), &policy).unwrap());
         mint
