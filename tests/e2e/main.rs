@@ -27,6 +27,7 @@ mod reload;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other suite uses more of it")]
 mod shared;
+mod situations;
 mod slow_heads;
 mod step_up;
 mod support;
