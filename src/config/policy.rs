@@ -17,7 +17,7 @@ use crate::config::stepgate;
 use crate::config::take;
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route, TokenSource};
+use crate::policy::{Floor, Policy, PolicyParts, Route, TokenSource};
 use crate::token::KeySource;
 
 const FILE: Keys = Keys {
@@ -229,14 +229,14 @@ fn compile(
         return None;
     }
 
-    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &taken, &mut needs)).collect();
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
-    public_over_floor(&routes, &floors, out);
+    routes::tokenless_over_floor(&routes, &floors, out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
@@ -321,20 +321,6 @@ fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
             let message = format!("two issuers are `{iss}`: a token could not tell which is meant");
             let problem = Problem::error("duplicate_issuer", one.iss_span, message).label("again here");
             out.add(problem.related(first.iss_span, "first here"));
-        }
-    }
-}
-
-fn public_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
-    for (route, spans) in routes.iter().filter(|(route, _)| route.require == Requirement::Public) {
-        for (floor, floor_spans) in floors.iter().filter(|(floor, _)| floor.matches.overlaps(&route.matches)) {
-            let message = format!(
-                "the public route `{}` stands on the floor `{}`, which asks for a token",
-                route.name, floor.name
-            );
-            let help = "narrow one of them, or let the route ask for what the floor asks";
-            let problem = Problem::error("public_under_floor", spans.require, message).help(help);
-            out.add(problem.related(floor_spans.name, "the floor"));
         }
     }
 }

@@ -189,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::observe::Mode;
     use crate::policy::path::CanonicalPath;
     use crate::policy::pattern::Match;
     use crate::policy::requirement::Requirement;
@@ -212,6 +213,8 @@ mod tests {
             require: Requirement::Authenticated,
             upstream: None,
             floors: Box::default(),
+            mode: Mode::Enforce,
+            reads_form: false,
         }
     }
 

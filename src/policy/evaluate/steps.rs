@@ -1,12 +1,13 @@
 //! A decision, retold step by step: for `stepgate test`, and for whoever wants to know why.
 //!
-//! Never a second decision: each step asks the checks that [`decide`] asks, and the last one is what [`decide`] says.
+//! Never a second decision: each step asks the checks that [`decide`](crate::policy::decide) asks, and the last one is what [`judge`] says.
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Proof, Rungs, Truth};
 use crate::policy::Policy;
 use crate::policy::decision::{Denial, Permit};
-use crate::policy::evaluate::{Case, Place, Tokens, decide};
+use crate::policy::evaluate::{Case, Place, Tokens};
+use crate::policy::observe::judge;
 use crate::policy::pattern::Target;
 use crate::policy::requirement::{Condition, Demand, Requirement};
 use crate::policy::route::{Floor, Route};
@@ -74,7 +75,7 @@ pub enum What<'a> {
     Proof(&'a Proof),
 }
 
-/// Tells a decision. The arguments are those of [`decide`].
+/// Tells a decision. The arguments are those of [`judge`].
 #[must_use]
 pub fn retell<'a>(
     policy: &'a Policy,
@@ -102,7 +103,7 @@ pub fn retell<'a>(
             case.tell(policy, route, target, &mut steps);
         }
     }
-    steps.push(Step::Decided(decide(policy, route, target, tokens, now)));
+    steps.push(Step::Decided(judge(policy, route, target, tokens, now)));
     steps
 }
 
@@ -203,7 +204,7 @@ mod tests {
 
     use super::*;
     use crate::assurance::{Caller, ClaimTable, Expression, Fact, IssuerId, Ladders};
-    use crate::policy::PolicyParts;
+    use crate::policy::{PolicyParts, decide};
     use crate::policy::evaluate::tests::{NOW, amr, demand, issuer, level, matching, route, texts, token};
     use crate::policy::path::CanonicalPath;
     use crate::policy::requirement::WantedCaller;

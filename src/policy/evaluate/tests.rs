@@ -14,7 +14,7 @@ use crate::assurance::{
 use crate::policy::host::HostPattern;
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Methods, PathPattern};
-use crate::policy::{Floor, PolicyParts, StepUp};
+use crate::policy::{Floor, Mode, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
 pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -136,6 +136,8 @@ pub(super) fn route(require: Requirement) -> Route {
         require,
         upstream: None,
         floors: Box::default(),
+            mode: Mode::Enforce,
+            reads_form: false,
     }
 }
 
