@@ -11,7 +11,9 @@ use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::policy::Denial;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict};
+use crate::telemetry::{
+    Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict,
+};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]

@@ -229,7 +229,8 @@ fn compile(
         return None;
     }
 
-    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
+    let taken: Box<[TokenSource]> =
+        parts.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =

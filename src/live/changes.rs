@@ -61,8 +61,10 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
     let floors = |policy: &Policy, route: &Route| -> Vec<_> {
         route.floors.iter().filter_map(|place| policy.floors().get(*place).cloned()).collect()
     };
-    let Route { name, matches, take, require, upstream, floors: _ } = was;
-    (name, matches, take, require, upstream) == (&is.name, &is.matches, &is.take, &is.require, &is.upstream)
+    // Whether it reads a form follows from `take`.
+    let Route { name, matches, take, reads_form: _, require, mode, upstream, floors: _ } = was;
+    (name, matches, take, require, mode, upstream)
+        == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
         && floors(old, was) == floors(new, is)
 }
 

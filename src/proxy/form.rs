@@ -45,7 +45,8 @@ pub(super) async fn read(
     exchange: &Exchange,
     limits: &Limits,
 ) -> Result<Form, Refusal> {
-    let most = limits.body.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
+    let most =
+        limits.body.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
     if body.size_hint().exact().is_some_and(|size| usize::try_from(size).map_or(true, |size| size > most)) {
         return Err(too_large());
     }
@@ -129,7 +130,8 @@ impl Form {
         let (first, second) = (found.next(), found.next());
         let hidden = first.is_some_and(|(name, _)| *name != *wanted);
         if second.is_some() || hidden || self.elsewhere.iter().any(|name| passes_for(name, wanted)) {
-            let detail = "the form's parameter with the token stands there twice, in another spelling, or in the query too";
+            let detail =
+                "the form's parameter with the token stands there twice, in another spelling, or in the query too";
             return Err(Refusal::new(Denial::because(Reason::TokenDuplicate), detail));
         }
         Ok(first.map(|(_, value)| value.as_bytes()).filter(|value| !value.is_empty()))

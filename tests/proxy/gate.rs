@@ -14,7 +14,7 @@ use stepgate::assurance::{
 use stepgate::config::settings::{self as config, Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
-    Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
+    Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy, PolicyParts,
     Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
@@ -363,8 +363,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         require,
         upstream: None,
         floors: Box::default(),
-            mode: Mode::Enforce,
-            reads_form: false,
+        mode: Mode::Enforce,
+        reads_form: false,
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
-    self, CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, ground, overlook, retell,
+    self, CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, ground,
+    overlook, retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
@@ -66,7 +67,9 @@ pub(super) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Ti
     let mut steps = Vec::new();
     let outcome = walk(case, tokens, policy, now, &mut steps);
     let (decision, denial) = match &outcome {
-        Ok(permit) => (permit.would_deny().map_or(Decision::Allow, |d| Decision::WouldDeny(d.reason)), permit.would_deny()),
+        Ok(permit) => {
+            (permit.would_deny().map_or(Decision::Allow, |d| Decision::WouldDeny(d.reason)), permit.would_deny())
+        }
         Err(denial) => (Decision::Deny(denial.reason), Some(denial)),
     };
     let hint = denial.map(|denial| policy.hint(denial.reason, denial.issuer).to_owned());

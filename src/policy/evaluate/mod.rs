@@ -281,4 +281,6 @@ fn names(claim: &Json, named: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::policy) mod tests;
+#[cfg(test)]
+pub(in crate::policy) mod worlds;
