@@ -24,7 +24,7 @@ const ROUTE: Keys = Keys {
         "encoded_slash",
     ],
 };
-const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &["mode"] };
+const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
 /// Where the parts of a route stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,8 +47,10 @@ pub(super) async fn read(
 ) -> Result<Form, Refusal> {
     let most =
         limits.body.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
-    if body.size_hint().exact().is_some_and(|size| usize::try_from(size).map_or(true, |size| size > most)) {
-        return Err(too_large());
+    if let Some(size) = body.size_hint().exact()
+        && usize::try_from(size).map_or(true, |size| size > most)
+    {
+        return Err(too_large(most, &format!("{size} bytes")));
     }
     check_type(&head.headers)?;
     // A client that sends it byte by byte holds memory without having shown a token, so all of it has one limit. What comes
@@ -66,7 +68,7 @@ async fn gather(body: &mut Incoming, exchange: &Exchange, most: usize) -> Result
         let frame = frame.map_err(|_broken| malformed("the client broke off its body, or framed it badly"))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > most.saturating_sub(bytes.len()) {
-            return Err(too_large());
+            return Err(too_large(most, "more"));
         }
         bytes.extend_from_slice(&data);
     }
@@ -219,8 +221,9 @@ fn passes_for(name: &str, wanted: &str) -> bool {
     plain(&name) == wanted || plain(bare.trim_end()) == wanted
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(Denial::because(Reason::BodyTooLarge), "the form is longer than `limits.form` or `limits.body`")
+fn too_large(most: usize, size: &str) -> Refusal {
+    let detail = format!("a form may have {most} bytes (`limits.form`, `limits.body`), this one has {size}");
+    Refusal::new(Denial::because(Reason::BodyTooLarge), detail)
 }
 
 fn unsupported(detail: &'static str) -> Refusal {
@@ -230,3 +233,6 @@ fn unsupported(detail: &'static str) -> Refusal {
 fn malformed(detail: &'static str) -> Refusal {
     Refusal::new(Denial::because(Reason::RequestMalformed), detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,10 +84,7 @@ pub(in crate::policy) fn policy(require: Requirement, mode: Mode, floors: Vec<Op
 }
 
 /// As many tokens as were found, two of them as a pair.
-pub(in crate::policy) fn as_tokens(found: &mut [Assurance]) -> Option<Tokens<'_>> {
-    if let [_, second] = found {
-        second.kind = TokenKind::Id;
-    }
+pub(in crate::policy) fn as_tokens(found: &[Assurance]) -> Option<Tokens<'_>> {
     match found {
         [] => None,
         [one] => Some(Tokens::One(one)),
@@ -98,5 +95,11 @@ pub(in crate::policy) fn as_tokens(found: &mut [Assurance]) -> Option<Tokens<'_>
 pub(in crate::policy) type World = (Requirement, Vec<Option<Demand>>, Vec<Assurance>);
 
 pub(in crate::policy) fn world() -> impl Strategy<Value = World> {
-    (requirement(), prop::collection::vec(prop::option::of(demands()), 0..2), prop::collection::vec(tokens(), 0..=2))
+    let found = prop::collection::vec(tokens(), 0..=2).prop_map(|mut found| {
+        if let [_, second] = &mut *found {
+            second.kind = TokenKind::Id;
+        }
+        found
+    });
+    (requirement(), prop::collection::vec(prop::option::of(demands()), 0..2), found)
 }

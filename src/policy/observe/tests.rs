@@ -24,10 +24,10 @@ fn each_mode_lifts_its_reasons_and_no_others() {
 }
 
 /// Judges `POST /payments/7` in a mode, and says what is wrong with the outcome; else whether it was lifted.
-fn hold((require, floors, mut tokens): World, mode: Mode) -> Result<bool, String> {
+fn hold((require, floors, found): World, mode: Mode) -> Result<bool, String> {
     let path = CanonicalPath::parse("/payments/7").unwrap();
     let target = Target { method: "POST", host: "api.example", path: &path };
-    let tokens = as_tokens(&mut tokens);
+    let tokens = as_tokens(&found);
     let of = |require: &Requirement, mode, floors: &[Option<Demand>]| policy(require.clone(), mode, floors.to_vec());
     let decided_by = |policy: &Policy| decide(policy, policy.route(&target).unwrap(), &target, tokens, NOW);
     let all = of(&require, mode, &floors);
