@@ -56,7 +56,7 @@ struct Walk<'w, 'l, V> {
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
     tokens: Verified<'l>,
-    form: Option<Form>,
+    form: Option<Box<Form>>,
 }
 
 /// Handles one request, whatever it is.
@@ -175,7 +175,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             Ok(()) if route.reads_form && form::is_posted(self.head, body) => {
                 // Boxed, so that no other request carries its size.
                 match Box::pin(form::read(self.head, body, exchange, &gate.limits)).await {
-                    Ok(form) => Posted::Form(self.form.insert(form)),
+                    Ok(form) => Posted::Form(self.form.insert(Box::new(form))),
                     Err(refusal) => Posted::Unread(refusal),
                 }
             }
@@ -268,7 +268,7 @@ impl<V: Verify> Passage<'_, V> {
         &self,
         head: &Parts,
         body: Incoming,
-        form: Option<Form>,
+        form: Option<Box<Form>>,
         permit: &Permit,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;

@@ -429,6 +429,7 @@ pub fn snapshot() -> Snapshot {
     ];
     let pair = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-id-token".into()), Kinds::Id)];
     let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
+    let form = vec![from(Place::Form { name: "id_token".into(), forwards_errors: true }, Kinds::Id)];
     let routes = vec![
         route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),
         route("any", "/accounts/**", Methods::Any, bearer(), Requirement::Authenticated),
@@ -437,6 +438,7 @@ pub fn snapshot() -> Snapshot {
         route("read", "/read", Methods::named(["GET".into()]), bearer(), demands([Condition::Level(low)])),
         route("pair", "/pair", Methods::Any, pair, demands([Condition::Level(high)])),
         route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
+        route("form", "/form/**", Methods::Any, form, demands([Condition::Level(high)])),
         route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
     ];
     let issuers = vec![
