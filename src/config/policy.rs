@@ -17,7 +17,7 @@ use crate::config::stepgate;
 use crate::config::take;
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Route, TokenSource};
+use crate::policy::{Floor, Policy, PolicyParts, Route};
 use crate::token::KeySource;
 
 const FILE: Keys = Keys {
@@ -229,8 +229,7 @@ fn compile(
         return None;
     }
 
-    let taken: Box<[TokenSource]> =
-        parts.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
+    let taken = parts.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =

@@ -4,6 +4,7 @@
 //! force and the time are taken once, at the start; the outcome is recorded once, before anything is forwarded.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
@@ -133,9 +134,7 @@ pub(super) async fn handle<V: Verify>(
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
-            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
-            let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
+            let supported = supported(connection, &live, &refusal);
             let realm = host.as_deref().unwrap_or_default();
             let context =
                 Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
@@ -145,6 +144,17 @@ pub(super) async fn handle<V: Verify>(
     drop(host);
     spare::give(head.headers);
     response
+}
+
+/// The `acr` values that the issuer of what is refused supports, where the answer has a use for them.
+fn supported<V: Verify>(
+    connection: &Connection<V>,
+    live: &Snapshot,
+    refusal: &Refusal,
+) -> Option<Arc<Box<[Box<str>]>>> {
+    let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
+    let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
+    issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer))
 }
 
 /// Says of a response that its connection ends with it, where it does.

@@ -35,8 +35,11 @@ fn impatient() -> Limits {
     Limits { head_read, idle, form: 4 << 10, ..Limits::default() }
 }
 
+/// The body of a request, and its fields.
+type Noted = (Vec<u8>, HeaderMap);
+
 /// An HTTP/2 upstream that refuses so many streams first, and notes the bodies and heads of the others.
-fn noting(refusals: usize) -> (Served, Arc<Mutex<Vec<(Vec<u8>, HeaderMap)>>>) {
+fn noting(refusals: usize) -> (Served, Arc<Mutex<Vec<Noted>>>) {
     let (noted, count) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
     let notes = noted.clone();
     let served = Served::h2c(Http2::new(move |mut call| {
