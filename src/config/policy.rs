@@ -3,6 +3,7 @@
 use crate::assurance::{ClaimTable, Issuer, IssuerId};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
+use crate::config::keep;
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
@@ -237,8 +238,9 @@ fn compile(
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
     public_over_floor(&routes, &floors, out);
+    keep::check(&routes, out);
 
-    let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
+    let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled = compiled.into_iter().collect::<Option<Vec<Compiled>>>().unwrap_or_default();
@@ -376,6 +378,7 @@ impl Loaded {
                 Some(_) | None => {}
             }
         }
+        keep::check_against(self.policy.routes(), &self.routes, &settings.seal, &mut out);
         for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
             let message =
                 format!("`{}` is not `https`, so whoever sits between could send keys of their own", plain.url);

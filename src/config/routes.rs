@@ -5,15 +5,15 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
+use crate::config::keep::{self, KeepSpans};
 use crate::config::{matches, take};
 use crate::policy::{Demand, Floor, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "upstream"],
+    known: &["name", "match", "take", "require", "upstream", "keep"],
     later: &[
         "mode",
-        "keep",
         "streams",
         "on_deny",
         "cors",
@@ -28,7 +28,7 @@ const ROUTE: Keys = Keys {
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &["mode"] };
 
 /// Where the parts of a route stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spans {
     /// Its name.
     pub name: Span,
@@ -38,6 +38,10 @@ pub struct Spans {
     pub require: Span,
     /// Its upstream, where it names one.
     pub upstream: Option<Span>,
+    /// Where it says where it looks for tokens; where it does not, its name.
+    pub take: Span,
+    /// What it keeps, where it does.
+    pub keep: Option<KeepSpans>,
 }
 
 /// Reads one route. `taken`: what is taken where the route says nothing.
@@ -52,6 +56,10 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
         Some(node) => Some(reader::text(node, "an upstream's name", needs.out)?.into()),
         None => None,
     };
+    let kept = match fields.get("keep", needs.out) {
+        Some(node) => Some(keep::keep(node, needs.out)?),
+        None => None,
+    };
     let ((name, name_span), require) = (name?, require?);
     let take = match (own_take, &require) {
         (Some(_), Requirement::Public) => {
@@ -64,13 +72,17 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
         (Some(own), Requirement::Authenticated | Requirement::Demands(_)) => own?,
         (None, Requirement::Authenticated | Requirement::Demands(_)) => taken.into(),
     };
+    let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();
     let spans = Spans {
         name: name_span,
         path: path_span(&fields),
         require: require_node?.span,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
+        take: fields.get("take", needs.out).map_or(name_span, |node| node.span),
+        keep: keep_spans,
     };
-    Some((Route { name, matches: matches?, take, require, upstream, floors: Box::default() }, spans))
+    let (floors, ends) = (Box::default(), Box::default());
+    Some((Route { name, matches: matches?, take, require, upstream, floors, keep, ends }, spans))
 }
 
 /// Reads one floor.
@@ -90,7 +102,14 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
         Requirement::Demands(demand) => Some(demand),
     };
     let (name, name_span) = name?;
-    let spans = Spans { name: name_span, path: path_span(&fields), require: require_node.span, upstream: None };
+    let spans = Spans {
+        name: name_span,
+        path: path_span(&fields),
+        require: require_node.span,
+        upstream: None,
+        take: name_span,
+        keep: None,
+    };
     Some((Floor { name, matches: matches?, demand }, spans))
 }
 

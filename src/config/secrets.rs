@@ -7,7 +7,7 @@
 const REDACTED: &str = "[redacted]";
 
 /// Words that make a key's value a secret.
-const WORDS: &[&str] = &["secret", "password", "passwd", "credential", "private", "token"];
+const WORDS: &[&str] = &["secret", "password", "passwd", "credential", "private", "token", "seal"];
 
 /// Keys of our own that hold one of those words and no secret.
 const HARMLESS: &[&str] =

@@ -1,5 +1,6 @@
 //! `take`: where a route looks for tokens.
 
+use crate::config::keep;
 use crate::config::matches::is_token;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
@@ -9,11 +10,12 @@ use crate::policy::{Kinds, Origins, Place, TokenSource};
 
 const SOURCE: Keys = Keys {
     what: "a source of tokens",
-    known: &["header", "cookie", "kind", "origins"],
-    later: &["form", "kept", "on_error"],
+    known: &["header", "cookie", "kept", "kind", "origins"],
+    later: &["form", "on_error"],
 };
 const AUTHORIZATION: &str = "write `authorization` in the place of the mapping; it takes access tokens alone, so give id_tokens a header or cookie of their own";
-const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }` or `{ cookie: NAME, kind: .. }`";
+const HELP: &str =
+    "write `authorization`, `{ header: NAME, kind: .. }`, `{ cookie: NAME, kind: .. }` or `{ kept: __Host-NAME }`";
 
 /// What is taken where nothing is said: access tokens from `Authorization`.
 #[must_use]
@@ -32,10 +34,10 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
         };
         let same = |known: &TokenSource| match (&known.place, &source.place) {
             (Place::Authorization, Place::Authorization) => true,
-            (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => {
-                one == other
-            }
-            (Place::Authorization | Place::Header(_) | Place::Cookie(..), _) => false,
+            (Place::Header(one), Place::Header(other))
+            | (Place::Cookie(one, _), Place::Cookie(other, _))
+            | (Place::Kept(one, _), Place::Kept(other, _)) => one == other,
+            (Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Kept(..), _) => false,
         };
         if sources.iter().any(same) {
             out.add(Problem::error("duplicate_source", item.span, "the same place stands twice in `take`"));
@@ -61,17 +63,24 @@ fn source(node: &Node, out: &mut Report) -> Option<TokenSource> {
     let origins = fields.get("origins", out).and_then(|node| origins(node, out));
     let header = fields.get("header", out).and_then(|node| header(node, out));
     let cookie = fields.get("cookie", out).and_then(|node| cookie(node, out));
-    if let (Some(span), false) = (fields.key_span("origins"), fields.has("cookie")) {
+    let kept = fields.get("kept", out).and_then(|node| keep::cookie(node, out));
+    if let (Some(span), true) = (fields.key_span("kind"), fields.has("kept")) {
+        let message = "what was kept is of the kind that the token was, and taken as such";
+        out.add(Problem::error("unknown_key", span, message).help("take `kind` out"));
+    }
+    if let (Some(span), false) = (fields.key_span("origins"), fields.has("cookie") || fields.has("kept")) {
         let message = "`origins` is for cookies: nothing else comes along by itself";
         out.add(Problem::error("unknown_key", span, message).help("take it out"));
     }
     if out.errors() > errors {
         return None;
     }
-    let place = match (header, cookie) {
-        (Some(name), None) => Place::Header(name),
-        (None, Some(name)) => Place::Cookie(name, origins.unwrap_or(Origins::Same)),
-        (Some(_), Some(_)) | (None, None) => {
+    let origins = origins.unwrap_or(Origins::Same);
+    let place = match (header, cookie, kept) {
+        (Some(name), None, None) => Place::Header(name),
+        (None, Some(name), None) => Place::Cookie(name, origins),
+        (None, None, Some(name)) => Place::Kept(name, origins),
+        _ => {
             out.add(Problem::error("missing_key", node.span, "a source of tokens is one place").help(HELP));
             return None;
         }

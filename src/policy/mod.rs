@@ -20,7 +20,7 @@ pub use host::{HostPattern, canonical_host};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
-pub use route::{Floor, Kinds, Origins, Place, Route, TokenSource};
+pub use route::{Ending, Floor, Keep, Kinds, Origins, Place, Route, TokenSource};
 pub use router::{Router, Tie};
 
 use crate::assurance::{ClaimTable, Issuer, IssuerId, Ladders};
@@ -36,6 +36,7 @@ pub struct Policy {
     floors: Box<[Floor]>,
     routes: Box<[Route]>,
     router: Router,
+    kept: Box<[Box<str>]>,
     hash: Box<str>,
 }
 
@@ -67,6 +68,7 @@ impl Policy {
             let touching = floors.iter().enumerate().filter(|(_, floor)| floor.matches.overlaps(&route.matches));
             route.floors = touching.map(|(place, _)| place).collect();
         }
+        let kept = end_what_is_kept(&mut routes);
         let router = Router::new(&routes)?;
         let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();
         Ok(Self {
@@ -77,6 +79,7 @@ impl Policy {
             floors: floors.into(),
             routes: routes.into(),
             router,
+            kept,
             hash,
         })
     }
@@ -171,6 +174,12 @@ impl Policy {
         &self.routes
     }
 
+    /// The names of the cookies in which some route keeps what was proved at sign-in, each once.
+    #[must_use]
+    pub fn kept(&self) -> &[Box<str>] {
+        &self.kept
+    }
+
     /// All floors.
     #[must_use]
     pub fn floors(&self) -> &[Floor] {
@@ -196,4 +205,25 @@ impl Policy {
     pub fn hash(&self) -> &str {
         &self.hash
     }
+}
+
+/// Tells each route which kept cookies end on some of its paths. The names of all cookies that are kept.
+fn end_what_is_kept(routes: &mut [Route]) -> Box<[Box<str>]> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut endings: Vec<Ending> = Vec::new();
+    for keep in routes.iter().filter_map(|route| route.keep.as_deref()) {
+        if !names.contains(&keep.cookie) {
+            names.push(keep.cookie.clone());
+        }
+        for path in &keep.ends_on {
+            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone() };
+            if !endings.contains(&ending) {
+                endings.push(ending);
+            }
+        }
+    }
+    for route in routes {
+        route.ends = endings.iter().filter(|ending| ending.path.overlaps(&route.matches.path)).cloned().collect();
+    }
+    names.into()
 }

@@ -1,6 +1,7 @@
 //! A route, compiled: what it matches, where it looks for tokens, what it asks, where it forwards.
 
-use crate::policy::pattern::Match;
+use crate::policy::path::CanonicalPath;
+use crate::policy::pattern::{Match, PathPattern};
 use crate::policy::requirement::{Demand, Requirement};
 use crate::token::TokenKind;
 
@@ -19,6 +20,38 @@ pub struct Route {
     pub upstream: Option<Box<str>>,
     /// The floors that some of its requests stand on: places in the policy's list.
     pub floors: Box<[usize]>,
+    /// What is kept of a sign-in that comes here; `None`: nothing.
+    pub keep: Option<Box<Keep>>,
+    /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
+    pub ends: Box<[Ending]>,
+}
+
+/// What is kept of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The cookie's name, which begins with `__Host-`.
+    pub cookie: Box<str>,
+    /// For how many seconds.
+    pub seconds: u32,
+    /// The paths where it ends before.
+    pub ends_on: Box<[PathPattern]>,
+}
+
+/// A kept cookie that ends on some paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The cookie's name.
+    pub cookie: Box<str>,
+    /// The paths.
+    pub path: PathPattern,
+}
+
+impl Ending {
+    /// Whether it ends on this path, or would for an application that takes `;…` for parameters.
+    #[must_use]
+    pub fn is_on(&self, path: &CanonicalPath) -> bool {
+        self.path.matches(path) || path.without_parameters().is_some_and(|bare| self.path.matches(&bare))
+    }
 }
 
 /// A floor: demands that hold on top of every route they touch.
@@ -50,6 +83,8 @@ pub enum Place {
     Header(Box<str>),
     /// The cookie with this name, taken for unsafe methods and upgrades only from these origins.
     Cookie(Box<str>, Origins),
+    /// The cookie with this name in which a gate kept what was proved at sign-in; from these origins as any other cookie.
+    Kept(Box<str>, Origins),
 }
 
 /// The origins from which a cookie is taken with an unsafe method.

@@ -256,6 +256,8 @@ mod tests {
             require: Requirement::Authenticated,
             upstream: None,
             floors: Box::default(),
+            keep: None,
+            ends: Box::default(),
         }
     }
 
