@@ -10,7 +10,7 @@ use crate::audit::record::{FailureLine, Line};
 use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter};
+use crate::telemetry::{Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Observer {
     unproxied: Occasionally,
     handshakes: Occasionally,
     not_accepted: Occasionally,
+    kept: [Occasionally; KeptEvent::ALL.len()],
     /// For each upstream and way of failing. Looked at when one fails, never else.
     failures: Mutex<BTreeMap<(Box<str>, &'static str), Occasionally>>,
 }
@@ -33,8 +34,9 @@ impl Observer {
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
         let [blocked, refused, unreadable, unproxied, handshakes, not_accepted] = [QUIET; 6].map(Occasionally::new);
+        let kept = KeptEvent::ALL.map(|_| Occasionally::new(QUIET));
         let failures = Mutex::default();
-        Self { audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, failures }
+        Self { audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, kept, failures }
     }
 
     /// Whether to speak of a failure now: one upstream's trouble does not hide another's.
@@ -141,6 +143,16 @@ impl Recorder for Observer {
         }
     }
 
+    fn kept(&self, event: KeptEvent, id: &str, detail: &str) {
+        self.metrics.kept(event);
+        if event.is_trouble()
+            && let Some(more) = self.kept.get(event as usize).and_then(Occasionally::due)
+        {
+            let what = event.name();
+            tracing::error!(what, id, detail, more, "what was proved at sign-in could not be kept, or not be ended");
+        }
+    }
+
     fn request_unreadable(&self, peer: IpAddr, detail: &str) {
         self.metrics.request_unreadable();
         if let Some(more) = self.unreadable.due() {
@@ -179,6 +191,7 @@ mod tests {
             path: "/x",
             route: policy.routes().first(),
             assurance: None,
+            kept: false,
             outcome,
             status: None,
             detail: "",

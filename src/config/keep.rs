@@ -165,7 +165,8 @@ fn ends_somewhere(keeper: &Keeper<'_>, routes: &[(Route, Spans)], out: &mut Repo
 }
 
 fn takes_what_is_kept(routes: &[(Route, Spans)], kept: &HashMap<&str, &Keeper<'_>>, out: &mut Report) {
-    let mut seen: Vec<(Span, &str)> = Vec::new();
+    // Each name is said once: a `take` for the whole policy stands under every route.
+    let mut seen: Vec<&str> = Vec::new();
     for (route, spans) in routes {
         for source in &route.take {
             let (name, is_kept) = match &source.place {
@@ -174,11 +175,10 @@ fn takes_what_is_kept(routes: &[(Route, Spans)], kept: &HashMap<&str, &Keeper<'_
                 Place::Authorization | Place::Header(_) => continue,
             };
             let at = spans.take;
-            if is_kept == kept.contains_key(&**name) || seen.contains(&(at, &**name)) {
+            if is_kept == kept.contains_key(&**name) || seen.contains(&&**name) {
                 continue;
             }
-            // Said once of a `take` that many routes share.
-            seen.push((at, name));
+            seen.push(name);
             let problem = if is_kept {
                 let names = kept.keys().copied();
                 let mut known: Vec<&str> = names.collect();

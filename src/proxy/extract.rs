@@ -22,6 +22,13 @@ pub(super) struct Found<'r> {
     pub(super) with_proof: bool,
 }
 
+impl Found<'_> {
+    /// Whether it is no token, but what was kept of one.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.source.place, Place::Kept(..))
+    }
+}
+
 /// The tokens that a request carries where its route looks; never none. The same token in two places is one.
 ///
 /// # Errors
@@ -45,7 +52,7 @@ pub(super) fn credentials<'r>(
             // That there are two was noted above.
             Place::Authorization => Ok(authorized.and_then(bearer)),
             Place::Header(name) => field(&head.headers, name),
-            Place::Cookie(name, _) => cookie(&head.headers, name),
+            Place::Cookie(name, _) | Place::Kept(name, _) => cookie(&head.headers, name),
         };
         let token = match first.note(token) {
             Some(Some(token)) => token,
@@ -56,7 +63,7 @@ pub(super) fn credentials<'r>(
             }
         };
         stands_somewhere = true;
-        if let Place::Cookie(_, origins) = &source.place {
+        if let Place::Cookie(_, origins) | Place::Kept(_, origins) = &source.place {
             let _allowed = first.note(origin::check(head, origins, own));
         }
         if let Some(credential) = first.note(checked(token, limit)) {
@@ -180,11 +187,16 @@ fn only<'h>(fields: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h Heade
 }
 
 fn cookie<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
-    let mut values = pairs(fields).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
+    let mut values = cookies(fields, name);
     match (values.next(), values.next()) {
         (value, None) => Ok(value.filter(|value| !value.is_empty())),
         (_, Some(_)) => Err(refused(Reason::TokenDuplicate, "the cookie that carries a token stands there twice")),
     }
+}
+
+/// The values of the cookies with this name.
+pub(super) fn cookies<'h>(fields: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+    pairs(fields).filter(move |(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
 /// The cookies of a request (RFC 6265 section 4.2.1), whether in one field or in several.
@@ -192,7 +204,8 @@ fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     fields.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(pair)
 }
 
-fn pair(text: &[u8]) -> (&[u8], &[u8]) {
+/// A cookie's name and value.
+pub(super) fn pair(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii();
     let equals = text.iter().position(|byte| *byte == b'=');
     match equals.and_then(|equals| text.split_at_checked(equals)) {
@@ -206,20 +219,23 @@ pub(super) fn strip(fields: &mut HeaderMap, source: &TokenSource) {
     match &source.place {
         Place::Authorization => drop(fields.remove(header::AUTHORIZATION)),
         Place::Header(name) => drop(fields.remove(&**name)),
-        Place::Cookie(name, _) => {
-            let kept: Vec<&[u8]> = fields
-                .get_all(header::COOKIE)
-                .iter()
-                .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-                .map(<[u8]>::trim_ascii)
-                .filter(|text| !text.is_empty() && pair(text).0 != name.as_bytes())
-                .collect();
-            let left = HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
-            match left {
-                Some(left) => drop(fields.insert(header::COOKIE, left)),
-                None => drop(fields.remove(header::COOKIE)),
-            }
-        }
+        Place::Cookie(name, _) | Place::Kept(name, _) => strip_cookies(fields, |found| found == name.as_bytes()),
+    }
+}
+
+/// Takes the cookies with these names out, and no others.
+pub(super) fn strip_cookies(fields: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool) {
+    let stays: Vec<&[u8]> = fields
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|text| !text.is_empty() && !goes(pair(text).0))
+        .collect();
+    let left = HeaderValue::from_bytes(&stays.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
+    match left {
+        Some(left) => drop(fields.insert(header::COOKIE, left)),
+        None => drop(fields.remove(header::COOKIE)),
     }
 }
 

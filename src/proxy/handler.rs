@@ -19,6 +19,7 @@ use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
+use crate::proxy::downstream::worker::Gate;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
@@ -27,12 +28,13 @@ use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::glance::Glance;
 use crate::proxy::headers::Fields;
 use crate::proxy::identity::Identity;
+use crate::proxy::kept::Desk;
 use crate::proxy::origin::Own;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Context};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, spare, target};
+use crate::proxy::{evidence, extract, kept, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -54,6 +56,8 @@ struct Walk<'w, 'l, V> {
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
     tokens: Verified<'l>,
+    /// The kept cookies that ended here.
+    ended: kept::Names<'l>,
 }
 
 /// Handles one request, whatever it is.
@@ -88,6 +92,7 @@ pub(super) async fn handle<V: Verify>(
         path: None,
         route: None,
         tokens: Verified::default(),
+        ended: kept::Names::new(),
     };
     let mut outcome = match readable {
         _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
@@ -97,7 +102,8 @@ pub(super) async fn handle<V: Verify>(
     if walk.record(&outcome).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, tokens, .. } = walk;
+    let Walk { host, path, route, tokens, ended, .. } = walk;
+    let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
     let is_head = head.method == Method::HEAD;
     let passed = match (outcome, route, path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
@@ -114,6 +120,7 @@ pub(super) async fn handle<V: Verify>(
                 id,
                 approach,
                 started,
+                desk,
             };
             passage.forward(&head, body, &permit).await
         }
@@ -124,11 +131,15 @@ pub(super) async fn handle<V: Verify>(
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
-    let response = match passed {
+    let mut spent = ended;
+    let mut response = match passed {
         Ok((response, lease, forwarding)) => {
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
+            if let Some((_, route)) = route.filter(|_| !live.policy.kept().is_empty()) {
+                spent.extend(desk.spent(route, &head, &refusal, &live.policy));
+            }
             let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
             let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
@@ -138,9 +149,17 @@ pub(super) async fn handle<V: Verify>(
             last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
         }
     };
+    if !spent.is_empty() {
+        kept::delete(response.headers_mut(), &spent);
+    }
     drop(host);
     spare::give(head.headers);
     response
+}
+
+/// What kept cookies of this request are judged by.
+fn desk<'a, V>(gate: &'a Gate<V>, host: &'a str, id: &'a HeaderValue, now: Timestamp) -> Desk<'a> {
+    Desk { sealing: gate.sealing.as_ref(), recorder: &*gate.recorder, host, id, now }
 }
 
 /// Says of a response that its connection ends with it, where it does.
@@ -162,15 +181,24 @@ impl<V: Verify> Walk<'_, '_, V> {
         let target = Target { method: self.head.method.as_str(), host, path };
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
+        let desk = desk(gate, host, self.id, self.now);
         if route.require == Requirement::Public {
             body_fits?;
-            return Ok(decide(policy, route, &target, None, self.now)?);
+            let permit = decide(policy, route, &target, None, self.now)?;
+            if !route.ends.is_empty() {
+                self.ended = desk.end(route, self.head, path)?;
+            }
+            return Ok(permit);
         }
         let own = Own { public_url: gate.public_url.as_deref(), scheme: self.approach.scheme };
         let found = extract::credentials(route, self.head, gate.limits.token, own, body_fits)?;
-        let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await?;
+        let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, desk).await?;
         self.tokens = tokens;
-        Ok(decide(policy, route, &target, self.tokens.as_tokens(), self.now)?)
+        let permit = decide(policy, route, &target, self.tokens.as_tokens(), self.now)?;
+        if !route.ends.is_empty() {
+            self.ended = desk.end(route, self.head, path)?;
+        }
+        Ok(permit)
     }
 
     fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
@@ -189,6 +217,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
+            kept: self.tokens.is_kept(by),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
@@ -230,6 +259,7 @@ struct Passage<'p, V> {
     id: &'p HeaderValue,
     approach: &'p Approach,
     started: Instant,
+    desk: Desk<'p>,
 }
 
 impl<V: Verify> Passage<'_, V> {
@@ -264,6 +294,7 @@ impl<V: Verify> Passage<'_, V> {
             id: self.id,
             identity: identity.as_deref(),
             stripped: self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
+            kept: self.live.policy.kept(),
             taken: &self.route.take,
             version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
             is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
@@ -271,7 +302,7 @@ impl<V: Verify> Passage<'_, V> {
         let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
         let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
-        let (response, lease) = answer.map_err(|failure| {
+        let (mut response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
                 forwarding.failed(failure.reason);
@@ -287,6 +318,26 @@ impl<V: Verify> Passage<'_, V> {
             refusal
         })?;
         forwarding.answered(response.status().as_u16());
+        self.keep(&mut response, permit);
         Ok((response, lease, forwarding))
+    }
+    /// Keeps what was proved, where the route says so and the application did not refuse it. Of kept cookies the gate alone
+    /// says anything.
+    fn keep(&self, response: &mut Response<Incoming>, permit: &Permit) {
+        let kept = self.live.policy.kept();
+        if kept.is_empty() {
+            return;
+        }
+        let taken = response.status().as_u16() < 400;
+        let fields = response.headers_mut();
+        kept::remove_theirs(fields, kept);
+        let Some(keep) = self.route.keep.as_deref().filter(|_| taken) else { return };
+        // What ends here does not begin here.
+        if self.route.ends.iter().any(|ending| ending.cookie == keep.cookie && ending.is_on(self.path)) {
+            return;
+        }
+        if let Some(cookie) = self.desk.keep(keep, &self.live.policy, self.tokens, permit) {
+            kept::set(fields, cookie);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod glance;
 mod handler;
 mod headers;
 mod identity;
+mod kept;
 mod origin;
 mod refusal;
 mod request_id;
@@ -26,5 +27,6 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub use kept::Sealing;
 pub(crate) use respond::{Told, told};
 pub use verify::Verify;

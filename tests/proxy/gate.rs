@@ -264,6 +264,7 @@ impl Setup {
             upstreams: vec![upstream],
             identity: self.identity,
             public_url: self.public_url,
+            sealing: None,
             limits: self.limits,
         });
         let (shutdown, told) = watch::channel(false);

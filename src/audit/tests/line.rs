@@ -104,6 +104,7 @@ pub(crate) fn some_line<'a>(
         policy,
         route: policy.routes().first(),
         assurance: token,
+        kept: false,
         outcome: Err(denial),
         status: Some(401),
         detail: "",
