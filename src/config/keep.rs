@@ -79,11 +79,13 @@ pub(super) fn cookie(node: &Node, out: &mut Report) -> Option<Box<str>> {
     let rest = name.strip_prefix(PREFIX);
     let problem = match rest {
         _ if !is_token(name) => Problem::error("bad_cookie", node.span, format!("`{name}` is no cookie's name")),
-        Some("") | None => {
-            let plain = name.trim_start_matches('_');
-            let message = format!("`{name}` does not begin with `{PREFIX}`, so a browser would take it from other hosts too");
-            let help = format!("write `{PREFIX}{}`", if plain.is_empty() || rest.is_some() { "stepgate" } else { plain });
-            Problem::error("bad_cookie", node.span, message).help(help)
+        Some("") => {
+            let message = format!("`{name}` is no name yet, only how one begins");
+            Problem::error("bad_cookie", node.span, message).help(format!("write `{PREFIX}stepgate`"))
+        }
+        None => {
+            let message = format!("`{name}` does not begin with `{PREFIX}`, so other hosts could set it too");
+            Problem::error("bad_cookie", node.span, message).help(format!("write `{PREFIX}{name}`"))
         }
         Some(_) => return Some(name.into()),
     };

@@ -238,7 +238,10 @@ fn compile(
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
     public_over_floor(&routes, &floors, out);
-    keep::check(&routes, out);
+    // With a route unread nobody knows what it keeps or takes.
+    if routes.len() == parts.routes.len() {
+        keep::check(&routes, out);
+    }
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
