@@ -10,7 +10,9 @@ use crate::audit::record::{FailureLine, Line};
 use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter};
+use crate::telemetry::{
+    Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter,
+};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]

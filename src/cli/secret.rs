@@ -88,8 +88,11 @@ pub(super) fn seal_keys(sources: &[SecretSource]) -> Result<Option<Keyring>, Sec
     for (number, source) in sources.iter().enumerate() {
         let name = format!("seal.keys[{number}]");
         let (secret, place) = resolve(source, &name)?;
-        let key = SealKey::parse(&secret)
-            .map_err(|error| SecretError::NoKey { key: name.clone(), place: place.clone(), error })?;
+        let key = SealKey::parse(&secret).map_err(|error| SecretError::NoKey {
+            key: name.clone(),
+            place: place.clone(),
+            error,
+        })?;
         if keys.contains(&key) {
             return Err(SecretError::SameKey { key: name, place });
         }
@@ -103,12 +106,16 @@ fn resolve(source: &SecretSource, key: &str) -> Result<(String, String), SecretE
     let (secret, place) = match source {
         SecretSource::Env(name) => {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
-            let secret = std::env::var(name).map_err(|_none| SecretError::NoVariable { key: key.into(), name: name.clone() })?;
+            let secret =
+                std::env::var(name).map_err(|_none| SecretError::NoVariable { key: key.into(), name: name.clone() })?;
             (secret, format!("the environment variable `{name}`"))
         }
         SecretSource::File(path) => {
-            let secret =
-                fs::read_to_string(path).map_err(|error| SecretError::File { key: key.into(), path: path.clone(), error })?;
+            let secret = fs::read_to_string(path).map_err(|error| SecretError::File {
+                key: key.into(),
+                path: path.clone(),
+                error,
+            })?;
             (secret.trim().to_owned(), format!("`{}`", path.display()))
         }
     };

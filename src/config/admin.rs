@@ -68,9 +68,7 @@ pub(super) fn secret(
             }
         }
         (false, true) => paths.read(fields.get("file", out)?, purpose, out).map(SecretSource::File),
-        (true, true) => {
-            refuse(node.span, "ambiguous_secret", format!("{what} is in one place, `env` or `file`"), out)
-        }
+        (true, true) => refuse(node.span, "ambiguous_secret", format!("{what} is in one place, `env` or `file`"), out),
         (false, false) => refuse(node.span, "missing_key", format!("{what} needs `env` or `file`"), out),
     }
 }

@@ -104,9 +104,7 @@ struct Keeper<'p> {
 pub(super) fn check(routes: &[(Route, Spans)], out: &mut Report) {
     let keepers: Vec<Keeper<'_>> = routes
         .iter()
-        .filter_map(|(route, spans)| {
-            Some(Keeper { route, keep: route.keep.as_deref()?, spans: spans.keep.as_ref()? })
-        })
+        .filter_map(|(route, spans)| Some(Keeper { route, keep: route.keep.as_deref()?, spans: spans.keep.as_ref()? }))
         .collect();
     let mut first: HashMap<&str, &Keeper<'_>> = HashMap::new();
     for keeper in &keepers {
@@ -118,14 +116,17 @@ pub(super) fn check(routes: &[(Route, Spans)], out: &mut Report) {
                 "`{}` is kept for another time here than on the route `{}`",
                 keeper.keep.cookie, known.route.name
             );
-            let help = "that of the sign-in that came last counts; say the same in both, or call the cookies by two names";
+            let help =
+                "that of the sign-in that came last counts; say the same in both, or call the cookies by two names";
             let problem = Problem::lint("kept_for_two_times", keeper.spans.lasts, message).help(help);
             out.add(problem.related(known.spans.lasts, "the other time"));
         }
     }
     takes_what_is_kept(routes, &first, out);
     let taken = |name: &str| {
-        let takes = |route: &Route| route.take.iter().any(|source| matches!(&source.place, Place::Kept(kept, _) if **kept == *name));
+        let takes = |route: &Route| {
+            route.take.iter().any(|source| matches!(&source.place, Place::Kept(kept, _) if **kept == *name))
+        };
         routes.iter().any(|(route, _)| takes(route))
     };
     let mut names: Vec<_> = first.iter().filter(|(name, _)| !taken(name)).collect();
@@ -160,7 +161,8 @@ fn ends_somewhere(keeper: &Keeper<'_>, routes: &[(Route, Spans)], out: &mut Repo
         if routes.iter().any(|(route, _)| route.matches.overlaps(&logout)) {
             continue;
         }
-        let message = format!("no route takes `{written}` at a host where `{}` is kept, so the logout ends nothing", keep.cookie);
+        let message =
+            format!("no route takes `{written}` at a host where `{}` is kept, so the logout ends nothing", keep.cookie);
         let help = "correct the path, or add a route for it; it may be public";
         out.add(Problem::error("ends_nowhere", *span, message).help(help));
     }
@@ -186,7 +188,9 @@ fn takes_what_is_kept(routes: &[(Route, Spans)], kept: &HashMap<&str, &Keeper<'_
                 let mut known: Vec<&str> = names.collect();
                 known.sort_unstable();
                 let help = if known.is_empty() {
-                    format!("add `keep: {{ cookie: {name}, for: 8h }}` to the route where the token of the sign-in comes")
+                    format!(
+                        "add `keep: {{ cookie: {name}, for: 8h }}` to the route where the token of the sign-in comes"
+                    )
                 } else {
                     reader::suggest(name, known.iter().copied())
                 };
@@ -223,7 +227,9 @@ pub(super) fn seal(fields: &Fields<'_>, paths: &mut Paths<'_>, out: &mut Report)
         match admin::secret(item, "a key of `seal.keys`", Purpose::SealKey, paths, out) {
             Some(key) if keys.contains(&key) => {
                 let message = "this key stands twice in `seal.keys`";
-                out.add(Problem::error("duplicate_value", item.span, message).help("to rotate, put a new one before it"));
+                out.add(
+                    Problem::error("duplicate_value", item.span, message).help("to rotate, put a new one before it"),
+                );
             }
             Some(key) => keys.push(key),
             None => complete = false,

@@ -1,11 +1,11 @@
 //! `routes` and `floors`: one entry of each, compiled.
 
+use crate::config::keep::{self, KeepSpans};
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::keep::{self, KeepSpans};
 use crate::config::{matches, take};
 use crate::policy::{Demand, Floor, Requirement, Route, TokenSource};
 

@@ -149,7 +149,13 @@ impl Desk<'_> {
 
     /// The cookie for what a permitted request's token proved. `None` where the permit is no token's, or what it proved was
     /// itself kept before: that would go on for ever.
-    pub(super) fn keep(&self, keep: &Keep, policy: &Policy, tokens: &Verified<'_>, permit: &Permit) -> Option<HeaderValue> {
+    pub(super) fn keep(
+        &self,
+        keep: &Keep,
+        policy: &Policy,
+        tokens: &Verified<'_>,
+        permit: &Permit,
+    ) -> Option<HeaderValue> {
         let (credential, assurance) = tokens.witness_that_came(permit.by()?)?;
         match self.sealed(keep, policy, credential, assurance) {
             Ok(cookie) => {
@@ -187,12 +193,21 @@ impl Desk<'_> {
         let label = Label { cookie: &keep.cookie, host: self.host };
         let value = sealing.keys.seal(text, label, nonce).ok_or_else(|| failed("it is too long to be sealed"))?;
         if value.len() > LONGEST {
-            let sizes: Vec<String> =
-                kept.sizes().iter().take(8).map(|(name, size)| format!("{} {size} B", crate::token::rejection::quoted(name))).collect();
-            let why = format!("sealed it has {} bytes, a cookie can have {LONGEST}; its claims: {}", value.len(), sizes.join(", "));
+            let sizes: Vec<String> = kept
+                .sizes()
+                .iter()
+                .take(8)
+                .map(|(name, size)| format!("{} {size} B", crate::token::rejection::quoted(name)))
+                .collect();
+            let why = format!(
+                "sealed it has {} bytes, a cookie can have {LONGEST}; its claims: {}",
+                value.len(),
+                sizes.join(", ")
+            );
             return Err((KeptEvent::TooLarge, why));
         }
-        let cookie = format!("{}={value}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", keep.cookie, keep.seconds);
+        let cookie =
+            format!("{}={value}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", keep.cookie, keep.seconds);
         HeaderValue::try_from(cookie).map_err(|_never| failed("it is no field value"))
     }
 
@@ -255,7 +270,11 @@ mod tests {
             }
             remove_theirs(&mut fields, &kept);
             assert_eq!(fields["x-other"], "1");
-            fields.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            fields
+                .get_all(header::SET_COOKIE)
+                .iter()
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
         };
         for theirs in [
             "__Host-stepgate=x; Path=/; Secure",
@@ -272,5 +291,77 @@ mod tests {
         for own in ["__host-stepgate=x", "__Host-stepgate2=x", "a=__Host-stepgate=x", "a=1; __Host-stepgate=x", "x"] {
             assert_eq!(left(&[own]), [own], "{own}");
         }
+    }
+
+    struct Told(std::sync::Mutex<Vec<KeptEvent>>);
+
+    impl Recorder for Told {
+        fn decided(&self, _: &crate::telemetry::Decision<'_>) -> Result<(), crate::telemetry::Blocked> {
+            Ok(())
+        }
+
+        fn upstream_failed(&self, _: &crate::telemetry::UpstreamFailure<'_>) {}
+
+        fn kept(&self, event: KeptEvent, _: &str, _: &str) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    const POLICY: &str = "
+version: 1
+issuers:
+  bank: { issuer: https://bank.example, id: { audiences: [app] }, proves: { single-factor: { factors: 1 } } }
+routes:
+  - name: callback
+    match: { path: /signin }
+    take: [ { header: x-id, kind: id } ]
+    require: authenticated
+    keep: { cookie: __Host-a, for: 1h, ends_on: [/logout] }
+  - { name: app, match: { path: \"/**\" }, take: [ { kept: __Host-a } ], require: authenticated }
+";
+
+    #[test]
+    fn with_no_room_for_its_end_nothing_is_kept_and_no_logout_is_taken_for_one() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+        let file = crate::config::SourceFile { name: "p.yaml".into(), folder: ".".into(), text: POLICY.into() };
+        let policy = crate::config::load_policy(vec![file]).unwrap().policy;
+        let now = Timestamp::from_seconds(1_767_268_800);
+        let claims = r#"{"iss":"https://bank.example","aud":"app","sub":"ada","exp":1767269000,"amr":["pwd"]}"#;
+        let token = [r#"{"alg":"ES256"}"#, claims, "s"].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let issuer = policy.issuer_of("https://bank.example").unwrap();
+        let json = crate::token::Json::parse(claims.as_bytes()).unwrap();
+        let verified = crate::token::danger_assume_signed(json, None, &issuer.expectation, now).unwrap();
+        let (credential, assurance) =
+            (Credential::new(&token, 4_096).unwrap(), issuer.assess(&verified, policy.claims()));
+
+        let key = crate::seal::SealKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap();
+        let sealing = Sealing { keys: Keyring::new(&[key]).unwrap(), ended: Ended::new(1) };
+        let told = Told(std::sync::Mutex::default());
+        let id = HeaderValue::from_static("id");
+        let desk = Desk { sealing: Some(&sealing), recorder: &told, host: "app.example", id: &id, now };
+        let keep = policy.routes()[0].keep.as_deref().unwrap();
+        let cookie = desk.sealed(keep, &policy, &credential, &assurance).unwrap();
+        let value = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+
+        let request = http::Request::get("/logout").header("cookie", &value).body(()).unwrap().into_parts().0;
+        let path = CanonicalPath::parse("/logout").unwrap();
+        let logout = |desk: &Desk<'_>| desk.end(&policy.routes()[1], &request, &path).map(|names| names.to_vec());
+        // Every part is full: of other sign-ins, for as long as theirs last.
+        for part in 0..=u8::MAX {
+            let _full = sealing.ended.end(SessionId([part; SESSION]), now.plus_seconds(60), now);
+        }
+        let refused = logout(&desk).unwrap_err();
+        assert_eq!(refused.denial.reason, Reason::Overloaded);
+        let (event, _) = desk.sealed(keep, &policy, &credential, &assurance).unwrap_err();
+        assert_eq!((event, told.0.lock().unwrap().as_slice()), (KeptEvent::Full, [KeptEvent::Full].as_slice()));
+        let credential_of = |value: &str| Credential::new(value.split_once('=').unwrap().1, 4_096).unwrap();
+        assert!(desk.open(&credential_of(&value), "__Host-a", &policy).is_ok(), "what did not end goes on");
+
+        let later = Desk { now: now.plus_seconds(60), ..desk };
+        assert_eq!(logout(&later).unwrap(), ["__Host-a"]);
+        let again = later.open(&credential_of(&value), "__Host-a", &policy).unwrap_err();
+        assert_eq!(again.denial.reason, Reason::Revoked);
     }
 }

@@ -41,8 +41,12 @@ fn pruned(value: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
     match value {
         Json::Object(members) => {
             let read = members.iter().filter_map(|(name, value)| {
-                let below: Vec<&[Box<str>]> =
-                    paths.iter().filter_map(|path| path.split_first()).filter(|(step, _)| ***step == **name).map(|(_, rest)| rest).collect();
+                let below: Vec<&[Box<str>]> = paths
+                    .iter()
+                    .filter_map(|path| path.split_first())
+                    .filter(|(step, _)| ***step == **name)
+                    .map(|(_, rest)| rest)
+                    .collect();
                 (!below.is_empty()).then(|| pruned(value, &below).map(|value| (name.clone(), value))).flatten()
             });
             let read: Box<[_]> = read.collect();
@@ -79,7 +83,8 @@ mod tests {
 
     #[test]
     fn what_the_policy_reads_stays_as_it_stood_and_nothing_else_does() {
-        let claims = r#"{"acr":"2","email":"ada@x","amr":null,"sub":"ada","sid":"s","ext":{"a":1,"b":{"c":2,"d":3}},"n":[]}"#;
+        let claims =
+            r#"{"acr":"2","email":"ada@x","amr":null,"sub":"ada","sid":"s","ext":{"a":1,"b":{"c":2,"d":3}},"n":[]}"#;
         for (paths, left) in [
             (&["acr", "amr"][..], r#"{"acr":"2","amr":null,"sid":"s"}"#),
             (&["/ext/a"], r#"{"sid":"s","ext":{"a":1}}"#),

@@ -71,9 +71,8 @@ impl Keyring {
     pub fn open(&self, value: &str, label: Label<'_>) -> Opening {
         let malformed = |why: &'static str| Rejection::new(Reason::TokenMalformed, why);
         // Canonical: stray bits in the last character would be a second text for one envelope.
-        let envelope = URL_SAFE_NO_PAD
-            .decode(value)
-            .map_err(|_stray| malformed("the kept cookie is no canonical base64url"))?;
+        let envelope =
+            URL_SAFE_NO_PAD.decode(value).map_err(|_stray| malformed("the kept cookie is no canonical base64url"))?;
         let Some((VERSION, rest)) = envelope.split_first().map(|(version, rest)| (*version, rest)) else {
             return Err(malformed("the kept cookie is in no form that this version of stepgate knows"));
         };
@@ -228,9 +227,8 @@ mod tests {
 
     #[test]
     fn with_a_nonce_that_came_twice_two_texts_share_nothing() {
-        let seal = |text: &[u8]| {
-            URL_SAFE_NO_PAD.decode(ring(&[1]).seal(text.to_vec(), LABEL, [7; NONCE]).unwrap()).unwrap()
-        };
+        let seal =
+            |text: &[u8]| URL_SAFE_NO_PAD.decode(ring(&[1]).seal(text.to_vec(), LABEL, [7; NONCE]).unwrap()).unwrap();
         let (one, other) = (seal(b"id 1: what was proved"), seal(b"id 2: what was proved"));
         let same = one.iter().zip(&other).skip(1 + NONCE).filter(|(a, b)| a == b).count();
         assert!(same < 6, "with plain GCM all but one byte of the text would be the same: {same}");

@@ -58,8 +58,9 @@ impl fmt::Debug for SealKey {
     }
 }
 
-const STRICT: GeneralPurposeConfig =
-    general_purpose::NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(false);
+const STRICT: GeneralPurposeConfig = general_purpose::NO_PAD
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(false);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, STRICT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, STRICT);
 

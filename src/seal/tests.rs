@@ -128,22 +128,30 @@ fn the_mapping_in_force_is_obeyed_and_not_that_of_the_sign_in() {
     assert_eq!(acr(&POLICY.replace("[/ext/assurance, acr]", "[acr]")).as_deref(), Some("1"));
     // What nothing read at sign-in is not there now.
     assert_eq!(acr(&POLICY.replace("[/ext/assurance, acr]", "[/ext/more]")), None);
-    assert_eq!(acr(&POLICY.replace("    mapping:", "    trust: { acr: false }\n    mapping:")
-        .replace("multi-factor: { acr: [\"2\"] }", "multi-factor: { factors: 2 }")), None);
+    assert_eq!(
+        acr(&POLICY
+            .replace("    mapping:", "    trust: { acr: false }\n    mapping:")
+            .replace("multi-factor: { acr: [\"2\"] }", "multi-factor: { factors: 2 }")),
+        None
+    );
 }
 
 #[test]
 fn an_issuer_that_left_was_renamed_or_is_another_is_unknown() {
     let kept = again(&kept(&policy(POLICY), &claims()));
-    for other in [
-        POLICY.replace("  bank:\n", "  banque:\n"),
-        POLICY.replace("https://bank.example", "https://bank.example/2"),
-    ] {
+    for other in
+        [POLICY.replace("  bank:\n", "  banque:\n"), POLICY.replace("https://bank.example", "https://bank.example/2")]
+    {
         assert_eq!(refused(&kept, &policy(&other), NOW), Reason::IssuerUnknown, "{other}");
     }
-    let moved = POLICY.replace("issuers:\n", "issuers:\n  first: { issuer: https://first.example, id: { audiences: [app] } }\n");
+    let moved = POLICY
+        .replace("issuers:\n", "issuers:\n  first: { issuer: https://first.example, id: { audiences: [app] } }\n");
     let moved = policy(&moved);
-    assert_eq!(kept.recall(&moved, NOW).unwrap().issuer, moved.issuer_of(ISS).unwrap().id, "another place is no matter");
+    assert_eq!(
+        kept.recall(&moved, NOW).unwrap().issuer,
+        moved.issuer_of(ISS).unwrap().id,
+        "another place is no matter"
+    );
 }
 
 #[test]

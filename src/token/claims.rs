@@ -84,7 +84,8 @@ pub(crate) fn believe_again(
     };
     let audiences = audiences(claims, &rule.audience_from)?;
     if !audiences.iter().any(|audience| rule.audiences.iter().any(|ours| **ours == **audience)) {
-        let why = format!("what was kept is of an {} token for none of the audiences that the policy has now", kind.name());
+        let why =
+            format!("what was kept is of an {} token for none of the audiences that the policy has now", kind.name());
         return Err(Rejection::new(Reason::AudienceWrong, why));
     }
     if kind == TokenKind::Id {

@@ -52,7 +52,11 @@ pub(crate) fn application() -> Upstream {
             return Answer::nothing();
         }
         let sets = seen.header("x-sets").map(|cookie| format!("Set-Cookie: {cookie}\r\n")).unwrap_or_default();
-        Answer::status(status, &format!("Set-Cookie: own=1; Path=/\r\nCache-Control: public, max-age=60\r\n{sets}"), "ok")
+        Answer::status(
+            status,
+            &format!("Set-Cookie: own=1; Path=/\r\nCache-Control: public, max-age=60\r\n{sets}"),
+            "ok",
+        )
     })
 }
 

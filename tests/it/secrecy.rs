@@ -75,7 +75,9 @@ fn no_part_of_a_kept_cookie_and_no_key_is_in_any_log_line_metric_or_answer() {
     let cookie = kept_support::sign_in(&world, &Token::id());
     let flipped = kept_support::flipped(&cookie);
     let mut answers = String::new();
-    for value in [&*cookie, &*flipped, &cookie[..cookie.len() / 2], &format!("{cookie}="), &format!("{cookie}.{cookie}")] {
+    for value in
+        [&*cookie, &*flipped, &cookie[..cookie.len() / 2], &format!("{cookie}="), &format!("{cookie}.{cookie}")]
+    {
         for request in [
             Request::get("/app/1"),
             Request::post("/app/1", "x"),

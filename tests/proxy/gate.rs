@@ -364,8 +364,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         require,
         upstream: None,
         floors: Box::default(),
-            keep: None,
-            ends: Box::default(),
+        keep: None,
+        ends: Box::default(),
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         require: Requirement::Demands(demand(vec![level("single-factor")])),
         upstream: upstream.map(Box::from),
         floors: Box::default(),
-            keep: None,
-            ends: Box::default(),
+        keep: None,
+        ends: Box::default(),
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -210,8 +210,8 @@ pub(crate) fn some_permit() -> Permit {
         require: Requirement::Public,
         upstream: None,
         floors: Box::default(),
-            keep: None,
-            ends: Box::default(),
+        keep: None,
+        ends: Box::default(),
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

@@ -136,8 +136,8 @@ pub(super) fn route(require: Requirement) -> Route {
         require,
         upstream: None,
         floors: Box::default(),
-            keep: None,
-            ends: Box::default(),
+        keep: None,
+        ends: Box::default(),
     }
 }
 
