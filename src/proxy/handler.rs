@@ -56,7 +56,7 @@ struct Walk<'w, 'l, V> {
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
     tokens: Verified<'l>,
-    /// The kept cookies that ended here.
+    /// The kept cookies that ended here, or are good for nothing any more.
     ended: kept::Names<'l>,
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn handle<V: Verify>(
     let mut outcome = match readable {
         _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
         Err(unreadable) => Err(unreadable),
-        Ok(()) => walk.judge().await,
+        Ok(()) => walk.judge().await.inspect_err(|refusal| walk.give_up(refusal)),
     };
     if walk.record(&outcome).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
@@ -131,15 +131,11 @@ pub(super) async fn handle<V: Verify>(
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
-    let mut spent = ended;
     let mut response = match passed {
         Ok((response, lease, forwarding)) => {
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            if let Some((_, route)) = route.filter(|_| !live.policy.kept().is_empty()) {
-                spent.extend(desk.spent(route, &head, &refusal, &live.policy));
-            }
             let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
             let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
             let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
@@ -149,8 +145,8 @@ pub(super) async fn handle<V: Verify>(
             last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
         }
     };
-    if !spent.is_empty() {
-        kept::delete(response.headers_mut(), &spent);
+    if !ended.is_empty() {
+        kept::delete(response.headers_mut(), &ended);
     }
     drop(host);
     spare::give(head.headers);
@@ -201,6 +197,15 @@ impl<V: Verify> Walk<'_, '_, V> {
         Ok(permit)
     }
 
+    /// Gives up the kept cookies that a refused request came with, if it was for them.
+    fn give_up(&mut self, refusal: &Refusal) {
+        if let Some((_, route)) = self.route.filter(|_| !self.live.policy.kept().is_empty()) {
+            let host = self.host.as_deref().unwrap_or_default();
+            let desk = desk(&self.connection.worker.gate, host, self.id, self.now);
+            self.ended = desk.spent(route, self.head, refusal, &self.live.policy);
+        }
+    }
+
     fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
         let by = outcome.as_ref().ok().and_then(Permit::by);
         // What has no canonical form is told as it was asked.
@@ -217,7 +222,7 @@ impl<V: Verify> Walk<'_, '_, V> {
             policy: &self.live.policy,
             route: self.route.map(|(_, route)| route),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
-            kept: self.tokens.is_kept(by),
+            kept: self.tokens.is_kept(by) || outcome.is_err() && !self.ended.is_empty(),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),

@@ -89,7 +89,7 @@ fn tampered_with_cut_short_or_moved_it_is_refused_and_deleted() {
     world.refuses(&twice, 400, "token_duplicate");
     world.passes(&with(Request::get("/app/1"), &value).host("APP.example:8443"));
     let (_, line) = world.gate.decision(&with(Request::get("/app/1"), &flipped(&value)));
-    assert_eq!((&line["subject"], &line["kind"]), (&json!(null), &json!(null)), "{line}");
+    assert_eq!([&line["kept"], &line["subject"], &line["kind"]], [&json!(true), &json!(null), &json!(null)], "{line}");
 }
 
 #[test]
