@@ -235,13 +235,7 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &taken, &mut needs)).collect();
-    unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
-    unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
-    public_over_floor(&routes, &floors, out);
-    // With a route unread nobody knows what it keeps or takes.
-    if routes.len() == parts.routes.len() {
-        keep::check(&routes, out);
-    }
+    among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
@@ -327,6 +321,17 @@ fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
             let problem = Problem::error("duplicate_issuer", one.iss_span, message).label("again here");
             out.add(problem.related(first.iss_span, "first here"));
         }
+    }
+}
+
+/// Holds routes and floors against each other. `written`: how many routes there are, whether or not they could be read.
+fn among_themselves(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], written: usize, out: &mut Report) {
+    unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
+    unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
+    public_over_floor(routes, floors, out);
+    // With a route unread nobody knows what it keeps or takes.
+    if routes.len() == written {
+        keep::check(routes, out);
     }
 }
 

@@ -61,6 +61,7 @@ struct Walk<'w, 'l, V> {
 }
 
 /// Handles one request, whatever it is.
+#[expect(clippy::too_many_lines, reason = "the walk from its beginning to its end, read from top to bottom")]
 pub(super) async fn handle<V: Verify>(
     connection: &Connection<V>,
     request: Request<Incoming>,
@@ -145,9 +146,7 @@ pub(super) async fn handle<V: Verify>(
             last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
         }
     };
-    if !ended.is_empty() {
-        kept::delete(response.headers_mut(), &ended);
-    }
+    kept::delete(response.headers_mut(), &ended);
     drop(host);
     spare::give(head.headers);
     response

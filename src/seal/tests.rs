@@ -35,8 +35,8 @@ fn policy(text: &str) -> Policy {
 
 fn claims() -> Value {
     json!({
-        "iss": ISS, "aud": "app", "sub": "ada", "iat": NOW.seconds(), "exp": NOW.seconds() + 300, "sid": "s-1",
-        "auth_time": NOW.seconds() - 300, "acr": "1", "amr": ["pwd", "otp"], "ext": { "assurance": "gold", "more": "x" },
+        "iss": ISS, "aud": "app", "sub": "ada", "iat": NOW.seconds(), "exp": NOW.plus_seconds(300).seconds(), "sid": "s-1",
+        "auth_time": NOW.plus_seconds(-300).seconds(), "acr": "1", "amr": ["pwd", "otp"], "ext": { "assurance": "gold", "more": "x" },
         "org": { "tier": "gold", "staff": 7 }, "email": "ada@example", "nonce": "n", "at_hash": "h", "jti": "j",
     })
 }
@@ -107,7 +107,7 @@ fn nothing_is_kept_that_the_policy_does_not_read_and_never_the_token() {
 fn it_ends_when_it_was_said_to_whatever_the_token_said_and_not_before() {
     let policy = policy(POLICY);
     let kept = again(&kept(&policy, &claims()));
-    let end = Timestamp::from_seconds(NOW.seconds() + 3_600);
+    let end = Timestamp::from_seconds(NOW.seconds()).plus_seconds(3_600);
     assert_eq!(kept.until(), end);
     assert!(kept.recall(&policy, NOW.plus_seconds(301)).is_ok(), "the token ended, the sign-in did not");
     assert!(kept.recall(&policy, Timestamp::from_micros(end.micros() - 1)).is_ok());
