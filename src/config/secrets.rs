@@ -188,7 +188,7 @@ mod tests {
             ("credential: { env: A }\n", "credential: { env: A }\n"),
             ("credential: { \"file\": a }\n", "credential: { \"file\": a }\n"),
             ("seal: { keys: [ { env: A }, {file: b} ] }\n", "seal: { keys: [ { env: A }, {file: b} ] }\n"),
-            ("seal: { keys: [ { env: A }, abc ] }\n", "seal: ***************************\n"),
+            ("seal: { keys: [ { env: A }, abc ] }\n", "seal: *****************************\n"),
             ("seal: { keys: [ abc= ] }\n", "seal: ******************\n"),
             ("seal: { keys: abc }\n", "seal: *************\n"),
             ("seal:\n  keys:\n    - abc\n", "seal:\n  keys:\n    *****\n"),
