@@ -16,8 +16,10 @@ mod glance;
 mod handler;
 mod headers;
 mod identity;
+mod kept;
 mod metadata;
 mod origin;
+mod passage;
 mod refusal;
 mod repeats;
 mod request_id;
@@ -29,5 +31,6 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub use kept::Sealing;
 pub(crate) use respond::{Told, told};
 pub use verify::Verify;
