@@ -88,11 +88,15 @@ pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile])
     let parts = Parts::gather(&roots, &mut out);
     match compile(&parts, unread, shipped, &mut sources, &mut out) {
         Some(mut loaded) if !out.has_errors() => {
+            loaded.lints = lints::settle(out.into_problems(), &sources, true);
             loaded.sources = sources;
-            loaded.lints = out.into_problems();
             Ok(loaded)
         }
-        Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
+        Some(_) | None => {
+            // Of what is wrong anyway not everything was looked at.
+            let problems = lints::settle(out.into_problems(), &sources, false);
+            Err(Box::new(Rejected { problems, sources }))
+        }
     }
 }
 
@@ -239,7 +243,8 @@ fn compile(
     public_over_floor(&routes, &floors, out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
-    let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
+    let floor_spans: Vec<Spans> = floors.iter().map(|(_, spans)| *spans).collect();
+    let own_files: Vec<FileId> = sources.iter().take(own).map(|(id, _)| id).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled = compiled.into_iter().collect::<Option<Vec<Compiled>>>().unwrap_or_default();
     let (in_use, entries) = issuer::written(&compiled);
@@ -261,6 +266,7 @@ fn compile(
                         floors: &floor_spans,
                         rungs: &scale.spans,
                         written: &expanded,
+                        own: &own_files,
                     },
                     out,
                 );
