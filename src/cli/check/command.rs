@@ -24,7 +24,7 @@ pub(in crate::cli) struct CheckArgs {
     pub config: Option<PathBuf>,
     /// How problems are shown; all but `human` put nothing else on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub(super) format: Format,
     /// List the lints, with what each means, or tell all about one
     #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["dir", "config"])]
     pub lints: Option<Option<String>>,

@@ -2,7 +2,7 @@
 
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// With a snippet, for people
     #[default]
     Human,

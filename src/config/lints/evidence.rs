@@ -2,6 +2,7 @@
 //! that `acr` vouches for all the same.
 
 use crate::assurance::{Expression, Issuer, Source};
+use crate::config::lints::issuers::is_capped;
 use crate::config::lints::look::Places;
 use crate::config::lints::walk::{self, Around};
 use crate::config::problem::{Problem, Report};
@@ -16,7 +17,8 @@ pub(super) fn uncapped(policy: &Policy, places: &Places<'_>, out: &mut Report) {
         .iter()
         .filter_map(|issuer| {
             let (_, trust) = places.own_key(places.issuer(&issuer.name)?, "trust")?;
-            Some((issuer, places.own_key(trust, "max_level")?.0))
+            let (cap, _) = places.own_key(trust, "max_level").filter(|_| is_capped(policy, trust))?;
+            Some((issuer, cap))
         })
         .collect();
     if capped.is_empty() {

@@ -75,19 +75,13 @@ pub(super) fn unnamed(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     for issuer in policy.issuers() {
         let Some(entry) = places.issuer(&issuer.name) else { continue };
         let Some((key, trust)) = places.own_key(entry, "trust") else { continue };
-        let how = match less_trusted(policy, issuer, trust) {
-            Some(how) => how,
-            None => continue,
-        };
+        let Some(how) = less_trusted(policy, issuer, trust) else { continue };
         let more = match reached.len() {
-            0 | 1 => String::new(),
-            2 => " and one more route".to_owned(),
-            more => format!(" and {} more routes", more.saturating_sub(1)),
+            0 | 1 => ", which asks for no level".to_owned(),
+            2 => " and one more route, which ask for no level".to_owned(),
+            more => format!(" and {} more routes, which ask for no level", more.saturating_sub(1)),
         };
-        let message = format!(
-            "`{}` {how}, and its tokens are taken by `{}`{more}, which ask for no level",
-            issuer.name, first.name
-        );
+        let message = format!("`{}` {how}, and its tokens are taken by `{}`{more}", issuer.name, first.name);
         let help = "name the issuers that are meant there: `issuers: [..]`, or ask for a `level`";
         let problem = Problem::lint("issuer_unnamed", key, message).help(help);
         let at = policy.routes().iter().zip(places.routes).find(|(route, _)| route.name == first.name);
@@ -115,13 +109,19 @@ fn asks_nobody(demand: &Demand) -> bool {
 /// In which way an issuer's `trust` says that it is trusted less.
 fn less_trusted(policy: &Policy, issuer: &Issuer, trust: &Node) -> Option<&'static str> {
     let (acr, amr) = (issuer.mapping.acr.trusted, issuer.mapping.amr.trusted);
-    let top = policy.ladders().rungs().filter(|rung| rung.ladder() == 0).last();
-    let capped = trust.member("max_level").is_some()
-        && top.is_some_and(|top| !issuer.proofs.iter().any(|proof| proof.rung == top));
-    if capped {
+    if is_capped(policy, trust) {
         return Some("is trusted up to a level");
     }
     (!acr || !amr).then_some("is not believed about how users signed in")
+}
+
+/// Whether `trust.max_level` names a rung below the highest of its ladder.
+pub(super) fn is_capped(policy: &Policy, trust: &Node) -> bool {
+    let mut caps = Vec::new();
+    trust.member("max_level").into_iter().for_each(|node| texts(node, &mut caps));
+    let rungs = || policy.ladders().rungs();
+    let below_another = |cap: Rung| rungs().any(|rung| rung.ladder() == cap.ladder() && rung.rank() > cap.rank());
+    caps.iter().filter_map(|(name, _)| policy.ladders().rung(name)).any(below_another)
 }
 
 /// An `amr` value without a class is misspelt, or counts for less than was meant.

@@ -40,7 +40,7 @@ pub(super) fn siblings(overlap: &Overlap<'_>, spans: &[Spans], out: &mut Report)
             "`{}` is public, and so is whatever the application takes for `{}` that is spelt otherwise",
             route.matches.path_written, other.matches.path_written
         );
-        let help = "ask for something here, and list the public paths; or put a floor under the stricter ones";
+        let help = "ask for something here, and list the public paths one by one";
         let problem = Problem::lint("public_sibling", at.name, message).help(help);
         out.add(problem.related(other_at.name, "the stricter route"));
     }

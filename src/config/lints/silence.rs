@@ -76,7 +76,7 @@ fn all(sources: &Sources) -> (Vec<Silence>, Vec<Problem>) {
         let root = yaml::parse(id, &file.text, &mut crate::config::problem::Report::default());
         for (place, _) in file.text.match_indices(MARK) {
             let Some(comment) = Comment::at(id, &file.text, place) else { continue };
-            if root.as_ref().is_some_and(|root| is_inside(root, &comment)) {
+            if root.as_ref().is_some_and(|root| is_inside(root, &comment, &file.text)) {
                 continue;
             }
             match comment.read() {
@@ -164,14 +164,41 @@ impl<'t> Comment<'t> {
 }
 
 /// Whether a comment's place is inside a key or a scalar.
-fn is_inside(node: &Node, comment: &Comment<'_>) -> bool {
+fn is_inside(node: &Node, comment: &Comment<'_>, text: &str) -> bool {
     let within = |span: Span| (span.start..span.end).contains(&comment.span.start);
     match &node.kind {
+        Kind::Scalar { plain: false, .. } => {
+            within(node.span) || (node.span.start..block_end(text, node.span.start)).contains(&comment.span.start)
+        }
         Kind::Scalar { .. } => within(node.span),
-        Kind::List(items) => items.iter().any(|item| is_inside(item, comment)),
-        Kind::Map(pairs) => pairs.iter().any(|(key, node)| within(key.span) || is_inside(node, comment)),
+        Kind::List(items) => items.iter().any(|item| is_inside(item, comment, text)),
+        Kind::Map(pairs) => pairs.iter().any(|(key, node)| within(key.span) || is_inside(node, comment, text)),
         Kind::Null => false,
     }
+}
+
+/// Where a block of text (`|` or `>`) ends that begins at a place: before the first line that is indented less than its
+/// first. For the parser it begins with its mark, or with what follows on it.
+fn block_end(text: &str, start: usize) -> usize {
+    let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
+    if rest.starts_with(['"', '\'']) {
+        return start;
+    }
+    let header = before.trim_end().rsplit('\n').next().unwrap_or_default();
+    let is_content = header.contains(['|', '>']) && !rest.starts_with(['|', '>']);
+    // The indentation of the first line may stand before the place.
+    let begun = before.rsplit('\n').next().unwrap_or_default();
+    let rest = if is_content { text.get(start.saturating_sub(begun.len())..).unwrap_or_default() } else { rest };
+    let indent = |line: &str| line.len().saturating_sub(line.trim_start_matches(' ').len());
+    let (mut end, mut first) = (text.len().saturating_sub(rest.len()), None);
+    for (number, line) in rest.split_inclusive('\n').enumerate() {
+        let counts = (number > 0 || is_content) && !line.trim().is_empty();
+        if counts && indent(line) < *first.get_or_insert(indent(line)) {
+            break;
+        }
+        end = end.saturating_add(line.len());
+    }
+    end
 }
 
 #[cfg(test)]
@@ -194,19 +221,19 @@ mod tests {
     #[test]
     fn a_lint_is_silenced_on_its_line_or_above_it_and_nowhere_else() {
         let because = "# stepgate: allow weaker_method because it is meant";
-        let one = [("weaker_method", "here")];
+        let one = [("weaker_method", "HERE")];
         for text in [
-            format!("a: here {because}\n"),
-            format!("{because}\na: here\n"),
-            format!("x:\n  {because}\n  # and a word more\n  a: here\n"),
-            format!("é: ä\n{because}\n# stepgate: allow plain_http because both are meant\na: here\n"),
+            format!("a: HERE {because}\n"),
+            format!("{because}\na: HERE\n"),
+            format!("x:\n  {because}\n  # and a word more\n  a: HERE\n"),
+            format!("é: ä\n{because}\n# stepgate: allow plain_http because both are meant\na: HERE\n"),
         ] {
             assert_eq!(settled(&text, &one, true), [], "{text}");
         }
         for (text, line) in [
-            (format!("a: here\n{because}\nb: 1\n"), 1),
-            (format!("{because}\n\na: here\n"), 3),
-            (format!("b: 1 {because}\na: here\n"), 2),
+            (format!("a: HERE\n{because}\nb: 1\n"), 1),
+            (format!("{because}\n\na: HERE\n"), 3),
+            (format!("b: 1 {because}\na: HERE\n"), 2),
         ] {
             assert!(settled(&text, &one, true).contains(&("weaker_method", line)), "{text}");
             assert_eq!(settled(&text, &one, true).len(), 2, "{text}");
@@ -215,9 +242,9 @@ mod tests {
 
     #[test]
     fn an_error_or_another_lint_is_not_silenced() {
-        let text = "# stepgate: allow plain_http because so\na: here\n";
-        assert_eq!(settled(text, &[("error:plain_http", "here")], false), [("plain_http", 2)]);
-        assert_eq!(settled(text, &[("weaker_method", "here")], false), [("weaker_method", 2)]);
+        let text = "# stepgate: allow plain_http because so\na: HERE\n";
+        assert_eq!(settled(text, &[("error:plain_http", "HERE")], false), [("plain_http", 2)]);
+        assert_eq!(settled(text, &[("weaker_method", "HERE")], false), [("weaker_method", 2)]);
     }
 
     #[test]
@@ -235,17 +262,23 @@ mod tests {
             ("ignore weaker_method because it is meant", "silence_unreadable"),
             ("allow no_routes because there are some", "silence_idle"),
         ] {
-            let text = format!("# stepgate: {comment}\na: here\n");
-            let said = settled(&text, &[("weaker_method", "here")], true);
+            let text = format!("# stepgate: {comment}\na: HERE\n");
+            let said = settled(&text, &[("weaker_method", "HERE")], true);
             assert_eq!(said, [(code, 1), ("weaker_method", 2)], "{comment}");
         }
     }
 
     #[test]
     fn where_not_everything_was_looked_for_no_silence_is_of_no_use() {
-        let text = "# stepgate: allow no_routes because there are some\na: here\n";
+        let text = "# stepgate: allow no_routes because there are some\na: HERE\n";
         assert_eq!(settled(text, &[], false), []);
-        assert_eq!(settled("# stepgate: allow file_not_usable because it is elsewhere\na: here\n", &[], true), []);
+        assert_eq!(settled("# stepgate: allow file_not_usable because it is elsewhere\na: HERE\n", &[], true), []);
+    }
+
+    #[test]
+    fn a_comment_below_a_block_of_text_is_one() {
+        let text = "a: |\n  x\n# stepgate: allow nothing\nb: 1\n";
+        assert_eq!(settled(text, &[], true), [("silence_unknown", 3)]);
     }
 
     #[test]
@@ -253,6 +286,7 @@ mod tests {
         for text in [
             "a: '# stepgate: allow nothing'\n",
             "a: |\n  x\n  # stepgate: allow nothing\nb: 1\n",
+            "a: >-\n\n   x\n\n     # stepgate: allow nothing\nb: 1\n",
             "# see # stepgate: allow nothing\na: 1\n",
             "# stepgate: the gate\na: 1\n",
             "a: x# stepgate: allow nothing\n",

@@ -17,6 +17,6 @@ pub fn find(name: &str) -> Option<&'static Lint> {
 }
 
 /// The names of all.
-pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
     all().map(|lint| lint.name)
 }

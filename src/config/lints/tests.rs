@@ -66,10 +66,8 @@ fn every_lint_that_the_program_says_is_in_the_table_and_every_one_there_is_said(
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = fs::read_to_string(path).unwrap();
                 let text = text.split("#[cfg(test)]").next().unwrap();
-                for call in ["Problem::lint(", " lint("] {
-                    let names = text.split(call).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
-                    said.extend(names.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
-                }
+                let names = text.split("lint(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+                said.extend(names.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
             }
         }
     }

@@ -35,7 +35,7 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         level: Level::Note,
         found: Found::Policy,
         meaning: "no issuer can prove a rung, and nothing asks for it",
-        why: "A rung of the policy's own ladder that nobody can reach and no route names is there for nothing. (A rung that a route asks for and nobody can prove is an error.)",
+        why: "A rung of the policy's own ladder that nobody can reach and no route names is there for nothing. One that a route asks for and nobody can prove is an error.",
         remedy: "Take it out, or say under an issuer's `proves` what proves it.",
         example: include_str!("../examples/idle_level.yaml"),
     },

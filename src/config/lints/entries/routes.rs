@@ -26,7 +26,7 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         level: Level::Warning,
         found: Found::Policy,
         meaning: "the other methods of a route's paths fall to a weaker route",
-        why: "A route that names its methods takes no others. A request with another method goes on to the next route that matches, and here that one asks for less. Applications often take methods that nobody thought of: `HEAD`, `PUT` for `POST`, or a method override. Where only levels differ, this is said if a method that writes is left.",
+        why: "A route that names its methods takes no others. A request with another method goes on to the next route that matches, and here that one asks for less. Applications often take methods that nobody thought of, such as `PUT` for `POST`. Where only levels differ, this is said if a method that writes is left.",
         remedy: "Leave `methods` out, or add a route for the other methods. A floor under the path holds for all of them.",
         example: include_str!("../examples/weaker_method.yaml"),
     },
