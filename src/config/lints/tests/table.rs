@@ -4,17 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::*;
-use crate::config::{Problem, SourceFile, load_policy, load_settings};
-
-fn found(text: &str, settings: bool) -> Vec<Problem> {
-    let file = SourceFile { name: "example.yaml".into(), folder: ".".into(), text: text.into() };
-    let loaded = match settings {
-        true => load_settings(file).map(|loaded| loaded.lints),
-        false => load_policy(vec![file]).map(|loaded| loaded.lints),
-    };
-    loaded.unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")))
-}
+use super::found;
+use crate::config::SourceFile;
+use crate::config::lints::{Found, all, find};
 
 #[test]
 fn each_example_is_of_its_own_lint_and_of_no_other() {
