@@ -92,11 +92,7 @@ pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile])
             loaded.sources = sources;
             Ok(loaded)
         }
-        Some(_) | None => {
-            // Of what is wrong anyway not everything was looked at.
-            let problems = lints::settle(out.into_problems(), &sources, false);
-            Err(Box::new(Rejected { problems, sources }))
-        }
+        Some(_) | None => Err(lints::rejected(out, sources)),
     }
 }
 
@@ -258,18 +254,15 @@ fn compile(
         Ok(policy) => {
             // Of what is wrong anyway nothing more need be said.
             if !out.has_errors() {
-                lints::check(
-                    &policy,
-                    &lints::Places {
-                        routes_key: parts.routes_key,
-                        routes: &spans,
-                        floors: &floor_spans,
-                        rungs: &scale.spans,
-                        written: &expanded,
-                        own: &own_files,
-                    },
-                    out,
-                );
+                let places = lints::Places {
+                    routes_key: parts.routes_key,
+                    routes: &spans,
+                    floors: &floor_spans,
+                    rungs: &scale.spans,
+                    written: &expanded,
+                    own: &own_files,
+                };
+                lints::check(&policy, &places, out);
             }
             let axes = [("levels", parts.levels), ("ladders", parts.ladders)];
             let axes = axes.into_iter().filter_map(|(name, node)| Some((name, node?.clone()))).collect();

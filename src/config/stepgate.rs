@@ -94,10 +94,7 @@ pub fn load_settings(file: SourceFile) -> Result<LoadedSettings, Box<Rejected>> 
             let lints = lints::settle(out.into_problems(), &sources, true);
             Ok(LoadedSettings { settings, lints, sources, files })
         }
-        Some(_) | None => {
-            let problems = lints::settle(out.into_problems(), &sources, false);
-            Err(Box::new(Rejected { problems, sources }))
-        }
+        Some(_) | None => Err(lints::rejected(out, sources)),
     }
 }
 

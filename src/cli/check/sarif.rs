@@ -21,17 +21,14 @@ impl Results {
         let level = grade(problem).map_or("error", Level::name);
         let help = problem.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
         let related = problem.related.iter().zip(1..).map(|((span, label), id)| {
-            let mut place = location(*span, sources);
-            place["id"] = json!(id);
-            place["message"] = json!({ "text": label });
-            place
+            json!({ "id": id, "message": { "text": label }, "physicalLocation": location(*span, sources) })
         });
         self.results.push(json!({
             "ruleId": problem.code,
             "ruleIndex": index,
             "level": level,
             "message": { "text": format!("{}{help}", problem.message) },
-            "locations": [location(problem.span, sources)],
+            "locations": [{ "physicalLocation": location(problem.span, sources) }],
             "relatedLocations": related.collect::<Vec<_>>(),
         }));
     }
@@ -78,12 +75,12 @@ fn location(span: Span, sources: &Sources) -> Value {
     let start = sources.position(span);
     let end = sources.position(Span { start: span.end, ..span });
     let file = sources.file(span.file).map_or("", |file| file.name.as_str());
-    json!({ "physicalLocation": {
+    json!({
         "artifactLocation": { "uri": uri(file) },
         "region": {
             "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column,
         },
-    } })
+    })
 }
 
 /// A path as a URI reference (RFC 3986 section 4.1): relative ones stay so, without `./`.

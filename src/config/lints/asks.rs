@@ -23,18 +23,20 @@ pub(super) struct Asks {
 }
 
 impl Asks {
+    /// A valid token, and nothing else.
+    const TOKEN: Self = Self { token: true, rungs: Vec::new(), max_age: None, more: false, whole: true, narrow: false };
+
     /// What a requirement asks.
     pub(super) fn of(requirement: &Requirement) -> Self {
-        let nothing = Self { token: true, rungs: Vec::new(), max_age: None, more: false, whole: true, narrow: false };
         match requirement {
-            Requirement::Public => Self { token: false, ..nothing },
-            Requirement::Authenticated => nothing,
-            Requirement::Demands(demand) => Self::of_demand(demand, nothing),
+            Requirement::Public => Self { token: false, ..Self::TOKEN },
+            Requirement::Authenticated => Self::TOKEN,
+            Requirement::Demands(demand) => Self::of_demand(demand),
         }
     }
 
-    fn of_demand(demand: &Demand, nothing: Self) -> Self {
-        let mut asks = Self { whole: demand.ignore_amr.is_empty(), ..nothing.clone() };
+    fn of_demand(demand: &Demand) -> Self {
+        let mut asks = Self { whole: demand.ignore_amr.is_empty(), ..Self::TOKEN };
         for condition in &demand.conditions {
             match condition {
                 Condition::Level(rung) => asks.reach(*rung),
@@ -50,10 +52,10 @@ impl Asks {
                 | Condition::Scopes { .. }
                 | Condition::Bind { .. } => asks.more = true,
                 Condition::All(parts) => {
-                    parts.iter().for_each(|part| asks.and(&Self::of_demand(part, nothing.clone())));
+                    parts.iter().for_each(|part| asks.and(&Self::of_demand(part)));
                 }
                 Condition::Any(parts) => {
-                    let least = parts.iter().map(|part| Self::of_demand(part, nothing.clone())).reduce(Self::or);
+                    let least = parts.iter().map(Self::of_demand).reduce(|one, other| one.or(&other));
                     least.iter().for_each(|least| asks.and(least));
                 }
             }
@@ -86,7 +88,7 @@ impl Asks {
     }
 
     /// What this and another both ask; whoever meets one of them meets it.
-    fn or(self, other: Self) -> Self {
+    fn or(&self, other: &Self) -> Self {
         let both = |mine: &Rung| {
             let theirs = other.rungs.iter().find(|theirs| theirs.ladder() == mine.ladder())?;
             Some(if mine.reaches(*theirs) { *theirs } else { *mine })
@@ -210,13 +212,13 @@ mod tests {
             assert!(!more.is_weaker_than(&less), "{less:?} {more:?}");
         }
         let open = [
-            (any_token.clone(), asks(vec![Condition::Issuers([crate::assurance::IssuerId(0)].into())])),
+            (any_token, asks(vec![Condition::Issuers([crate::assurance::IssuerId(0)].into())])),
             (asks(vec![single(), age(60)]), asks(vec![multi()])),
             (asks(vec![Condition::Evidence(Expression::Hardware)]), asks(vec![multi()])),
             (asks(vec![single(), Condition::Clients(["c".into()].into())]), asks(vec![multi()])),
             (asks(vec![single()]), asks(vec![Condition::Any([demand(vec![multi()]), demand(vec![scopes()])].into())])),
             (asks(vec![multi()]), asks(vec![multi()])),
-            (public.clone(), public.clone()),
+            (public.clone(), public),
         ];
         for (one, other) in open {
             assert!(!one.is_weaker_than(&other), "{one:?} {other:?}");

@@ -1,7 +1,7 @@
 //! Lints of evidence that goes past what an operator held back: a cap that raw evidence does not see, and ignored values
 //! that `acr` vouches for all the same.
 
-use crate::assurance::{Expression, Issuer, Source};
+use crate::assurance::{Expression, Issuer, Proof, Rung, Source};
 use crate::config::lints::issuers::is_capped;
 use crate::config::lints::look::Places;
 use crate::config::lints::walk::{self, Around};
@@ -58,12 +58,23 @@ pub(super) fn uncapped(policy: &Policy, places: &Places<'_>, out: &mut Report) {
 
 /// Ignored `amr` values beside a proof by `acr` alone: a sign-in by an ignored method may bring that `acr`.
 pub(super) fn beside_ignored(policy: &Policy, places: &Places<'_>, out: &mut Report) {
+    // A proof of a rung that nobody asks for makes no difference.
+    let mut asked: Vec<Rung> = Vec::new();
+    let floors = policy.floors().iter().filter_map(|floor| floor.demand.as_ref());
+    for demand in policy.routes().iter().filter_map(|route| route.require.demand()).chain(floors) {
+        for rung in demand.rungs() {
+            if !asked.contains(&rung) {
+                asked.push(rung);
+            }
+        }
+    }
     for issuer in policy.issuers() {
         let Some((key, _)) = places.issuer(&issuer.name).and_then(|entry| places.own_key(entry, "ignore_amr")) else {
             continue;
         };
         let mut names: Vec<&str> = Vec::new();
-        for proof in issuer.proofs.iter().filter(|proof| by_acr_alone(&proof.evidence, issuer)) {
+        let counts = |proof: &&Proof| asked.iter().any(|asked| proof.rung.reaches(*asked));
+        for proof in issuer.proofs.iter().filter(counts).filter(|proof| by_acr_alone(&proof.evidence, issuer)) {
             let name = policy.ladders().name(proof.rung);
             if !names.contains(&name) {
                 names.push(name);
@@ -119,19 +130,20 @@ fn by_acr_alone(evidence: &Expression, issuer: &Issuer) -> bool {
 
 /// Whether evidence can hold without `amr`.
 fn without_amr(evidence: &Expression) -> bool {
-    match evidence {
-        Expression::All(parts) => parts.iter().all(without_amr),
-        Expression::Any(parts) => parts.iter().any(without_amr),
-        Expression::Not(part) => !part.consults().contains(&Source::Amr),
-        leaf => leaf.source() != Some(Source::Amr),
+    if let Expression::Any(parts) = evidence {
+        return parts.iter().any(without_amr);
     }
+    if let Expression::All(parts) = evidence {
+        return parts.iter().all(without_amr);
+    }
+    !evidence.consults().contains(&Source::Amr)
 }
 
 /// Calls `visit` for every alternative that can hold without `amr`.
 fn ways<'e>(evidence: &'e Expression, visit: &mut impl FnMut(&'e Expression)) {
-    match evidence {
-        Expression::Any(parts) => parts.iter().filter(|part| without_amr(part)).for_each(|part| ways(part, visit)),
-        whole if without_amr(whole) => visit(whole),
-        _ => {}
+    if let Expression::Any(parts) = evidence {
+        parts.iter().filter(|part| without_amr(part)).for_each(|part| ways(part, visit));
+    } else if without_amr(evidence) {
+        visit(evidence);
     }
 }

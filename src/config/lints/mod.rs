@@ -24,5 +24,5 @@ mod weaker;
 
 pub use entry::{Found, Level, Lint};
 pub use look::{Places, check};
-pub use silence::{kept, settle};
+pub use silence::{kept, rejected, settle};
 pub use table::{all, find};

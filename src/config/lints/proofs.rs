@@ -201,6 +201,13 @@ fn judged(evidence: &Expression, view: &View<'_>, doubtful: bool) -> Truth {
             Truth::Unknown
         }
         Expression::AmrAny(_) | Expression::AmrAll(_) if doubtful => Truth::Unknown,
-        leaf => leaf.evaluate(view),
+        Expression::AmrAny(_)
+        | Expression::AmrAll(_)
+        | Expression::AmrNone(_)
+        | Expression::AmrOnly(_)
+        | Expression::AmrCount(_)
+        | Expression::Factors(_)
+        | Expression::PhishingResistant
+        | Expression::Hardware => evidence.evaluate(view),
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::config::lints::entry::Found;
 use crate::config::lints::table;
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::{Problem, Rejected, Report, Severity};
 use crate::config::reader;
 use crate::config::source::{FileId, Sources, Span};
 use crate::config::yaml::{self, Kind, Node};
@@ -48,6 +48,13 @@ pub fn settle(problems: Vec<Problem>, sources: &Sources, whole: bool) -> Vec<Pro
     left
 }
 
+/// What is said of files that are not taken. Of what is wrong anyway not everything was looked at.
+#[must_use]
+pub fn rejected(out: Report, sources: Sources) -> Box<Rejected> {
+    let problems = settle(out.into_problems(), &sources, false);
+    Box::new(Rejected { problems, sources })
+}
+
 /// Problems less the lints that are silenced in their files; of the silences nothing is said.
 #[must_use]
 pub fn kept(problems: Vec<Problem>, sources: &Sources) -> Vec<Problem> {
@@ -73,7 +80,7 @@ fn all(sources: &Sources) -> (Vec<Silence>, Vec<Problem>) {
     let (mut silences, mut odd) = (Vec::new(), Vec::new());
     for (id, file) in sources.iter().filter(|(_, file)| file.text.contains(MARK)) {
         // The same words inside a value are no comment.
-        let root = yaml::parse(id, &file.text, &mut crate::config::problem::Report::default());
+        let root = yaml::parse(id, &file.text, &mut Report::default());
         for (place, _) in file.text.match_indices(MARK) {
             let Some(comment) = Comment::at(id, &file.text, place) else { continue };
             if root.as_ref().is_some_and(|root| is_inside(root, &comment, &file.text)) {
@@ -81,7 +88,7 @@ fn all(sources: &Sources) -> (Vec<Silence>, Vec<Problem>) {
             }
             match comment.read() {
                 Some(Ok(lint)) => silences.push(Silence { span: comment.span, lint, line: comment.line(&file.text) }),
-                Some(Err(problem)) => odd.push(problem),
+                Some(Err(problem)) => odd.push(*problem),
                 None => {}
             }
         }
@@ -112,35 +119,34 @@ impl<'t> Comment<'t> {
     }
 
     /// The lint that it silences; or what is wrong with it. `None`: it is about something else.
-    fn read(&self) -> Option<Result<&'static str, Problem>> {
+    fn read(&self) -> Option<Result<&'static str, Box<Problem>>> {
+        let odd = |problem: Problem| Some(Err(Box::new(problem)));
         let (verb, rest) = self.words.split_once(char::is_whitespace).unwrap_or((self.words, ""));
         if verb != "allow" {
             let meant = strsim::damerau_levenshtein(verb, "allow") <= 2 || ALIKE.contains(&verb);
             let message = format!("`{verb}` silences nothing");
-            return meant.then(|| Err(Problem::lint("silence_unreadable", self.span, message).help(HELP)));
+            return odd(Problem::lint("silence_unreadable", self.span, message).help(HELP)).filter(|_| meant);
         }
         let (name, reason) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
         if name.is_empty() {
-            return Some(Err(Problem::lint("silence_unreadable", self.span, "this names no lint").help(HELP)));
+            return odd(Problem::lint("silence_unreadable", self.span, "this names no lint").help(HELP));
         }
         let Some(lint) = table::find(name) else {
             let near = reader::suggest(name, table::names());
             let near = Some(near).filter(|near| near.starts_with("did you mean"));
             let help = near.unwrap_or_else(|| "`stepgate check --lints` lists them; an error can't be silenced".into());
             let message = format!("there is no lint `{name}`");
-            return Some(Err(Problem::lint("silence_unknown", self.span, message).help(help)));
+            return odd(Problem::lint("silence_unknown", self.span, message).help(help));
         };
         if lint.name.starts_with("silence_") {
             let message = format!("`{name}` is about silences themselves, and can't be silenced");
-            return Some(Err(
-                Problem::lint("silence_unknown", self.span, message).help("mend the silence that it is about")
-            ));
+            return odd(Problem::lint("silence_unknown", self.span, message).help("mend the silence that it is about"));
         }
         let said = reason.trim().strip_prefix("because").filter(|rest| rest.starts_with(char::is_whitespace));
         if said.is_none_or(|said| !said.contains(char::is_alphanumeric)) {
             let message = format!("a silence without a reason: `{name}` is still said");
             let help = format!("say why it is meant: `# stepgate: allow {name} because REASON`");
-            return Some(Err(Problem::lint("silence_without_reason", self.span, message).help(help)));
+            return odd(Problem::lint("silence_without_reason", self.span, message).help(help));
         }
         Some(Ok(lint.name))
     }
@@ -150,8 +156,7 @@ impl<'t> Comment<'t> {
         let mut start =
             text.get(..self.span.start).unwrap_or_default().rfind('\n').map_or(0, |end| end.saturating_add(1));
         let rest = text.get(start..).unwrap_or_default();
-        let mut lines = rest.split_inclusive('\n');
-        while let Some(line) = lines.next() {
+        for line in rest.split_inclusive('\n') {
             let end = start.saturating_add(line.len());
             if !self.alone || !line.trim_start().starts_with('#') {
                 // A lint of the file as a whole may stand at its very end.
@@ -209,7 +214,10 @@ mod tests {
     fn settled(text: &str, at: &[(&'static str, &str)], whole: bool) -> Vec<(&'static str, usize)> {
         let mut sources = Sources::default();
         let file = sources.add(SourceFile { name: "p".into(), folder: ".".into(), text: text.into() });
-        let place = |word: &str| Span { file, start: text.find(word).unwrap(), end: text.find(word).unwrap() + 1 };
+        let place = |word: &str| {
+            let (start, _) = text.match_indices(word).next().unwrap();
+            Span { file, start, end: start.saturating_add(word.len()) }
+        };
         let problems = at.iter().map(|(code, word)| match code.strip_prefix("error:") {
             Some(code) => Problem::error(code, place(word), "m"),
             None => Problem::lint(code, place(word), "m"),

@@ -17,7 +17,7 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         level: Level::Warning,
         found: Found::Policy,
         meaning: "`acr` proves a level whatever `amr` values are ignored",
-        why: "`ignore_amr` takes values out of `amr`. A proof by `acr` alone does not look there: a user who signed in by a text message is let in all the same if the issuer gives such a sign-in that `acr`.",
+        why: "`ignore_amr` takes values out of `amr`. A proof by `acr` alone, of a level that some route asks for, does not look there: a user who signed in by a text message is let in all the same if the issuer gives such a sign-in that `acr`.",
         remedy: "Let the proof ask for `amr` or `factors` beside `acr`. Where the issuer gives the `acr` to no such sign-in, silence this with that reason.",
         example: include_str!("../examples/acr_beside_ignored.yaml"),
     },
