@@ -6,7 +6,7 @@ import Ajv from 'ajv-draft-04'
 import formats from 'ajv-formats'
 
 const shipped = path.dirname(createRequire(import.meta.url).resolve('@microsoft/jest-sarif'))
-const ajv = new Ajv({ strict: false, allErrors: true })
+const ajv = new Ajv({ strict: false, allErrors: true, unicodeRegExp: false })
 formats(ajv)
 const validate = ajv.compile(JSON.parse(readFileSync(path.join(shipped, 'schemas/sarif-2.1.0-rtm.5.json'), 'utf8')))
 

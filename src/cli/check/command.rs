@@ -40,7 +40,7 @@ pub(in crate::cli) fn run(args: &CheckArgs) -> ExitCode {
         Some(name) => {
             lints::told(name.as_deref(), args).and_then(|text| say(text.trim_end())).map(|()| ExitCode::SUCCESS)
         }
-        None => check(args).and_then(|findings| findings.print(args.format)),
+        None => check(args).and_then(Findings::print),
     };
     match done {
         Ok(code) => code,
@@ -50,7 +50,7 @@ pub(in crate::cli) fn run(args: &CheckArgs) -> ExitCode {
 
 fn check(args: &CheckArgs) -> Result<Findings, Failure> {
     let colour = io::stdout().is_terminal();
-    let mut findings = Findings::default();
+    let mut findings = Findings { format: args.format, ..Findings::default() };
     let settings = match &args.config {
         Some(path) => settings(path, colour, &mut findings)?,
         None => None,

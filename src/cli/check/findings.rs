@@ -14,6 +14,7 @@ use crate::config::{InUse, Problem, Severity, Sources};
 /// What was found, ready to be shown.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    pub(super) format: Format,
     pub(super) policies: usize,
     pub(super) notes: Vec<String>,
     pub(super) profiles: Vec<InUse>,
@@ -30,14 +31,17 @@ impl Findings {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         self.errors = self.errors.saturating_add(errors);
         self.lints = self.lints.saturating_add(problems.len().saturating_sub(errors));
-        self.human.push_str(&render::human(problems, sources, colour));
-        self.json.extend(render::json(problems, sources));
-        self.github.extend(problems.iter().map(|problem| github::command(problem, sources)));
-        problems.iter().for_each(|problem| self.sarif.add(problem, sources));
+        // A snippet costs as much as its file is long, so only what will be shown is made.
+        match self.format {
+            Format::Human => self.human.push_str(&render::human(problems, sources, colour)),
+            Format::Json => self.json.extend(render::json(problems, sources)),
+            Format::Github => self.github.extend(problems.iter().map(|problem| github::command(problem, sources))),
+            Format::Sarif => problems.iter().for_each(|problem| self.sarif.add(problem, sources)),
+        }
     }
 
     /// Lints are said, and are no reason to fail. Only for people is more said than what was found.
-    pub(super) fn print(self, format: Format) -> Result<ExitCode, Failure> {
+    pub(super) fn print(self) -> Result<ExitCode, Failure> {
         let counts = format!(
             "{} checked: {}, {}",
             counted(self.policies, "policy", "policies"),
@@ -46,10 +50,10 @@ impl Findings {
         );
         let in_use = profiles_in_use(&self.profiles);
         let notes: String = self.notes.iter().chain(&in_use).map(|note| format!("note: {note}\n")).collect();
-        if format != Format::Human && !notes.is_empty() {
+        if self.format != Format::Human && !notes.is_empty() {
             complain(notes.trim_end());
         }
-        match format {
+        match self.format {
             Format::Human => say(&format!("{}{notes}{counts}", self.human))?,
             Format::Json => say(&Value::from(self.json).to_string())?,
             Format::Github if self.github.is_empty() => {}
