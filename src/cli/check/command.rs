@@ -50,7 +50,7 @@ pub(in crate::cli) fn run(args: &CheckArgs) -> ExitCode {
 
 fn check(args: &CheckArgs) -> Result<Findings, Failure> {
     let colour = io::stdout().is_terminal();
-    let mut findings = Findings { format: args.format, ..Findings::default() };
+    let mut findings = Findings::shown_as(args.format);
     let settings = match &args.config {
         Some(path) => settings(path, colour, &mut findings)?,
         None => None,

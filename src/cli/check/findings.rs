@@ -14,7 +14,7 @@ use crate::config::{InUse, Problem, Severity, Sources};
 /// What was found, ready to be shown.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) format: Format,
+    format: Format,
     pub(super) policies: usize,
     pub(super) notes: Vec<String>,
     pub(super) profiles: Vec<InUse>,
@@ -27,6 +27,11 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Nothing yet.
+    pub(super) fn shown_as(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, problems: &[Problem], sources: &Sources, colour: bool) {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         self.errors = self.errors.saturating_add(errors);
