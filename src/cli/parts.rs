@@ -12,6 +12,7 @@ use crate::cli::named;
 use crate::cli::output::Failure;
 use crate::cli::render;
 use crate::cli::secret::seal_keys;
+use crate::config::lints::kept;
 use crate::config::settings::Keys;
 use crate::config::{
     IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy, load_settings,
@@ -51,7 +52,7 @@ pub(super) fn settings(file: SourceFile) -> Result<(Settings, Vec<String>), Fail
     })?;
     // What cannot be used at all is said by whoever opens it, and ends the start; of the folder for keys its keeper warns.
     let is_ours = |problem: &Problem| problem.severity == Severity::Lint && problem.code != "writable_by_all";
-    lints.extend(named::problems(&files).into_iter().filter(is_ours));
+    lints.extend(kept(named::problems(&files), &sources).into_iter().filter(is_ours));
     lints.sort_by_key(|lint| lint.span);
     Ok((settings, lints.iter().map(|lint| lint.line(&sources)).collect()))
 }

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use crate::config::lints::{self, Level as Grade};
 use crate::config::secrets::veiled;
 use crate::config::{Problem, Severity, Sources, Span};
 
@@ -28,10 +29,20 @@ pub fn human(problems: &[Problem], sources: &Sources, colour: bool) -> String {
     text
 }
 
+/// How much a lint matters; `None`: it is an error.
+#[must_use]
+pub fn grade(problem: &Problem) -> Option<Grade> {
+    match problem.severity {
+        Severity::Error => None,
+        Severity::Lint => Some(lints::find(problem.code).map_or(Grade::Warning, |lint| lint.level)),
+    }
+}
+
 fn group<'p>(problem: &'p Problem, sources: &'p Sources) -> Group<'p> {
-    let level = match problem.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Lint => Level::WARNING,
+    let level = match grade(problem) {
+        None => Level::ERROR,
+        Some(Grade::Warning) => Level::WARNING,
+        Some(Grade::Note) => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(problem.message.as_str()).id(problem.code));
     let mut here = vec![AnnotationKind::Primary.span(range(problem.span)).label(problem.label.as_str())];
@@ -69,7 +80,7 @@ fn range(span: Span) -> std::ops::Range<usize> {
     span.start..span.end
 }
 
-/// Problems as JSON values: severity, code, file, line, column, message, help, related.
+/// Problems as JSON values: severity, level, code, file, line, column, message, help, related.
 #[must_use]
 pub fn json(problems: &[Problem], sources: &Sources) -> Vec<Value> {
     problems.iter().map(|problem| one(problem, sources)).collect()
@@ -94,6 +105,7 @@ fn one(problem: &Problem, sources: &Sources) -> Value {
     let mut value = place(problem.span, sources);
     if let Value::Object(members) = &mut value {
         members.insert("severity".to_owned(), severity.into());
+        members.insert("level".to_owned(), grade(problem).map_or("error", Grade::name).into());
         members.insert("code".to_owned(), problem.code.into());
         members.insert("message".to_owned(), problem.message.as_str().into());
         members.insert("help".to_owned(), problem.help.clone().into());

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::admin::{Credential, NoCredential};
 use crate::config::settings::SecretSource;
 use crate::seal::{BadKey, Keyring, SealKey};
@@ -54,8 +57,8 @@ pub(super) enum SecretError {
         /// Where it is.
         place: String,
     },
-    /// The library refuses them.
-    #[error("`seal.keys`: the keys cannot be used")]
+    /// The library refuses them, or none could be drawn.
+    #[error("`seal.keys`: there is no randomness for a key, or the keys cannot be used")]
     Unusable,
     /// It will not do.
     #[error("`{key}`: what is in {place} is no credential: {error}")]
@@ -118,6 +121,11 @@ fn resolve(source: &SecretSource, key: &str) -> Result<(String, String), SecretE
             })?;
             (secret.trim().to_owned(), format!("`{}`", path.display()))
         }
+        SecretSource::Drawn => {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(|_none| SecretError::Unusable)?;
+            (URL_SAFE_NO_PAD.encode(bytes), "what was drawn for it".to_owned())
+        }
     };
     if secret.is_empty() { Err(SecretError::Empty { key: key.into(), place }) } else { Ok((secret, place)) }
 }
@@ -162,6 +170,7 @@ mod tests {
         let other = key_file(&folder, "other", &KEY.replace("AAEC", "BBBB"));
         assert!(seal_keys(&[]).unwrap().is_none());
         assert!(seal_keys(&[good.clone(), other]).unwrap().is_some());
+        assert!(seal_keys(&[SecretSource::Drawn, SecretSource::Drawn]).unwrap().is_some(), "two that differ");
         let said = |name: &str, content: &str| {
             seal_keys(&[good.clone(), key_file(&folder, name, content)]).unwrap_err().to_string()
         };

@@ -91,11 +91,11 @@ pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile])
     let parts = Parts::gather(&roots, &mut out);
     match compile(&parts, unread, shipped, &mut sources, &mut out) {
         Some(mut loaded) if !out.has_errors() => {
+            loaded.lints = lints::settle(out.into_problems(), &sources, true);
             loaded.sources = sources;
-            loaded.lints = out.into_problems();
             Ok(loaded)
         }
-        Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
+        Some(_) | None => Err(lints::rejected(out, sources)),
     }
 }
 
@@ -245,7 +245,8 @@ fn compile(
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
-    let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
+    let floor_spans: Vec<Spans> = floors.iter().map(|(_, spans)| spans.clone()).collect();
+    let own_files: Vec<FileId> = sources.iter().take(own).map(|(id, _)| id).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled = compiled.into_iter().collect::<Option<Vec<Compiled>>>().unwrap_or_default();
     let (in_use, entries) = issuer::written(&compiled);
@@ -259,17 +260,15 @@ fn compile(
         Ok(policy) => {
             // Of what is wrong anyway nothing more need be said.
             if !out.has_errors() {
-                lints::check(
-                    &policy,
-                    &lints::Places {
-                        routes_key: parts.routes_key,
-                        routes: &spans,
-                        floors: &floor_spans,
-                        rungs: &scale.spans,
-                        written: &expanded,
-                    },
-                    out,
-                );
+                let places = lints::Places {
+                    routes_key: parts.routes_key,
+                    routes: &spans,
+                    floors: &floor_spans,
+                    rungs: &scale.spans,
+                    written: &expanded,
+                    own: &own_files,
+                };
+                lints::check(&policy, &places, out);
             }
             let axes = [("levels", parts.levels), ("ladders", parts.ladders)];
             let axes = axes.into_iter().filter_map(|(name, node)| Some((name, node?.clone()))).collect();

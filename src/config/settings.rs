@@ -146,6 +146,8 @@ pub enum SecretSource {
     Env(String),
     /// A file; white space around it is no part of the secret.
     File(PathBuf),
+    /// 32 random bytes in base64, gone with the process: the demo's. No file of settings can ask for them.
+    Drawn,
 }
 
 /// What upstreams are told of the user.

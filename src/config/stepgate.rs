@@ -8,6 +8,7 @@ use crate::config::audit::{self, audit};
 use crate::config::fetching::{self, keys};
 use crate::config::keep;
 use crate::config::limits::{self, limits};
+use crate::config::lints;
 use crate::config::listeners::{self, listeners};
 use crate::config::log_filter;
 use crate::config::problem::{Problem, Rejected, Report};
@@ -94,9 +95,10 @@ pub fn load_settings(file: SourceFile) -> Result<LoadedSettings, Box<Rejected>> 
     };
     match settings {
         Some((settings, files)) if !out.has_errors() => {
-            Ok(LoadedSettings { settings, lints: out.into_problems(), sources, files })
+            let lints = lints::settle(out.into_problems(), &sources, true);
+            Ok(LoadedSettings { settings, lints, sources, files })
         }
-        Some(_) | None => Err(Box::new(Rejected { problems: out.into_problems(), sources })),
+        Some(_) | None => Err(lints::rejected(out, sources)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! `UPDATE=1 cargo test --test config` writes those words anew; read the difference before committing it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods, reason = "test code")]
 
+mod lints;
 mod settings;
 mod told;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stepgate::cli::render::{human, json};
+use stepgate::config::lints::{Found, all};
 use stepgate::config::{Rejected, SourceFile, load_policy, load_settings};
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -79,6 +81,35 @@ fn every_linted_file_is_taken_with_the_words_beside_it() {
     });
 }
 
+/// The example of every lint, as `check` shows what it finds there.
+#[test]
+fn every_lint_is_said_of_its_example_with_the_words_that_are_kept() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/lints");
+    let update = std::env::var_os("UPDATE").is_some();
+    let (mut different, mut kept) = (Vec::new(), 0);
+    for lint in all().filter(|lint| lint.found != Found::Surroundings) {
+        let name = format!("{}.yaml", lint.name);
+        let file = SourceFile { name, folder: "policies".into(), text: lint.example.to_owned() };
+        let said = match lint.found {
+            Found::Settings => load_settings(file).map(|loaded| human(&loaded.lints, &loaded.sources, false)),
+            Found::Policy | Found::Surroundings => {
+                load_policy(vec![file]).map(|loaded| human(&loaded.lints, &loaded.sources, false))
+            }
+        };
+        let said = said.unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        let beside = folder.join(format!("{}.txt", lint.name));
+        if update {
+            fs::write(&beside, &said).unwrap();
+        }
+        kept += 1;
+        if fs::read_to_string(&beside).unwrap_or_default() != said {
+            different.push(said);
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert_eq!(fs::read_dir(folder).unwrap().count(), kept, "words of a lint that is gone");
+}
+
 fn compare(folder: &str, load: impl Fn(&Path) -> Result<(), Rejected>) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut different = Vec::new();
@@ -132,7 +163,7 @@ fn check_as_json_puts_nothing_else_on_standard_output() {
     assert_eq!(code, Some(1));
     assert_eq!(problems.as_array().map(Vec::len), Some(1), "{out}");
     let expected = serde_json::json!({
-        "severity": "error", "code": "unknown_level", "file": "tests/config/cli/broken/policy.yaml",
+        "severity": "error", "level": "error", "code": "unknown_level", "file": "tests/config/cli/broken/policy.yaml",
         "line": 8, "column": 55, "end_line": 8, "end_column": 61,
         "message": "unknown level `strong`",
         "help": "use `single-factor`, `multi-factor`, `phishing-resistant` or `hardware-protected`",

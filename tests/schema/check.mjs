@@ -8,13 +8,14 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { auditLines } from './audit.mjs'
 import { mutants } from './mutate.mjs'
+import { complaints as sarifComplaints } from './sarif.mjs'
 import { complaints, read, root, written } from './schemas.mjs'
 
 const program = path.resolve(root, process.argv[2] ?? 'target/e2e/stepgate')
 const beyond = JSON.parse(readFileSync(new URL('./beyond.json', import.meta.url), 'utf8'))
 const needed = new Set()
 const failures = []
-const seen = { good: 0, broken: 0, changed: 0, lines: 0 }
+const seen = { good: 0, broken: 0, changed: 0, lines: 0, results: 0 }
 
 function list(folder, wanted) {
   return readdirSync(path.join(root, folder)).filter(wanted).sort().map((name) => `${folder}/${name}`)
@@ -172,6 +173,20 @@ async function audit() {
   }
 }
 
+/** Logs of many findings, of few and of none; and one that is broken, so that something can be said at all. */
+function sarifLogs() {
+  const folders = ['policies/examples/demo', 'tests/config/invalid', 'tests/config/linted', 'tests/config/cli']
+  for (const folder of folders) {
+    const log = JSON.parse(stepgate(root, 'check', folder, '--format', 'sarif'))
+    seen.results += log.runs[0].results.length
+    const said = sarifComplaints(log)
+    if (said.length > 0) failures.push(`check ${folder} --format sarif: ${said.join('; ')}`)
+    log.runs[0].tool.driver.name = 7
+    if (sarifComplaints(log).length === 0) failures.push('the schema of SARIF takes a name that is a number')
+  }
+  if (seen.results < 10) failures.push(`only ${seen.results} results of SARIF were looked at`)
+}
+
 function inVain() {
   for (const entry of [...Object.keys(beyond.codes), ...Object.keys(beyond.files)]) {
     if (!needed.has(entry)) failures.push(`beyond.json: ${entry} stands there in vain`)
@@ -191,6 +206,7 @@ const stages = {
   'changed tests': () => inFolder(changedTests),
   'changed settings': () => inFolder(changedSettings),
   'audit lines': audit,
+  'logs in SARIF': sarifLogs,
   'what is beyond a schema': inVain,
 }
 for (const [name, stage] of Object.entries(stages)) {
@@ -201,5 +217,5 @@ for (const [name, stage] of Object.entries(stages)) {
   }
   console.log(`${name}: ${disagreements === 0 ? 'agreed' : `${disagreements} disagreements so far`}`)
 }
-console.log(`${seen.good} good files, ${seen.broken} broken, ${seen.changed} changed, ${seen.lines} audit lines`)
+console.log(`${seen.good} good files, ${seen.broken} broken, ${seen.changed} changed, ${seen.lines} audit lines, ${seen.results} results of SARIF`)
 process.exit(disagreements > 0 ? 1 : 0)

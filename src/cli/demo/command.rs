@@ -13,6 +13,7 @@ use crate::cli::gate;
 use crate::cli::output::{Failure, say};
 use crate::cli::parts::{self, Compiled};
 use crate::clock;
+use crate::config::settings::SecretSource;
 use crate::config::{Settings, SourceFile, log_filter};
 use crate::demo::setting::{POLICY_NAME, issuer, policy, settings, usual};
 use crate::demo::{Mint, Ports, Reserved, Story, Tour, Usual, echo, idp};
@@ -82,6 +83,8 @@ fn with_ours(reserved: Reserved, log: &str) -> Result<(), Failure> {
 fn with_theirs(pasted: &Pasted, reserved: Reserved, log: &str) -> Result<(), Failure> {
     let mut settings = settings(&reserved, log);
     settings.upstreams = pasted.upstreams(reserved.echo_address)?;
+    settings.public_url = Some(format!("http://{}", reserved.gate));
+    settings.seal = vec![SecretSource::Drawn];
     let mut compiled = parts::policy(pasted.files.clone(), &settings)?;
     answer_for_all(&mut compiled, reserved.idp_address);
     let mut mint = Mint::new(&compiled.policy, Usual::default()).map_err(Failure::could_not_run)?;

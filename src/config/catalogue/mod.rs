@@ -2,7 +2,7 @@
 //! not. The proofs are tried on small models of sign-ins (`models`); the rest is read off the file.
 
 mod claims;
-mod models;
+pub(super) mod models;
 mod soundness;
 
 use crate::assurance::{ClaimTable, Issuer, Ladders};

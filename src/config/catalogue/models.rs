@@ -20,7 +20,7 @@ struct Variable {
 
 /// Everything that is tried of one issuer.
 #[derive(Debug)]
-pub(super) struct Models<'i> {
+pub(in crate::config) struct Models<'i> {
     issuer: &'i Issuer,
     table: &'i ClaimTable,
     variables: Vec<Variable>,
@@ -28,7 +28,17 @@ pub(super) struct Models<'i> {
 
 impl<'i> Models<'i> {
     /// The models of an issuer. `asked`: values that its challenges name.
-    pub(super) fn of(issuer: &'i Issuer, table: &'i ClaimTable, asked: &[&str]) -> Self {
+    pub(in crate::config) fn of(issuer: &'i Issuer, table: &'i ClaimTable, asked: &[&str]) -> Self {
+        Self::new(issuer, table, asked, false)
+    }
+
+    /// The same for proofs that were written without these models in mind: with larger sets of `amr` values, each set that
+    /// a proof names with up to two values more.
+    pub(in crate::config) fn wide(issuer: &'i Issuer, table: &'i ClaimTable) -> Self {
+        Self::new(issuer, table, &[], true)
+    }
+
+    fn new(issuer: &'i Issuer, table: &'i ClaimTable, asked: &[&str], wide: bool) -> Self {
         let mut models = Self { issuer, table, variables: Vec::new() };
         let all = || issuer.proofs.iter().map(|proof| &proof.evidence);
         if all().any(|evidence| evidence.consults().contains(&Source::Acr)) {
@@ -36,7 +46,7 @@ impl<'i> Models<'i> {
             models.add(issuer.mapping.acr.from.first(), shaped(issuer.mapping.acr.accept, &raw, &pairs(&raw)));
         }
         if all().any(|evidence| evidence.consults().contains(&Source::Amr)) {
-            let (each, sets) = methods(issuer, all());
+            let (each, sets) = methods(issuer, all(), wide);
             models.add(issuer.mapping.amr.from.first(), shaped(issuer.mapping.amr.accept, &each, &sets));
         }
         for evidence in all() {
@@ -61,18 +71,22 @@ impl<'i> Models<'i> {
     }
 
     /// Whether they are too many to be tried.
-    pub(super) fn too_many(&self) -> bool {
+    pub(in crate::config) fn too_many(&self) -> bool {
         self.count() > MAX
     }
 
-    fn count(&self) -> usize {
+    /// How many they are.
+    pub(in crate::config) fn count(&self) -> usize {
         self.variables
             .iter()
             .fold(1, |count: usize, variable| count.saturating_mul(variable.values.len().saturating_add(1)))
     }
 
     /// The claims of every model; with one claim as given instead of each of its own values.
-    pub(super) fn each<'m>(&'m self, fixed: Option<(&'m ClaimPath, &'m Json)>) -> impl Iterator<Item = Json> + 'm {
+    pub(in crate::config) fn each<'m>(
+        &'m self,
+        fixed: Option<(&'m ClaimPath, &'m Json)>,
+    ) -> impl Iterator<Item = Json> + 'm {
         let fixed = fixed.filter(|(claim, _)| self.variables.iter().any(|variable| variable.claim == **claim));
         let varied: Vec<&Variable> =
             self.variables.iter().filter(|variable| fixed.is_none_or(|(claim, _)| variable.claim != *claim)).collect();
@@ -96,7 +110,7 @@ impl<'i> Models<'i> {
     }
 
     /// Which proofs hold of a user's claims, in their order.
-    pub(super) fn holding(&self, claims: &Json, user_verification_trusted: bool) -> Vec<bool> {
+    pub(in crate::config) fn holding(&self, claims: &Json, user_verification_trusted: bool) -> Vec<bool> {
         let mut evidence = self.issuer.evidence(claims, true);
         evidence.reading.user_verification_trusted = user_verification_trusted;
         let facts = self.table.pick(claims);
@@ -105,7 +119,7 @@ impl<'i> Models<'i> {
     }
 
     /// The claim `acr` with one value, in the shape in which the issuer sends it.
-    pub(super) fn acr(&self, value: Option<&str>) -> Option<(&'i ClaimPath, Json)> {
+    pub(in crate::config) fn acr(&self, value: Option<&str>) -> Option<(&'i ClaimPath, Json)> {
         let mapping = &self.issuer.mapping.acr;
         let value = value.unwrap_or(UNHEARD).to_owned();
         Some((mapping.from.first()?, shaped(mapping.accept, std::slice::from_ref(&value), &[]).into_iter().next()?))
@@ -164,10 +178,15 @@ fn raw(mapping: &ValueMapping, values: Vec<String>) -> Vec<String> {
 
 /// The `amr` values that are mentioned and one of each kind of the others; and sets of them, of up to three and as large
 /// as an expression asks.
-fn methods<'e>(issuer: &Issuer, all: impl Iterator<Item = &'e Expression>) -> (Vec<String>, Vec<Vec<String>>) {
+fn methods<'e>(
+    issuer: &Issuer,
+    all: impl Iterator<Item = &'e Expression>,
+    wide: bool,
+) -> (Vec<String>, Vec<Vec<String>>) {
     let mut named: Vec<String> = vec!["mfa".to_owned()];
     let (mut lists, mut most): (Vec<Vec<String>>, usize) = (Vec::new(), 0);
     for evidence in all {
+        let mut together: Vec<String> = Vec::new();
         evidence.walk(&mut |part| {
             if let Expression::AmrAny(values)
             | Expression::AmrAll(values)
@@ -176,12 +195,16 @@ fn methods<'e>(issuer: &Issuer, all: impl Iterator<Item = &'e Expression>) -> (V
             {
                 let values: Vec<String> = values.iter().map(ToString::to_string).collect();
                 named.extend(values.clone());
+                together.extend(values.clone());
                 lists.push(values);
             }
             if let Expression::AmrCount(count) = part {
                 most = most.max(*count);
             }
         });
+        if wide {
+            lists.push(once(together));
+        }
     }
     named = once(named);
     let mut kinds: Vec<MethodClass> = Vec::new();
@@ -200,6 +223,12 @@ fn methods<'e>(issuer: &Issuer, all: impl Iterator<Item = &'e Expression>) -> (V
         after.map(|third| [pair.clone(), vec![third.clone()]].concat()).collect::<Vec<_>>()
     });
     sets.extend(triples);
+    if wide {
+        let more = || each.iter().map(|value| vec![value.clone()]).chain(pairs(&each));
+        let larger = lists.iter().filter(|list| list.len() > 1);
+        let larger = larger.flat_map(|list| more().map(|more| once([list.clone(), more].concat()))).collect::<Vec<_>>();
+        sets.extend(larger);
+    }
     sets.extend(lists);
     sets.push(each.iter().take(most).cloned().collect());
     sets.retain(|set| !set.is_empty());

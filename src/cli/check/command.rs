@@ -1,56 +1,56 @@
 //! `stepgate check`: loads and lints policies, each folder that holds one by itself.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::Value;
-
+use crate::cli::check::findings::Findings;
+use crate::cli::check::format::Format;
+use crate::cli::check::lints;
 use crate::cli::files::{self, NamedBy};
 use crate::cli::named;
-use crate::cli::output::{Failure, PROBLEMS, complain, say};
-use crate::cli::render::{self, Format};
-use crate::config::{InUse, LoadedSettings, Problem, Settings, Severity, Sources, load_policy, load_settings};
+use crate::cli::output::{Failure, say};
+use crate::config::lints::kept;
+use crate::config::{LoadedSettings, Problem, Settings, load_policy, load_settings};
 use crate::live::folder::{ReadError, is_policy, read_file};
 
 /// Arguments of `stepgate check`.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct CheckArgs {
+pub(in crate::cli) struct CheckArgs {
     /// The folder to look in, its subfolders too, or one file of a policy [default: the one that the settings name, or `policies`]
     pub dir: Option<PathBuf>,
     /// A stepgate.yaml to check too; upstreams and plain-http issuers are then held against it
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How problems are shown
+    /// How problems are shown; all but `human` put nothing else on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub(super) format: Format,
+    /// List the lints, with what each means, or tell all about one
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["dir", "config"])]
+    pub lints: Option<Option<String>>,
+    /// Print docs/lints.md
+    #[arg(long, hide = true, requires = "lints")]
+    pub docs: bool,
 }
 
 /// Runs it: exit code 0 when clean, 1 with problems, 2 when it could not run.
 #[must_use]
-pub(super) fn run(args: &CheckArgs) -> ExitCode {
-    match check(args).and_then(|findings| findings.print(args.format)) {
+pub(in crate::cli) fn run(args: &CheckArgs) -> ExitCode {
+    let done = match &args.lints {
+        Some(name) => {
+            lints::told(name.as_deref(), args).and_then(|text| say(text.trim_end())).map(|()| ExitCode::SUCCESS)
+        }
+        None => check(args).and_then(Findings::print),
+    };
+    match done {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-/// What was found, ready to be shown.
-#[derive(Debug, Default)]
-struct Findings {
-    policies: usize,
-    errors: usize,
-    lints: usize,
-    human: String,
-    json: Vec<Value>,
-    notes: Vec<String>,
-    profiles: Vec<InUse>,
-}
-
 fn check(args: &CheckArgs) -> Result<Findings, Failure> {
     let colour = io::stdout().is_terminal();
-    let mut findings = Findings::default();
+    let mut findings = Findings::shown_as(args.format);
     let settings = match &args.config {
         Some(path) => settings(path, colour, &mut findings)?,
         None => None,
@@ -85,7 +85,7 @@ fn settings(path: &Path, colour: bool, findings: &mut Findings) -> Result<Option
     let file = read_file(path).map_err(|error| Failure::could_not_run(format!("{error} (`--config`)")))?;
     match load_settings(file) {
         Ok(LoadedSettings { settings, mut lints, sources, files }) => {
-            lints.extend(named::problems(&files));
+            lints.extend(kept(named::problems(&files), &sources));
             lints.sort_by_key(|lint| lint.span);
             findings.add(&lints, &sources, colour);
             Ok(Some(settings))
@@ -139,61 +139,12 @@ fn check_folder(
     match load_policy(texts) {
         Ok(loaded) => {
             let more = settings.map_or_else(|| loaded.plain_http_lints(), |settings| loaded.check_against(settings));
-            let mut problems: Vec<Problem> = loaded.lints.iter().cloned().chain(more).collect();
-            problems.extend(named::problems(&loaded.files));
+            let around = more.into_iter().chain(named::problems(&loaded.files)).collect();
+            let around = kept(around, &loaded.sources);
+            let problems: Vec<Problem> = loaded.lints.iter().cloned().chain(around).collect();
             findings.add(&problems, &loaded.sources, colour);
             findings.profiles.extend(loaded.in_use);
         }
         Err(rejected) => findings.add(&rejected.problems, &rejected.sources, colour),
     }
-}
-
-impl Findings {
-    fn add(&mut self, problems: &[Problem], sources: &Sources, colour: bool) {
-        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-        self.errors = self.errors.saturating_add(errors);
-        self.lints = self.lints.saturating_add(problems.len().saturating_sub(errors));
-        self.human.push_str(&render::human(problems, sources, colour));
-        self.json.extend(render::json(problems, sources));
-    }
-
-    /// Lints are said, and are no reason to fail.
-    fn print(&self, format: Format) -> Result<ExitCode, Failure> {
-        let counts = format!(
-            "{} checked: {}, {}",
-            counted(self.policies, "policy", "policies"),
-            counted(self.errors, "error", "errors"),
-            counted(self.lints, "lint", "lints")
-        );
-        let in_use = profiles_in_use(&self.profiles);
-        let notes: String = self.notes.iter().chain(&in_use).map(|note| format!("note: {note}\n")).collect();
-        match format {
-            Format::Json => {
-                if !notes.is_empty() {
-                    complain(notes.trim_end());
-                }
-                say(&Value::from(self.json.clone()).to_string())?;
-            }
-            Format::Human => say(&format!("{}{notes}{counts}", self.human))?,
-        }
-        Ok(if self.errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
-    }
-}
-
-/// Which versions of which profiles are in use, and by whom.
-fn profiles_in_use(used: &[InUse]) -> Option<String> {
-    let mut by_profile: BTreeMap<(&str, u64), Vec<&str>> = BTreeMap::new();
-    for one in used {
-        let issuers = by_profile.entry((&one.profile.name, one.profile.version)).or_default();
-        if !issuers.contains(&&*one.issuer) {
-            issuers.push(&one.issuer);
-        }
-    }
-    let each = by_profile.iter().map(|((name, version), issuers)| format!("{name}@{version} ({})", issuers.join(", ")));
-    let each: Vec<String> = each.collect();
-    (!each.is_empty()).then(|| format!("profiles in use: {}", each.join(", ")))
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

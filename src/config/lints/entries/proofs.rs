@@ -1,0 +1,78 @@
+//! Lints of levels and what proves them.
+
+use crate::config::lints::entry::{Found, Level, Lint};
+
+pub(in crate::config::lints) const ALL: &[Lint] = &[
+    Lint {
+        name: "rung_unreachable",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "no sign-in has just this level",
+        why: "The level of a sign-in is the highest rung whose proof holds. Either this rung's proof never holds, or whatever proves it proves a stronger rung too: then the stronger one asks for no more, which is seldom meant. Said of an issuer's own proofs, which are tried on small models of its sign-ins.",
+        remedy: "Correct the proof, or ask for more where the stronger rung is proved.",
+        example: include_str!("../examples/rung_unreachable.yaml"),
+    },
+    Lint {
+        name: "rungs_alike",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "two rungs are proved by the same evidence",
+        why: "Every sign-in that reaches the weaker rung reaches the stronger one too, and the other way round. The stronger one is a name without a meaning.",
+        remedy: "Ask for more where the stronger rung is proved, or leave one of them out.",
+        example: include_str!("../examples/rungs_alike.yaml"),
+    },
+    Lint {
+        name: "proof_skips_rung",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a proof is enough for a rung, and certainly too little for one below",
+        why: "A proof must by itself be enough for every rung below. Here `amr` values prove the stronger rung that have too few factors, or a method that is refused, for a weaker one. What is a matter of names is the issuer's to order, and is not judged: `acr`, claims, and `amr` values that a proof asks for by name.",
+        remedy: "Let the stronger proof ask for what the weaker one asks too: `all: [ { factors: 2 }, .. ]`.",
+        example: include_str!("../examples/proof_skips_rung.yaml"),
+    },
+    Lint {
+        name: "idle_level",
+        level: Level::Note,
+        found: Found::Policy,
+        meaning: "no issuer can prove a rung, and nothing asks for it",
+        why: "A rung of the policy's own ladder that nobody can reach and no route names is there for nothing. One that a route asks for and nobody can prove is an error.",
+        remedy: "Take it out, or say under an issuer's `proves` what proves it.",
+        example: include_str!("../examples/idle_level.yaml"),
+    },
+    Lint {
+        name: "like_unknown",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a rung is like one that no profile in use has",
+        why: "A rung of a further ladder says with `like` which of a profile's rungs it stands for. When no profile in use has such a rung, the name is mostly misspelt, and the profile's proof counts for a weaker rung or for none.",
+        remedy: "Correct the name, or leave `like` out.",
+        example: include_str!("../examples/like_unknown.yaml"),
+    },
+    Lint {
+        name: "profile_proof_dropped",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a profile's proof reaches no level of this policy",
+        why: "The policy has levels of its own, and none of them is like the profile's rung or like a weaker one. What the profile knows of such sign-ins counts for nothing.",
+        remedy: "Say under `levels` which of them is `like` it.",
+        example: include_str!("../examples/profile_proof_dropped.yaml"),
+    },
+    Lint {
+        name: "challenge_stale",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a challenge still asks for what the profile's proof took",
+        why: "The policy proves a level in its own way, and the profile's `challenge` for it stayed. A user who is sent back with what it asks for comes back with what proves nothing.",
+        remedy: "Say what to ask for: `challenge: { LEVEL: [..] }`.",
+        example: include_str!("../examples/challenge_stale.yaml"),
+    },
+    Lint {
+        name: "challenge_unwritable",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a value can't be asked for in a challenge",
+        why: "`acr_values` stands in a header, quoted, with spaces between the values. A value with a space, a quote, a backslash or a letter beyond ASCII can't be named there and is left out.",
+        remedy: "Name values that can be written; `rename` may give them one.",
+        example: include_str!("../examples/challenge_unwritable.yaml"),
+    },
+];
