@@ -13,6 +13,7 @@ pub mod mapping;
 pub mod methods;
 pub mod pair;
 mod provable;
+pub mod retrace;
 pub mod truth;
 
 pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};
@@ -21,5 +22,6 @@ pub use expression::{Expression, Source, View};
 pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge, Pair, Proof};
 pub use level::{Ladder, Ladders, Rung, Rungs};
 pub use list::List;
+pub use retrace::{Looked, Retraced, classes_counted};
 pub use methods::{Classes, FactorClass, MethodClass, MethodTable};
 pub use truth::Truth;

@@ -6,6 +6,7 @@
 pub mod decision;
 pub mod evaluate;
 pub mod host;
+pub mod near;
 pub mod path;
 pub mod pattern;
 pub mod requirement;
@@ -16,7 +17,9 @@ use std::collections::HashMap;
 
 pub use decision::{Denial, Permit, StepUp};
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
+pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, reckon};
 pub use host::{HostPattern, canonical_host};
+pub use near::Elsewhere;
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};

@@ -1,12 +1,16 @@
 //! The decision: one pure function from policy, request, verified tokens and time to a permit or a denial.
 
 mod challenge;
+mod mend;
 mod shortfall;
 mod steps;
 mod telling;
+mod tree;
 mod wording;
 
+pub use mend::{Mend, mend};
 pub use steps::{Asked, Step, What, ground, retell};
+pub use tree::{Asking, Branch, Missed, Reckoned, reckon};
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};
@@ -271,4 +275,4 @@ fn names(claim: &Json, named: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::policy) mod tests;

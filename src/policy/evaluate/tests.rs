@@ -119,7 +119,7 @@ pub(super) fn demand(conditions: Vec<Condition>) -> Demand {
     Demand { conditions: conditions.into(), ignore_amr: Box::default() }
 }
 
-pub(super) fn matching(path: &str) -> Match {
+pub(in crate::policy) fn matching(path: &str) -> Match {
     Match {
         hosts: [HostPattern::Any].into(),
         path: PathPattern::parse(path).unwrap(),
@@ -128,7 +128,7 @@ pub(super) fn matching(path: &str) -> Match {
     }
 }
 
-pub(super) fn route(require: Requirement) -> Route {
+pub(in crate::policy) fn route(require: Requirement) -> Route {
     Route {
         name: "pay".into(),
         matches: matching("/payments/{id}"),
