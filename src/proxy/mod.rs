@@ -16,6 +16,7 @@ mod handler;
 mod headers;
 mod identity;
 mod origin;
+mod preview;
 mod refusal;
 mod request_id;
 mod respond;
@@ -26,5 +27,6 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub(crate) use preview::{Preview, preview};
 pub(crate) use respond::{Told, told};
 pub use verify::Verify;

@@ -12,3 +12,4 @@ mod tests;
 mod verifier;
 
 pub use verifier::{Rejected, Verifier};
+pub(crate) use verifier::why_unknown;

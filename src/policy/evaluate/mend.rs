@@ -3,7 +3,7 @@
 //! Never on the way of a request: it may take a few thousand decisions to find one, or to find none.
 
 use crate::assurance::expression::Expression;
-use crate::assurance::{Assurance, Challenge, Evidence, Fact, Issuer};
+use crate::assurance::{Assurance, Challenge, Evidence, Issuer};
 use crate::policy::Policy;
 use crate::policy::decision::Denial;
 use crate::policy::evaluate::shortfall::by_sign_in;
