@@ -22,6 +22,6 @@ pub use expression::{Expression, Source, View};
 pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge, Pair, Proof};
 pub use level::{Ladder, Ladders, Rung, Rungs};
 pub use list::List;
-pub use retrace::{Looked, Retraced, classes_counted};
 pub use methods::{Classes, FactorClass, MethodClass, MethodTable};
+pub use retrace::{Looked, Retraced, classes_counted};
 pub use truth::Truth;

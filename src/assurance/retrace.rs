@@ -159,7 +159,8 @@ mod tests {
         let stands_in = mapping(&["amr"], LIST, Some(&["pwd"]), &[], true);
         assert_eq!(stands_in.retrace(&claims, true).stand_in.map(<[_]>::len), Some(1));
         assert_eq!(stands_in.retrace(&claims, false).stand_in, None);
-        let distrusted = mapping(&["amr"], LIST, Some(&["pwd"]), &[], false).retrace(&claims, true).clone();
+        let distrusted = mapping(&["amr"], LIST, Some(&["pwd"]), &[], false);
+        let distrusted = distrusted.retrace(&claims, true);
         assert!(!distrusted.trusted && distrusted.looked.is_empty() && distrusted.stand_in.is_none());
     }
 

@@ -312,7 +312,8 @@ pub(crate) fn load_token(file: SourceFile, policy: &Policy, now: Timestamp) -> R
         out.add(Problem::error("missing_key", Span { file: id, start: 0, end: 0 }, "the file is empty"));
     }
     let token = root.and_then(|root| {
-        let has = |name: &str| matches!(&root.kind, Kind::Map(pairs) if pairs.iter().any(|(key, _)| *key.text == *name));
+        let has =
+            |name: &str| matches!(&root.kind, Kind::Map(pairs) if pairs.iter().any(|(key, _)| *key.text == *name));
         if has("claims") || !has("iss") {
             return token("the token", &root, policy, now, &mut out);
         }

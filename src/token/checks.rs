@@ -87,10 +87,12 @@ pub fn of_token(
     let token = match Unverified::parse(credential) {
         Ok(token) => token,
         Err(rejection) => {
-            match rejection.reason {
-                Reason::HeaderRefused => checks.extend([well_formed(), Check::no("header", rejection)]),
-                Reason::AlgorithmRefused => checks.extend([well_formed(), plain(), Check::no("alg", rejection)]),
-                _ => checks.push(Check::no("form", rejection)),
+            if rejection.reason == Reason::HeaderRefused {
+                checks.extend([well_formed(), Check::no("header", rejection)]);
+            } else if rejection.reason == Reason::AlgorithmRefused {
+                checks.extend([well_formed(), plain(), Check::no("alg", rejection)]);
+            } else {
+                checks.push(Check::no("form", rejection));
             }
             return checks;
         }
@@ -207,9 +209,10 @@ fn exp(claims: &Json, now: Timestamp) -> Check {
     let Some(claim) = claims.member("exp") else { return malformed("exp", "absent, and every token must have it") };
     match Timestamp::from_claim(claim) {
         None => malformed("exp", "not a date (a number of seconds)"),
-        Some(expires) if is_expired(expires, now) => {
-            Check::no("exp", Rejection::new(Reason::Expired, format!("{} (leeway {LEEWAY_SECONDS} s)", told(expires, now))))
-        }
+        Some(expires) if is_expired(expires, now) => Check::no(
+            "exp",
+            Rejection::new(Reason::Expired, format!("{} (leeway {LEEWAY_SECONDS} s)", told(expires, now))),
+        ),
         Some(expires) => Check::yes("exp", told(expires, now)),
     }
 }

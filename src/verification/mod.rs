@@ -11,5 +11,5 @@ mod shared;
 mod tests;
 mod verifier;
 
-pub use verifier::{Rejected, Verifier};
 pub(crate) use verifier::why_unknown;
+pub use verifier::{Rejected, Verifier};

@@ -64,7 +64,8 @@ pub(super) fn text(told: &Explained) -> String {
 pub(super) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let turns =
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
         if c.is_control() || turns {
             out.extend(c.escape_unicode());
         } else {
@@ -145,7 +146,8 @@ fn map(mapped: &Mapped) -> String {
         let found = found.as_ref().map_or_else(|| "absent".to_owned(), shown);
         format!("claim `{claim}` {found}")
     });
-    let looked = if mapped.looked.is_empty() { "no claim is read".to_owned() } else { looked.collect::<Vec<_>>().join(", ") };
+    let looked =
+        if mapped.looked.is_empty() { "no claim is read".to_owned() } else { looked.collect::<Vec<_>>().join(", ") };
     let steps: String = mapped.steps.iter().map(|step| format!("; {step}")).collect();
     let came = match mapped.state {
         "known" => mapped.values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" "),

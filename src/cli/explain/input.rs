@@ -57,9 +57,10 @@ pub(super) fn keys(issuers: &[IssuerKeys], given: Option<&Path>, limits: &Limits
     }
     let of = |issuer: &IssuerKeys| match &issuer.source.place {
         KeyPlace::JwksFile(path) => read(path).unwrap_or_else(Keys::None),
-        KeyPlace::Discovery | KeyPlace::JwksUrl(_) => {
-            Keys::None(format!("the keys of `{}` are fetched, and nobody is asked here: give them with `--jwks FILE`", issuer.name))
-        }
+        KeyPlace::Discovery | KeyPlace::JwksUrl(_) => Keys::None(format!(
+            "the keys of `{}` are fetched, and nobody is asked here: give them with `--jwks FILE`",
+            issuer.name
+        )),
     };
     Ok(issuers.iter().map(of).collect())
 }
@@ -119,7 +120,8 @@ fn claims(path: &Path, policy: &Policy, now: Timestamp) -> Result<Given, Failure
         read_file(path).map_err(Failure::could_not_run)?
     };
     let name = format!("the claims in {}", file.name);
-    let token = load_token(file, policy, now).map_err(|rejected| refused(&format!("{name} cannot be taken"), &rejected))?;
+    let token =
+        load_token(file, policy, now).map_err(|rejected| refused(&format!("{name} cannot be taken"), &rejected))?;
     Ok(Given { name, what: What::Claims { claims: token.claims, typ: token.typ } })
 }
 

@@ -10,8 +10,8 @@ mod json;
 mod mapping;
 #[cfg(test)]
 mod tests;
-mod told;
 mod tokens;
+mod told;
 mod walk;
 
 pub(super) use command::{ExplainArgs, run};

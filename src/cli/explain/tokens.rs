@@ -28,16 +28,17 @@ pub(super) fn look<'g>(
     let (mut told, mut believed, mut refused) = (Vec::new(), Vec::<Believed<'g>>::new(), None::<Denial>);
     for one in given {
         let (mut token, outcome) = look_at(one, policy, keys, now);
-        let outcome = outcome.and_then(|new| match believed.iter().find(|known| known.assurance.kind == new.assurance.kind) {
-            _ if !route.take.iter().any(|source| source.kinds.takes(new.assurance.kind)) => {
-                let detail = format!("the route `{}` takes no {} token", route.name, new.assurance.kind.name());
-                Err(refusal(Reason::TokenKindWrong, detail, Some(&new.assurance)))
-            }
-            // The same token in two places is one.
-            Some(known) if !new.text.is_empty() && known.text == new.text => Ok(None),
-            Some(_) => Err(refusal(Reason::TokenDuplicate, "two tokens of one kind", Some(&new.assurance))),
-            None => Ok(Some(new)),
-        });
+        let outcome =
+            outcome.and_then(|new| match believed.iter().find(|known| known.assurance.kind == new.assurance.kind) {
+                _ if !route.take.iter().any(|source| source.kinds.takes(new.assurance.kind)) => {
+                    let detail = format!("the route `{}` takes no {} token", route.name, new.assurance.kind.name());
+                    Err(refusal(Reason::TokenKindWrong, detail, Some(&new.assurance)))
+                }
+                // The same token in two places is one.
+                Some(known) if !new.text.is_empty() && known.text == new.text => Ok(None),
+                Some(_) => Err(refusal(Reason::TokenDuplicate, "two tokens of one kind", Some(&new.assurance))),
+                None => Ok(Some(new)),
+            });
         match outcome {
             Ok(new) => believed.extend(new),
             Err(denial) => {

@@ -1,11 +1,11 @@
 //! The way of a request, without sockets, with each step kept.
 
 use crate::assurance::{classes_counted, pair};
-use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::cli::explain::tokens::{self, Believed};
+use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
-    CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, Route, Step, Target, TokenSource,
-    Tokens, canonical_host, decide, ground, mend, reckon, retell,
+    CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, Route, Step, Target,
+    TokenSource, Tokens, canonical_host, decide, ground, mend, reckon, retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};
@@ -165,7 +165,9 @@ fn paired<'b>(
     let tied = issuer.is_some_and(|issuer| pair::belong(issuer, &access.assurance, access.text, &id.assurance));
     let by = match issuer.map(|issuer| issuer.pair) {
         Some(crate::assurance::Pair::Subject) => "an equal subject and client",
-        Some(crate::assurance::Pair::Bound) | None => "`at_hash` of the access token in the id_token, or an equal `sid`",
+        Some(crate::assurance::Pair::Bound) | None => {
+            "`at_hash` of the access token in the id_token, or an equal `sid`"
+        }
     };
     if tied {
         told.pair = Some((true, format!("the two belong together, by {by}")));
@@ -232,10 +234,7 @@ fn sign_in(mend: &Mend) -> String {
         .map(|(path, value)| format!("`{path}` {}", serde_json::to_string(value).unwrap_or_default()))
         .collect();
     let claims = if claims.is_empty() { String::new() } else { format!(", whose token says {}", claims.join(" and ")) };
-    let scopes = if mend.scopes.is_empty() {
-        String::new()
-    } else {
-        format!(", with the scope {}", mend.scopes.join(" "))
-    };
+    let scopes =
+        if mend.scopes.is_empty() { String::new() } else { format!(", with the scope {}", mend.scopes.join(" ")) };
     format!("Sign in again: a new sign-in now{claims}{scopes} is let in (all else as it is).")
 }

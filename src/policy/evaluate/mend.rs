@@ -35,13 +35,7 @@ const MOST_METHODS: usize = 14;
 /// A sign-in that would mend a refusal; `None` where the decision does not ask for one, or none was found. The arguments are
 /// those of [`decide`].
 #[must_use]
-pub fn mend(
-    policy: &Policy,
-    route: &Route,
-    target: &Target<'_>,
-    tokens: Tokens<'_>,
-    now: Timestamp,
-) -> Option<Mend> {
+pub fn mend(policy: &Policy, route: &Route, target: &Target<'_>, tokens: Tokens<'_>, now: Timestamp) -> Option<Mend> {
     let denial = decide(policy, route, target, Some(tokens), now).err()?;
     denial.step_up.as_ref().filter(|_| by_sign_in(denial.reason))?;
     let (Tokens::One(main) | Tokens::Pair { access: main, .. }) = tokens;
@@ -130,10 +124,12 @@ impl<'s> Search<'s> {
         if let Some(Challenge::Listed(theirs) | Challenge::Derived(theirs)) = asked {
             values.extend(theirs.iter().map(|value| Box::from(self.issuer.mapping.acr.renamed(value))));
         }
-        self.expressions(&mut |expression| match expression {
-            Expression::Acr(named) => values.extend(named.iter().cloned()),
-            Expression::AcrAtLeast(least) => values.push(least.to_string().into()),
-            _ => {}
+        self.expressions(&mut |expression| {
+            if let Expression::Acr(named) = expression {
+                values.extend(named.iter().cloned());
+            } else if let Expression::AcrAtLeast(least) = expression {
+                values.push(least.to_string().into());
+            }
         });
         unique(values, MOST_ACR)
     }
@@ -147,13 +143,13 @@ impl<'s> Search<'s> {
             .collect();
         let mut named: Vec<&str> = Vec::new();
         let mut lists: Vec<Vec<&str>> = Vec::new();
-        self.expressions(&mut |expression| match expression {
-            Expression::AmrAny(values) => named.extend(values.iter().map(|value| &**value)),
-            Expression::AmrAll(values) | Expression::AmrOnly(values) => {
+        self.expressions(&mut |expression| {
+            if let Expression::AmrAll(values) | Expression::AmrOnly(values) = expression {
                 lists.push(values.iter().map(|value| &**value).collect());
+            }
+            if let Expression::AmrAll(values) | Expression::AmrOnly(values) | Expression::AmrAny(values) = expression {
                 named.extend(values.iter().map(|value| &**value));
             }
-            _ => {}
         });
         // One of each kind is as good as another of it, but what the user did already comes first, then what is named.
         let mut kinds = Vec::new();

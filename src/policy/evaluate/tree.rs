@@ -4,7 +4,7 @@
 //! whole is what it lets through.
 
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Expression, Fact, Proof, Rung, Rungs, Truth};
+use crate::assurance::{Expression, Fact, Proof, Rung, Rungs, Source, Truth};
 use crate::policy::Policy;
 use crate::policy::evaluate::telling::{asked, expression};
 use crate::policy::evaluate::{Case, Place, Tokens};
@@ -135,24 +135,23 @@ impl Case<'_> {
             };
             parts.iter().zip(1..).map(branch).collect()
         };
-        match condition {
-            Condition::All(parts) => {
-                let parts = groups(parts);
-                let holds = Truth::all(parts.iter().map(|part| part.holds));
-                return Branch { what, holds, because: None, parts };
-            }
-            Condition::Any(parts) => {
-                let parts = groups(parts);
-                let holds = Truth::any(parts.iter().map(|part| part.holds));
-                return Branch { what, holds, because: None, parts };
-            }
-            _ => {}
+        if let Condition::All(parts) = condition {
+            let parts = groups(parts);
+            let holds = Truth::all(parts.iter().map(|part| part.holds));
+            return Branch { what, holds, because: None, parts };
+        }
+        if let Condition::Any(parts) = condition {
+            let parts = groups(parts);
+            let holds = Truth::any(parts.iter().map(|part| part.holds));
+            return Branch { what, holds, because: None, parts };
         }
         let because = self.check(condition, place).map(|reason| (reason, self.why(condition, reason)));
-        let parts = match condition {
-            Condition::Level(rung) => self.issuer.proofs_of(*rung).map(|proof| self.proof(proof, place)).collect(),
-            Condition::Evidence(expression) => self.parts_of(expression, place),
-            _ => Vec::new(),
+        let parts = if let Condition::Level(rung) = condition {
+            self.issuer.proofs_of(*rung).map(|proof| self.proof(proof, place)).collect()
+        } else if let Condition::Evidence(expression) = condition {
+            self.parts_of(expression, place)
+        } else {
+            Vec::new()
         };
         let holds = if because.is_none() { Truth::True } else { self.not_held(condition, place, &parts) };
         Branch { what, holds, because, parts }
@@ -165,7 +164,13 @@ impl Case<'_> {
             Condition::Evidence(expression) => expression.evaluate(&self.view(place)) == Truth::Unknown,
             Condition::MaxAge(_) => self.is_user() && self.witness.evidence.auth_time.known().is_none(),
             Condition::Bind { claim, .. } => self.main.claims.get(*claim).is_none(),
-            _ => false,
+            Condition::Issuers(_)
+            | Condition::Audience(_)
+            | Condition::Caller(_)
+            | Condition::Clients(_)
+            | Condition::Scopes { .. }
+            | Condition::All(_)
+            | Condition::Any(_) => false,
         };
         if open { Truth::Unknown } else { Truth::False }
     }
@@ -178,21 +183,21 @@ impl Case<'_> {
 
     fn expression_branch(&self, evidence: &Expression, place: Place<'_>) -> Branch {
         let parts = self.parts_of(evidence, place);
-        let what = match evidence {
-            Expression::All(_) => "all of these".to_owned(),
-            Expression::Any(_) => "any of these".to_owned(),
-            _ => expression(self.policy, evidence),
+        let what = if matches!(evidence, Expression::All(_)) {
+            "all of these".to_owned()
+        } else if matches!(evidence, Expression::Any(_)) {
+            "any of these".to_owned()
+        } else {
+            expression(self.policy, evidence)
         };
         Branch { what, holds: evidence.evaluate(&self.view(place)), because: None, parts }
     }
 
     fn parts_of(&self, evidence: &Expression, place: Place<'_>) -> Vec<Branch> {
-        match evidence {
-            Expression::All(parts) | Expression::Any(parts) => {
-                parts.iter().map(|part| self.expression_branch(part, place)).collect()
-            }
-            _ => Vec::new(),
+        if let Expression::All(parts) | Expression::Any(parts) = evidence {
+            return parts.iter().map(|part| self.expression_branch(part, place)).collect();
         }
+        Vec::new()
     }
 
     /// The rung of each ladder that comes after the one reached, and what lacks for it.
@@ -201,7 +206,8 @@ impl Case<'_> {
         let place = Place { ignored: Some(&ignored), ..self.place(&self.route.matches) };
         let ladders = self.policy.ladders();
         let next = |ladder: usize| {
-            let above = reached.iter().find(|rung| rung.ladder() == ladder).map_or(0, |rung| rung.rank().saturating_add(1));
+            let above =
+                reached.iter().find(|rung| rung.ladder() == ladder).map_or(0, |rung| rung.rank().saturating_add(1));
             ladders.rungs().find(|rung| rung.ladder() == ladder && rung.rank() == above)
         };
         let missed = |rung: Rung| {
@@ -222,20 +228,18 @@ impl Case<'_> {
         if evidence.evaluate(&self.view(place)).holds() {
             return Vec::new();
         }
-        match evidence {
-            Expression::All(parts) => parts.iter().flat_map(|part| self.lacks(part, place)).collect(),
-            Expression::Any(parts) => {
-                parts.iter().map(|part| self.lacks(part, place)).min_by_key(Vec::len).unwrap_or_default()
-            }
-            _ => {
-                let read = evidence.source().map(|source| match source {
-                    crate::assurance::Source::Acr => state(&self.witness.evidence.acr),
-                    crate::assurance::Source::Amr => state(&self.witness.evidence.amr),
-                });
-                let read = read.flatten().map(|state| format!(" ({state})")).unwrap_or_default();
-                vec![format!("{}{read}", expression(self.policy, evidence))]
-            }
+        if let Expression::All(parts) = evidence {
+            return parts.iter().flat_map(|part| self.lacks(part, place)).collect();
         }
+        if let Expression::Any(parts) = evidence {
+            return parts.iter().map(|part| self.lacks(part, place)).min_by_key(Vec::len).unwrap_or_default();
+        }
+        let read = evidence.source().and_then(|source| match source {
+            Source::Acr => state(&self.witness.evidence.acr),
+            Source::Amr => state(&self.witness.evidence.amr),
+        });
+        let read = read.map(|state| format!(" ({state})")).unwrap_or_default();
+        vec![format!("{}{read}", expression(self.policy, evidence))]
     }
 }
 
