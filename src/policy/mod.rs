@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 pub use decision::{Denial, Permit, StepUp};
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
-pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, reckon};
+pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, outline, reckon};
 pub use host::{HostPattern, canonical_host};
 pub use near::Elsewhere;
 pub use path::{Ambiguity, CanonicalPath};

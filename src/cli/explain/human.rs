@@ -2,7 +2,7 @@
 
 use crate::assurance::Truth;
 use crate::cli::explain::told::{Explained, Mapped, Named, ReckonedTold, Signature, TokenTold};
-use crate::policy::Branch;
+use crate::policy::{Asking, Branch};
 use crate::telemetry::timestamp::Rfc3339;
 use crate::token::{Held, Json};
 
@@ -33,6 +33,7 @@ pub(super) fn text(told: &Explained) -> String {
         out.line("pair", &format!("{}{text}", if *holds { "" } else { "FAILS: " }));
     }
     told.reckoned.iter().for_each(|one| reckoned(one, told.reckoned.len() > 1, &mut out));
+    told.asks.iter().for_each(|one| asking(one, &mut out));
     out.line("decided", &told.decided);
     for (name, why) in told.unchecked() {
         out.line("", &format!("!! THE SIGNATURE WAS NOT CHECKED of {name}: {why}"));
@@ -178,11 +179,13 @@ fn reckoned(told: &ReckonedTold, named: bool, out: &mut Out) {
         };
         out.line("missed", &format!("{name}: {lacks}"));
     }
-    for asking in &told.reckoned.asks {
-        let by = asking.floor.as_ref().map_or_else(|| "the route".to_owned(), |name| format!("the floor {name}"));
-        out.line("asks", &by);
-        asking.parts.iter().for_each(|part| branch(part, 0, out));
-    }
+    told.reckoned.asks.iter().for_each(|one| asking(one, out));
+}
+
+fn asking(asking: &Asking, out: &mut Out) {
+    let by = asking.floor.as_ref().map_or_else(|| "the route".to_owned(), |name| format!("the floor {name}"));
+    out.line("asks", &by);
+    asking.parts.iter().for_each(|part| branch(part, 0, out));
 }
 
 fn branch(part: &Branch, depth: usize, out: &mut Out) {

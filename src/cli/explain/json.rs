@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::explain::human::mark;
 use crate::cli::explain::told::{Explained, Mapped, Named, ReckonedTold, Signature, TokenTold};
-use crate::policy::{Branch, Mend};
+use crate::policy::{Asking, Branch, Mend};
 use crate::telemetry::timestamp::Rfc3339;
 use crate::token::{Held, Json};
 
@@ -31,6 +31,7 @@ pub(super) fn value(told: &Explained) -> Value {
         "tokens": told.tokens.iter().map(token).collect::<Vec<_>>(),
         "pair": told.pair.as_ref().map(|(holds, text)| json!({ "holds": holds, "text": text })),
         "evidence": told.reckoned.iter().map(reckoned).collect::<Vec<_>>(),
+        "asks": told.asks.iter().map(asking).collect::<Vec<_>>(),
         "decision": if denial.is_some() { "deny" } else { "allow" },
         "reason": denial.map(|denial| denial.reason.code()),
         "detail": denial.map(|denial| &denial.detail),
@@ -107,19 +108,16 @@ fn reckoned(told: &ReckonedTold) -> Value {
             json!({ "level": name, "lacks": missed.lacks, "proofs": proofs })
         })
         .collect();
-    let asks: Vec<Value> = told
-        .reckoned
-        .asks
-        .iter()
-        .map(|asking| {
-            let parts: Vec<Value> = asking.parts.iter().map(branch).collect();
-            json!({ "floor": asking.floor, "holds": asking.holds(), "parts": parts })
-        })
-        .collect();
+    let asks: Vec<Value> = told.reckoned.asks.iter().map(asking).collect();
     json!({
         "token": told.reckoned.witness.name(), "text": told.evidence, "ignored": told.reckoned.ignored,
         "classes": classes, "levels": told.levels, "missed": missed, "asks": asks,
     })
+}
+
+fn asking(asking: &Asking) -> Value {
+    let parts: Vec<Value> = asking.parts.iter().map(branch).collect();
+    json!({ "floor": asking.floor, "holds": asking.holds(), "parts": parts })
 }
 
 fn branch(part: &Branch) -> Value {

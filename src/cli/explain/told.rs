@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Denial, Mend, Reckoned};
+use crate::policy::{Asking, Denial, Mend, Reckoned};
 use crate::proxy::Preview;
 use crate::reason::{NewSignIn, Reason};
 use crate::token::{Check, Credential, Json, KeySet, Rejection, Timestamp, TokenKind};
@@ -53,6 +53,8 @@ pub(super) struct Explained {
     /// Whether two tokens belong together.
     pub(super) pair: Option<(bool, String)>,
     pub(super) reckoned: Vec<ReckonedTold>,
+    /// What is asked, where no token came so far as to be judged by it.
+    pub(super) asks: Vec<Asking>,
     /// Refused for this; `None`: it is forwarded.
     pub(super) denial: Option<Denial>,
     /// The decision in a line.

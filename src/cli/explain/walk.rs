@@ -5,7 +5,7 @@ use crate::cli::explain::tokens::{self, Believed};
 use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, Route, Step, Target,
-    TokenSource, Tokens, canonical_host, decide, ground, mend, reckon, retell,
+    TokenSource, Tokens, canonical_host, decide, ground, mend, outline, reckon, retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};
@@ -42,6 +42,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         tokens: Vec::new(),
         pair: None,
         reckoned: Vec::new(),
+        asks: Vec::new(),
         denial: None,
         decided: String::new(),
         levels: Vec::new(),
@@ -102,6 +103,7 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
         return (decided(policy, route, &target, None, now), None);
     }
     told.takes = route.take.iter().map(source).collect();
+    told.asks = outline(policy, route, &target);
     let (tokens, believed) = tokens::look(question.given, route, policy, question.keys, now);
     told.tokens = tokens;
     let believed = match believed {
@@ -114,6 +116,7 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     };
     let Some(tokens) = tokens else { return (decided(policy, route, &target, None, now), None) };
     told.reckoned = reckoned(policy, route, &target, tokens, now);
+    told.asks.clear();
     let outcome = decided(policy, route, &target, Some(tokens), now);
     let mended = outcome.is_err().then(|| mend(policy, route, &target, tokens, now)).flatten();
     let main = believed.first().map(|token| token.assurance.issuer);

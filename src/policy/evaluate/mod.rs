@@ -10,7 +10,7 @@ mod wording;
 
 pub use mend::{Mend, mend};
 pub use steps::{Asked, Step, What, ground, retell};
-pub use tree::{Asking, Branch, Missed, Reckoned, reckon};
+pub use tree::{Asking, Branch, Missed, Reckoned, outline, reckon};
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};

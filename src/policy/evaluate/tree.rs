@@ -91,6 +91,37 @@ pub fn reckon(
     witnesses.map(|witness| Case { policy, route, target, issuer, main, witness, now }.reckoned()).collect()
 }
 
+/// What is asked of a request that brings no token to judge: every part of it is unknown.
+#[must_use]
+pub fn outline(policy: &Policy, route: &Route, target: &Target<'_>) -> Vec<Asking> {
+    let valid = || vec![Branch::leaf("any valid token".into(), Truth::Unknown)];
+    let own = match &route.require {
+        Requirement::Public => return Vec::new(),
+        Requirement::Authenticated => valid(),
+        Requirement::Demands(demand) => outlined(policy, demand),
+    };
+    let floors = policy.floors_under(route, target).map(|floor| Asking {
+        floor: Some(floor.name.clone()),
+        parts: floor.demand.as_ref().map_or_else(valid, |demand| outlined(policy, demand)),
+    });
+    std::iter::once(Asking { floor: None, parts: own }).chain(floors).collect()
+}
+
+fn outlined(policy: &Policy, demand: &Demand) -> Vec<Branch> {
+    let group = |(demand, number): (&Demand, usize)| match <[Branch; 1]>::try_from(outlined(policy, demand)) {
+        Ok([only]) => only,
+        Err(parts) => Branch { parts, ..Branch::leaf(format!("part {number}"), Truth::Unknown) },
+    };
+    let branch = |condition: &Condition| {
+        let leaf = Branch::leaf(asked(policy, condition), Truth::Unknown);
+        if let Condition::All(parts) | Condition::Any(parts) = condition {
+            return Branch { parts: parts.iter().zip(1..).map(group).collect(), ..leaf };
+        }
+        leaf
+    };
+    demand.conditions.iter().map(branch).collect()
+}
+
 impl Case<'_> {
     fn reckoned(&self) -> Reckoned {
         let valid = || vec![Branch::leaf("any valid token".into(), Truth::True)];
