@@ -1,7 +1,13 @@
 //! `stepgate explain` as a person meets it: the walk in its document, its options, its exit codes.
 //!
 //! `UPDATE=1 cargo test --test explain` writes the outputs in the document anew; read the difference before committing it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -205,6 +211,21 @@ fn claims_of_a_decoded_token_are_taken_as_they_are() {
     let (code, out) = explain(&yaml.replace("exp: 5m\n", ""));
     assert!(code == Some(1) && out.contains("FAILS   exp: absent"), "nothing is filled in: {out}");
     assert_eq!(explain("issuer: bank\nclaims: { amr: [pwd] }\n").0, Some(0), "here it is");
+}
+
+#[test]
+fn settings_name_the_policy_and_the_limits() {
+    let folder = folder();
+    let path = folder.path();
+    std::fs::rename(path.join("policies"), path.join("elsewhere")).unwrap();
+    let settings = "version: 1\nlisteners: [ { address: \"127.0.0.1:8080\" } ]\nupstreams: { app: { url: \"http://127.0.0.1:8081\" } }\n\
+                    policies: elsewhere/\nlimits: { token: 1KiB }\n";
+    std::fs::write(path.join("stepgate.yaml"), settings).unwrap();
+    let long = "x".repeat(1025);
+    let (code, out, error) = stepgate(path, &[PAY, "--config", "stepgate.yaml", "--token-stdin"], &long, &[]);
+    assert!(code == Some(1) && out.contains("decided   deny: token_too_large"), "{out}{error}");
+    let (code, out, error) = stepgate(path, &[PAY, "--config", "claims.yaml"], "", &[]);
+    assert!((code, &*out) == (Some(2), "") && error.contains("the settings have errors"), "{error}");
 }
 
 #[test]

@@ -17,11 +17,13 @@ use crate::config::settings::Limits;
 /// Arguments of `stepgate explain`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Claims are shown, whatever is in them: names and numbers of persons too. A token and its signature never are, and a token is
-never taken from the command line, where other users of the machine can read it.
+Claims are shown, whatever is in them: names and numbers of persons too. A token and its
+signature never are. A token is never taken from the command line, where other users of the
+machine can read it.
 
-Signatures are checked with the keys in the policy's `jwks_file`, or those of --jwks; nobody is asked for keys. Where there
-are none it is said loudly, and the rest is explained as if the signature were good.
+Signatures are checked with the keys in the policy's `jwks_file`, or those of --jwks; nobody is
+asked for keys. Where there are none it is said loudly, and the rest is explained as if the
+signature were good.
 
 Exit codes:
   0  the request is let through

@@ -1,197 +1,26 @@
 //! What is explained is what is decided, on random policies, requests and tokens; and a sign-in that is called enough is enough.
 #![expect(clippy::arithmetic_side_effects, reason = "test code, on constants")]
 
+mod worlds;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
+use self::worlds::{Made, usual_sign_ins, worlds};
 use super::told::{Explained, Given, Keys, Signature, What};
 use super::walk::{Question, explain};
 use super::{human, json as as_json};
-use crate::assurance::{Assurance, pair};
+use crate::assurance::{Assurance, Truth, pair};
 use crate::config::cases;
 use crate::config::{SourceFile, load_policy};
 use crate::policy::{Asking, CanonicalPath, Denial, Policy, Requirement, Target, Tokens, canonical_host, decide};
 use crate::reason::Reason;
-use crate::token::testing::{API, CLIENT, ISSUER, NOW, Signer, credential, key_set};
+use crate::token::testing::{API, ISSUER, NOW, Signer, credential, key_set};
 use crate::token::{Algorithm, ClaimPath, Json, KeySet, TokenKind, Unverified, verify};
-
-/// Entries of one requirement, each there or not; an empty one asks for any valid token.
-fn entries() -> impl Strategy<Value = String> {
-    let pick = |weight: f64, texts: &'static [&'static str]| {
-        prop::option::weighted(weight, prop::sample::select(texts.to_vec()))
-    };
-    let level =
-        pick(0.5, &["level: single-factor", "level: multi-factor", "level: multi-factor", "level: phishing-resistant"]);
-    let age = pick(0.2, &["max_age: 2m", "max_age: 30m"]);
-    let scopes = pick(0.2, &["scopes: { all: [pay] }", "scopes: { any: [pay, read] }"]);
-    let acr = pick(0.1, &["acr: [\"2\", gold]", "acr: { at_least: 2 }"]);
-    let amr = pick(
-        0.15,
-        &[
-            "amr: { any: [otp, hwk] }",
-            "amr: { all: [pwd, otp] }",
-            "amr: { none: [sms] }",
-            "amr: { only: [pwd, otp, hwk] }",
-            "amr: { count: 2 }",
-        ],
-    );
-    let more = pick(
-        0.12,
-        &[
-            "factors: 2",
-            "phishing_resistant: true",
-            "not: { amr: { any: [sms] } }",
-            "claims: { tier: gold }",
-            "caller: user",
-            "bind: { id: /account }",
-        ],
-    );
-    let ignored = pick(0.1, &["ignore_amr: [sms]", "ignore_amr: [otp, mfa]"]);
-    (level, age, scopes, acr, amr, more, ignored).prop_map(|(level, age, scopes, acr, amr, more, ignored)| {
-        let asked: Vec<&str> = [level, age, scopes, acr, amr, more].into_iter().flatten().collect();
-        if asked.is_empty() {
-            return "{ level: single-factor }".to_owned();
-        }
-        format!("{{ {} }}", asked.into_iter().chain(ignored).collect::<Vec<_>>().join(", "))
-    })
-}
-
-fn requirement() -> impl Strategy<Value = String> {
-    let nested = (any::<bool>(), prop::collection::vec(entries(), 2..4))
-        .prop_map(|(any, parts)| format!("{{ {}: [ {} ] }}", if any { "any" } else { "all" }, parts.join(", ")));
-    prop_oneof![6 => entries(), 2 => nested, 1 => Just("authenticated".to_owned())]
-}
-
-/// A policy with `/healthz` public, `/payments/{id}` by POST, whatever is under `/payments`, and all that is read.
-fn policies() -> impl Strategy<Value = String> {
-    let one = |texts: &'static [&'static str]| prop::sample::select(texts.to_vec());
-    let mapping = one(&[
-        "",
-        "    mapping: { acr: { rename: { \"1\": \"2\", low: \"1\" } } }\n",
-        "    mapping: { acr: { from: [/ext/acr, acr], accept: [string, number] }, amr: { accept: [array, space-separated] } }\n",
-        "    mapping: { amr: { absent: [pwd], rename: { push: hwk, pw: pwd } }, auth_time: { from: [/ext/at, auth_time] } }\n",
-        "    mapping: { acr: { accept: array } }\n",
-    ]);
-    let reading = one(&[
-        "",
-        "    ignore_amr: [sms]\n",
-        "    mfa: derived\n",
-        "    trust: { acr: false }\n",
-        "    trust: { max_level: multi-factor }\n",
-        "    factor_classes: { push: possession, badge: { is: possession, phishing_resistant: true } }\n",
-    ]);
-    let multi = one(&[
-        "{ any: [ { acr: [\"2\"] }, { factors: 2 } ] }",
-        "{ any: [ { acr: { at_least: 2 } }, { amr: { any: [mfa] } } ] }",
-        "{ factors: 2 }",
-        "{ all: [ { factors: 2 }, { not: { amr: { any: [sms] } } } ] }",
-        "{ any: [ { all: [ { acr: [gold] }, { amr: { any: [otp, hwk] } } ] }, { claims: { tier: gold } } ] }",
-    ]);
-    let pair = one(&["", "    pair: subject\n"]);
-    let floor = prop::option::weighted(0.3, entries());
-    let routes = (requirement(), requirement(), requirement());
-    (mapping, reading, multi, pair, floor, routes).prop_map(|(mapping, reading, multi, pair, floor, (pay, all, read))| {
-        let floors = floor.map_or_else(String::new, |floor| {
-            let floor = floor.replace(", bind: { id: /account }", "").replace("bind: { id: /account }", "level: single-factor");
-            format!("floors:\n  - {{ name: money, match: {{ path: \"/payments/**\" }}, require: {floor} }}\n")
-        });
-        let unbound = |text: String| text.replace("bind: { id: /account }", "level: single-factor");
-        format!(
-            "version: 1\nissuers:\n  idp:\n    issuer: {ISSUER}\n    access: {{ audiences: [\"{API}\"] }}\n    id: {{ audiences: [{CLIENT}] }}\n\
-             {mapping}{reading}{pair}    proves:\n      single-factor: {{ any: [ {{ acr: [\"1\", \"2\", gold] }}, {{ factors: 1 }} ] }}\n      \
-             multi-factor: {multi}\n      phishing-resistant: {{ any: [ {{ phishing_resistant: true }}, {{ acr: [phr] }} ] }}\n\
-             take: [ authorization, {{ header: x-id, kind: any }} ]\n{floors}routes:\n\
-             \x20 - {{ name: pay, match: {{ path: \"/payments/{{id}}\", methods: [POST] }}, require: {pay} }}\n\
-             \x20 - {{ name: payments, match: {{ path: \"/payments/**\" }}, require: {} }}\n\
-             \x20 - {{ name: read, match: {{ hosts: [api.example], path: \"/**\", methods: [GET] }}, require: {} }}\n\
-             \x20 - {{ name: health, match: {{ path: /healthz }}, require: public }}\n",
-            unbound(all),
-            unbound(read),
-        )
-        .replace("level: single-factor, level: single-factor", "level: single-factor")
-    })
-}
-
-fn requests() -> impl Strategy<Value = &'static str> {
-    prop_oneof![
-        12 => Just("POST https://api.example/payments/7"),
-        6 => Just("GET https://api.example/accounts/7?x=1"),
-        2 => Just("PUT https://API.example:443/payments/7/refund"),
-        1 => Just("GET https://api.example/payments"),
-        1 => Just("GET https://api.example/healthz"),
-        1 => Just("POST https://other.example/accounts"),
-        1 => Just("GET https://api.example/a%2fb"),
-        1 => Just("TRACE https://api.example/payments/7"),
-    ]
-}
-
-/// Claims of a token, and whether the right key signs them.
-type Made = (Value, bool);
-
-fn tokens() -> impl Strategy<Value = Vec<Made>> {
-    let acr = prop::sample::select(vec![
-        Value::Null,
-        Value::Null,
-        json!("1"),
-        json!("2"),
-        json!("2"),
-        json!("gold"),
-        json!("low"),
-        json!("odd"),
-        json!(2),
-        json!(["2"]),
-    ]);
-    let values = prop::sample::subsequence(vec!["pwd", "otp", "sms", "mfa", "hwk", "push", "odd"], 0..4);
-    let amr = prop_oneof![1 => Just(Value::Null), 1 => Just(json!("pwd otp")), 6 => values.prop_map(|v| json!(v))];
-    let age = prop::sample::select(vec![Some(30_i64), Some(30), Some(30), Some(60), Some(600), Some(-300), None]);
-    let scope = prop::sample::select(vec!["pay read", "pay read", "pay", "read", ""]);
-    let kind = prop::sample::select(vec![API, API, API, CLIENT, "other"]);
-    let odd = prop_oneof![
-        12 => Just(json!({})),
-        1 => Just(json!({ "exp": NOW.seconds() - 60 })),
-        1 => Just(json!({ "sub": "app" })),
-        1 => Just(json!({ "iss": "https://evil.example" })),
-        1 => Just(json!({ "sid": "s2" })),
-        2 => Just(json!({ "tier": "gold", "account": "7" })),
-    ];
-    let signed = prop::bool::weighted(0.95);
-    let one = (acr, amr, age, scope, kind, odd, signed).prop_map(|(acr, amr, age, scope, kind, odd, signed)| {
-        let now = NOW.seconds();
-        let mut claims = json!({
-            "iss": ISSUER, "aud": kind, "sub": "u1", "client_id": "app", "azp": CLIENT, "sid": "s1", "iat": now - 5, "exp": now + 300,
-            "scope": scope, "acr": acr, "amr": amr,
-        });
-        if kind == API {
-            claims.as_object_mut().unwrap().remove("azp");
-        }
-        if let Some(age) = age {
-            claims["auth_time"] = json!(now - age);
-        }
-        for (name, value) in odd.as_object().unwrap() {
-            claims[name] = value.clone();
-        }
-        (claims, signed)
-    });
-    let now = NOW.seconds();
-    let strong = json!({
-        "iss": ISSUER, "aud": API, "sub": "u1", "client_id": "app", "sid": "s1", "iat": now - 5, "exp": now + 300, "auth_time": now - 30,
-        "scope": "pay read", "acr": "2", "amr": ["pwd", "otp", "hwk"], "tier": "gold", "account": "7",
-    });
-    prop_oneof![
-        1 => Just(Vec::new()),
-        14 => Just(vec![(strong, true)]),
-        10 => one.clone().prop_map(|one| vec![one]),
-        3 => (one.clone(), one).prop_map(|(access, mut id)| {
-            id.0["aud"] = json!(CLIENT);
-            vec![access, id]
-        }),
-    ]
-}
 
 fn load(text: &str) -> Option<Policy> {
     let file = SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() };
@@ -279,10 +108,6 @@ impl World {
     }
 }
 
-fn worlds() -> impl Strategy<Value = (String, &'static str, Vec<Made>)> {
-    (policies(), requests(), tokens())
-}
-
 fn run(cases: u32, test: impl Fn(World, Vec<Made>) -> Result<(), String>) {
     let config = Config { cases, failure_persistence: None, max_global_rejects: cases * 4, ..Config::default() };
     // A fixed seed: what is counted below is the same in every run.
@@ -344,26 +169,36 @@ fn a_refusal_that_a_sign_in_is_said_to_mend_is_mended_by_one_with_the_claims_tha
         let told = world.explained();
         let Some(client) = &told.client else { return Ok(()) };
         counts.borrow_mut().1 += u32::from(told.denial.as_ref().is_some_and(|denial| denial.step_up.is_some()));
-        let Some(mend) = &client.mend else { return Ok(()) };
-        counts.borrow_mut().0 += 1;
-        let anew = |claims: &Value| {
-            let mut said = Json::parse(claims.to_string().as_bytes()).unwrap();
-            for (path, value) in &mend.claims {
-                said = path.put(said, value.clone());
+        let signed_in = |claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]| {
+            let mut new = Json::parse(claims.to_string().as_bytes()).unwrap();
+            for (path, value) in said {
+                new = path.put(new, value.clone());
             }
             let scope = claims["scope"].as_str().unwrap_or_default();
-            let scope = mend.scopes.iter().fold(scope.to_owned(), |all, one| format!("{all} {one}"));
-            let said = ClaimPath::parse("scope").unwrap().put(said, Json::String(scope.trim().into()));
-            serde_json::to_value(&said).unwrap()
+            let scope = scopes.iter().fold(scope.to_owned(), |all, one| format!("{all} {one}"));
+            let new = ClaimPath::parse("scope").unwrap().put(new, Json::String(scope.trim().into()));
+            serde_json::to_value(&new).unwrap()
         };
-        let texts = made.iter().map(|(claims, genuine)| sign(&anew(claims), *genuine)).collect();
-        let again = World { texts, ..world };
-        again.judged().map(drop).map_err(|denial| format!("{mend:?} does not mend {:?}: {denial:?}", told.denial))
+        let again = |said: &[(ClaimPath, Json)], scopes: &[Box<str>]| {
+            let texts = made.iter().map(|(claims, genuine)| sign(&signed_in(claims, said, scopes), *genuine)).collect();
+            World { policy: world.policy.clone(), keys: Arc::clone(&world.keys), texts, ..world }.judged().map(drop)
+        };
+        let denial = told.denial.as_ref().unwrap();
+        if let Some(mend) = &client.mend {
+            counts.borrow_mut().0 += 1;
+            return again(&mend.claims, &mend.scopes).map_err(|denial| format!("{mend:?} does not mend: {denial:?}"));
+        }
+        // Where none is named, none of the usual ones would do.
+        for said in usual_sign_ins().iter().filter(|_| denial.step_up.is_some()) {
+            if again(said, &denial.scope).is_ok() {
+                return Err(format!("{said:?} would mend {denial:?}, and no sign-in is named"));
+            }
+        }
+        Ok(())
     });
     let (mended, asked) = counts.into_inner();
     assert!(mended >= 60, "too few to mean anything: {mended}");
-    // Where the gate asks for another sign-in there nearly always is one.
-    assert!(mended * 10 >= asked * 8, "{mended} mended of {asked} that are asked for a sign-in");
+    assert!(mended * 2 >= asked, "{mended} mended of {asked} that are asked for a sign-in");
 }
 
 const POLICY: &str = "version: 1\nissuers:\n  idp:\n    issuer: https://idp.example\n    access: { audiences: [\"https://api.example\"] }\n\
@@ -399,4 +234,42 @@ fn what_stands_in_claims_cannot_move_a_terminal() {
     let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
     let text = human::text(&told_of(What::Claims { claims, typ: None }, Keys::None(String::new())));
     assert!(text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{text}");
+}
+
+/// What [`POLICY`] makes of claims.
+fn told_of_claims(more: &Value) -> Explained {
+    let mut claims = json!({ "iss": ISSUER, "aud": API, "sub": "u", "exp": NOW.seconds() + 60 });
+    for (name, value) in more.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+    told_of(What::Claims { claims, typ: None }, Keys::None(String::new()))
+}
+
+#[test]
+fn what_hangs_on_an_absent_or_malformed_claim_is_unknown_and_what_is_missed_says_so() {
+    for (amr, mark, lacks) in [
+        (json!({}), Truth::Unknown, "factors 2 (absent)"),
+        (json!({ "amr": 7 }), Truth::Unknown, "factors 2 (malformed)"),
+        (json!({ "amr": ["pwd"] }), Truth::False, "factors 2"),
+    ] {
+        let told = told_of_claims(&amr);
+        let level = &told.reckoned[0].reckoned.asks[0].parts[0];
+        assert_eq!((level.holds, level.parts[0].holds), (mark, mark), "{lacks}");
+        // The single-factor rung has no proof of its own, so that the one above it stands for both.
+        assert_eq!(told.reckoned[0].reckoned.missed[0].lacks, [lacks]);
+        assert!(told.asks.is_empty());
+    }
+    let client = told_of_claims(&json!({ "sub": "app", "client_id": "app", "amr": 7 }));
+    let level = &client.reckoned[0].reckoned.asks[0].parts[0];
+    assert_eq!((level.holds, client.denial.map(|denial| denial.reason)), (Truth::False, Some(Reason::CallerWrong)));
+}
+
+#[test]
+fn where_no_token_came_to_be_judged_all_that_is_asked_is_told_as_unknown() {
+    let told = told_of_claims(&json!({ "exp": 0 }));
+    assert_eq!(told.denial.as_ref().map(|denial| denial.reason), Some(Reason::Expired));
+    let parts: Vec<(&str, Truth)> = told.asks[0].parts.iter().map(|part| (&*part.what, part.holds)).collect();
+    assert_eq!(parts, [("level multi-factor", Truth::Unknown)]);
+    assert!(told.reckoned.is_empty() && human::text(&told).contains("unknown  level multi-factor"));
 }
