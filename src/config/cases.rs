@@ -303,7 +303,7 @@ fn expected(fields: &Fields<'_>, out: &mut Report) -> Option<Expected> {
 ///
 /// # Errors
 /// Every problem found.
-pub(crate) fn load_token(file: SourceFile, policy: &Policy, now: Timestamp) -> Result<TestToken, Box<Rejected>> {
+pub fn load_token(file: SourceFile, policy: &Policy, now: Timestamp) -> Result<TestToken, Box<Rejected>> {
     let (mut sources, mut out) = (Sources::default(), Report::default());
     let text = file.text.clone();
     let id = sources.add(file);
