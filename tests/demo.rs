@@ -59,6 +59,16 @@ impl Demo {
         Story::new(gate, self.address_after("More tokens: http://"), self.address_after("readiness: http://"))
     }
 
+    fn wait_until_ready(&self) {
+        let admin = self.address_after("readiness: http://").to_string();
+        let began = Instant::now();
+        let ready = || Command::new(STEPGATE).args(["healthcheck", "--admin", &admin]).output().unwrap();
+        while !ready().status.success() {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", ready());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
@@ -211,6 +221,162 @@ fn a_busy_port_is_a_clear_error_and_nothing_is_served() {
         assert!(errors.contains(&port) && errors.contains(flag), "{errors}");
         assert!(output.stdout.is_empty());
     }
+}
+
+/// The routes, titles and commands of what a demo with a policy of one's own prints: the command, and whether it passes.
+fn tour(printed: &str) -> Vec<(String, bool)> {
+    let titles = printed.lines().filter(|line| line.ends_with(": goes through") || line.ends_with(": is refused"));
+    let passes: Vec<bool> = titles.map(|line| line.ends_with("goes through")).collect();
+    let commands = commands(printed);
+    assert_eq!(commands.len(), passes.len(), "{printed}");
+    commands.into_iter().zip(passes).collect()
+}
+
+#[test]
+fn every_example_is_seen_to_refuse_and_then_to_allow() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/examples");
+    let mut folders: Vec<_> = std::fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
+    assert!(folders.len() >= 11, "{folders:?}");
+    for folder in folders {
+        let mut demo = Demo::start(&["--policies", folder.to_str().unwrap()]);
+        assert!(demo.printed.contains("THESE ARE NOT THE REAL ISSUERS"), "{}", demo.printed);
+        demo.wait_until_ready();
+        let tour = tour(&demo.printed);
+        for (command, passes) in &tour {
+            let output = shell(&format!("{command} --silent --max-time 10"));
+            let answer = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(answer.starts_with("HTTP/1.1 200"), *passes, "{}\n{command}\n{answer}", folder.display());
+            assert_eq!(answer.contains("the request reached it"), *passes, "{answer}");
+            assert!(!answer.contains("eyJ"), "the application shows no token: {answer}");
+        }
+        assert!(tour.iter().any(|(_, passes)| *passes), "{}: nothing passes", folder.display());
+        assert!(tour.iter().any(|(_, passes)| !passes), "{}: nothing is refused", folder.display());
+        demo.signal("-TERM");
+        let promised: Vec<String> = demo.printed.lines().filter_map(said_reason).collect();
+        assert!(promised.iter().all(|reason| reason != "token_missing"), "there is more to tell: {}", demo.printed);
+        demo.printed.clear();
+        let (_, rest, errors) = demo.end();
+        for reason in promised {
+            assert!(rest.contains(&format!("\"reason\":\"{reason}\"")), "{reason}: {rest}{errors}");
+        }
+    }
+}
+
+/// The reason that a line promises.
+fn said_reason(line: &str) -> Option<String> {
+    let (_, after) = line.split_once("expect a refusal, and \"")?;
+    Some(after.split('"').next()?.to_owned())
+}
+
+const NO_TESTS: &str = "\
+version: 1
+issuers:
+  entra:
+    issuer: https://login.example/v2.0
+    profile: rfc8176
+    algorithms: [RS256]
+    keys: { jwks_file: not-there.json }
+    access: { audiences: [\"api://x\"], typ: [JWT] }
+    proves:
+      single-factor: { factors: 1 }
+      multi-factor: { acr: [strong] }
+routes:
+  - { name: read, upstream: ledger, match: { hosts: [\"*.bank.example\"], path: \"/a/**\", methods: [GET] }, require: { level: single-factor } }
+  - { name: pay, upstream: payments, match: { path: \"/pay/{id}\", methods: [POST] }, require: { level: multi-factor, scopes: { all: [pay] }, bind: { id: /consent } } }
+  - { name: never, upstream: ledger, match: { path: /never }, require: { claims: { department: board } } }
+";
+
+#[test]
+fn a_policy_without_tests_is_shown_by_requests_that_were_found_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine.yaml"), NO_TESTS).unwrap();
+    let demo = Demo::start(&["--policies", folder.path().to_str().unwrap()]);
+    demo.wait_until_ready();
+    let tour = tour(&demo.printed);
+    assert_eq!(tour.iter().map(|(_, passes)| *passes).collect::<Vec<_>>(), [false, true, false, true, false]);
+    for (command, passes) in &tour {
+        let answer = String::from_utf8(shell(&format!("{command} --silent --max-time 10")).stdout).unwrap();
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), *passes, "{command}\n{answer}");
+    }
+    assert!(demo.printed.contains("No request was found that goes through: never."), "{}", demo.printed);
+    assert!(demo.printed.contains("'Host: www.bank.example'"), "{}", demo.printed);
+}
+
+#[test]
+fn tokens_of_any_shape_can_be_asked_for_and_what_makes_no_sense_is_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine.yaml"), NO_TESTS).unwrap();
+    let demo = Demo::start(&["--policies", folder.path().to_str().unwrap()]);
+    let idp = demo.address_after("More tokens: http://");
+    let ask = |query: &str| {
+        let output =
+            shell(&format!("curl --silent --max-time 10 --globoff --write-out '%{{http_code}}' 'http://{idp}{query}'"));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let claims = "%7B%22amr%22:%22pwd%22,%22ext%22:%7B%22a%22:1%7D%7D";
+    let token = ask(&format!("/token?typ=at%2Bjwt&claim.wids=%5B%22x%22%5D&claim.sub=&claims={claims}"));
+    let part = |place: usize| {
+        let part = token.split('.').nth(place).unwrap();
+        let decoded = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&decoded).unwrap()
+    };
+    let header = part(0);
+    assert_eq!((&header["alg"], &header["typ"]), (&"RS256".into(), &"at+jwt".into()), "by the policy's algorithm");
+    let mut claims = part(1);
+    for date in ["iat", "exp", "auth_time"] {
+        assert!(claims.as_object_mut().unwrap().remove(date).unwrap().is_i64(), "{date}");
+    }
+    let expected = serde_json::json!({
+        "iss": "https://login.example/v2.0", "aud": "api://x", "wids": ["x"], "amr": "pwd", "ext": { "a": 1 },
+    });
+    assert_eq!(claims, expected);
+    for (query, said) in [
+        ("/token?issuer=okta", "it has entra"),
+        ("/token?kind=id", "takes no id tokens of `entra`"),
+        ("/token?arm=pwd", "`arm` is not known"),
+        ("/token?test=x", "no tests beside this policy"),
+        ("/token?claims=x", "no JSON object"),
+    ] {
+        let answer = ask(query);
+        assert!(answer.contains(said) && answer.ends_with("400"), "{query}: {answer}");
+    }
+    assert!(ask("/").contains("entra  https://login.example/v2.0  access tokens for api://x"), "{}", ask("/"));
+    // It is not where these issuers live, and does not say so.
+    assert!(ask("/.well-known/openid-configuration").ends_with("404"));
+}
+
+#[test]
+fn a_policy_that_cannot_be_shown_is_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let output = Command::new(STEPGATE).args(["demo", "--policies", path.to_str().unwrap()]).output().unwrap();
+        assert!(output.stdout.is_empty());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, errors) = refused(&folder.path().join("none"));
+    assert!(code == Some(2) && errors.contains("none"), "{errors}");
+    let (code, errors) = refused(folder.path());
+    assert!(code == Some(2) && errors.contains("cannot read the policy (`--policies`)"), "{errors}");
+    let file = folder.path().join("mine.yaml");
+    std::fs::write(&file, NO_TESTS.replace("level: multi-factor", "level: strongest")).unwrap();
+    let (code, errors) = refused(&file);
+    assert!(code == Some(2) && errors.contains("name the folder that holds it"), "{errors}");
+    let (code, errors) = refused(folder.path());
+    assert!(code == Some(1) && errors.contains("strongest"), "{errors}");
+    std::fs::write(&file, NO_TESTS).unwrap();
+    std::fs::write(
+        folder.path().join("mine.test.yaml"),
+        "version: 1\nnow: \"2026-01-01T12:00:00Z\"\ncases: [ { token: x } ]\n",
+    )
+    .unwrap();
+    let (code, errors) = refused(folder.path());
+    assert!(code == Some(1) && errors.contains("mine.test.yaml"), "{errors}");
+    // Without a name for its upstream one route leads nowhere, as it would with such settings.
+    std::fs::remove_file(folder.path().join("mine.test.yaml")).unwrap();
+    std::fs::write(&file, NO_TESTS.replace("upstream: ledger, match: { path", "match: { path")).unwrap();
+    let (code, errors) = refused(folder.path());
+    assert!(code == Some(1) && errors.contains("does not say where it leads"), "{errors}");
 }
 
 #[test]

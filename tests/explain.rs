@@ -219,11 +219,16 @@ fn settings_name_the_policy_and_the_limits() {
     let path = folder.path();
     std::fs::rename(path.join("policies"), path.join("elsewhere")).unwrap();
     let settings = "version: 1\nlisteners: [ { address: \"127.0.0.1:8080\" } ]\nupstreams: { app: { url: \"http://127.0.0.1:8081\" } }\n\
-                    policies: elsewhere/\nlimits: { token: 1KiB }\n";
+                    policies: elsewhere/\npublic_url: https://api.bank.example\nlimits: { token: 1KiB }\n";
     std::fs::write(path.join("stepgate.yaml"), settings).unwrap();
     let long = "x".repeat(1025);
     let (code, out, error) = stepgate(path, &[PAY, "--config", "stepgate.yaml", "--token-stdin"], &long, &[]);
     assert!(code == Some(1) && out.contains("decided   deny: token_too_large"), "{out}{error}");
+    let named = "resource_metadata=\"https://api.bank.example/.well-known/oauth-protected-resource\"";
+    assert!(out.contains(named), "a 401 names it: {out}");
+    let metadata = "GET https://api.bank.example/.well-known/oauth-protected-resource";
+    let (code, out, _) = stepgate(path, &[metadata, "--config", "stepgate.yaml"], "", &[]);
+    assert!(code == Some(0) && out.contains("answer    the gate's own"), "{out}");
     let (code, out, error) = stepgate(path, &[PAY, "--config", "claims.yaml"], "", &[]);
     assert!((code, &*out) == (Some(2), "") && error.contains("the settings have errors"), "{error}");
 }

@@ -115,7 +115,7 @@ mod tests {
     ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
         let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
-        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0] }));
+        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0], metadata: None }));
         let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), told, move || audit_blocks);
         let (filter, subscriber) = some_filter("warn");
         let reloads = Arc::new(AtomicUsize::new(0));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::assurance::claims::{ClaimFacts, ClaimTable};
+use crate::assurance::dialect::Dialect;
 use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
 use crate::assurance::expression::{Expression, Source, View};
 use crate::assurance::level::{Ladders, Rung, Rungs};
@@ -39,6 +40,8 @@ pub struct Issuer {
     pub proofs: Box<[Proof]>,
     /// The rungs for which the policy or profile lists `acr_values` to ask for, whether or not they have a proof.
     pub challenges: Box<[ListedChallenge]>,
+    /// In whose words a client is told to bring a better sign-in.
+    pub dialect: Dialect,
     /// How the id token beside an access token is tied to it.
     pub pair: Pair,
     /// What its profile has an operator look at, by reason.

@@ -4,6 +4,7 @@
 //! and `verification`. Never knows HTTP, routes or the clock.
 
 pub mod claims;
+pub mod dialect;
 pub mod evidence;
 pub mod expression;
 pub mod issuer;
@@ -17,6 +18,7 @@ pub mod retrace;
 pub mod truth;
 
 pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};
+pub use dialect::Dialect;
 pub use evidence::{Evidence, Fact, Method, Reading};
 pub use expression::{Expression, Source, View};
 pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge, Pair, Proof};

@@ -157,11 +157,9 @@ impl Verify for ByTokens {
         self.0.verifier.verify(credential, policy, peer, now).await
     }
 
-    fn acr_values_supported(&self, issuer: &Issuer) -> Option<Arc<Box<[Box<str>]>>> {
-        let keys = self.0.keys.get(&issuer.name)?;
-        // After a reload the name may be another issuer's.
-        let is_same = *keys.config().issuer == *issuer.expectation.issuer;
-        keys.acr_values_supported().filter(|_| is_same)
+    fn acr_values_supported(&self, policy: &Policy, issuer: &Issuer) -> Option<Arc<Box<[Box<str>]>>> {
+        // Of the policy that the request is judged by: in another the name may be another issuer's.
+        self.0.keys.of(policy.hash(), &issuer.name)?.acr_values_supported()
     }
 }
 

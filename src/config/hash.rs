@@ -24,6 +24,7 @@ pub(super) fn fingerprint(issuer: &Issuer, keys: &KeySource, claims: &ClaimTable
         reading,
         proofs: _,
         challenges: _,
+        dialect: _,
         pair,
         hints: _,
         fingerprint: _,

@@ -1,6 +1,6 @@
 //! `issuers`: one entry, with its profiles under it, to one compiled issuer.
 
-use crate::assurance::{Challenge, ClaimTable, Expression, Issuer, IssuerId, Pair, Reading};
+use crate::assurance::{Challenge, ClaimTable, Dialect, Expression, Issuer, IssuerId, Pair, Reading};
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Used, Written};
 use crate::config::mapping::{self, Trust};
@@ -31,11 +31,12 @@ const ISSUER: Keys = Keys {
         "mfa",
         "proves",
         "challenge",
+        "dialect",
         "pair",
     ],
     later: LATER,
 };
-const LATER: &[&str] = &["dialect", "introspection", "userinfo"];
+const LATER: &[&str] = &["introspection", "userinfo"];
 /// Who an issuer is stands in `issuers` alone.
 const LOCAL: Keys = Keys {
     what: "a local profile",
@@ -54,6 +55,7 @@ const LOCAL: Keys = Keys {
         "mfa",
         "proves",
         "challenge",
+        "dialect",
         "pair",
     ],
     later: LATER,
@@ -155,8 +157,10 @@ impl Workshop<'_> {
         let words = [("unknown", false), ("trusted", true)];
         let user_verification_trusted = self.choice(&fields, "user_verification", &words);
         let mfa_derived = self.choice(&fields, "mfa", &[("claimed", false), ("derived", true)]);
+        let dialect = self.choice(&fields, "dialect", &Dialect::NAMED);
         let pair = self.choice(&fields, "pair", &[("bound", Pair::Bound), ("subject", Pair::Subject)]);
-        let mut proofs = proofs::read(proofs_written(&fields, self.out), self.scale, self.claims, self.out);
+        let mut proofs =
+            proofs::read(proofs_written(&fields, dialect.flatten(), self.out), self.scale, self.claims, self.out);
         if let Some(mapping) = &mapping {
             // A provider is asked in its own words.
             for proof in proofs.proofs.iter_mut() {
@@ -185,6 +189,7 @@ impl Workshop<'_> {
             },
             proofs: proofs.proofs,
             challenges: proofs.challenges,
+            dialect: dialect?.unwrap_or_default(),
             pair: pair?.unwrap_or_default(),
             hints: used.as_ref().map(|used| used.hints.clone()).unwrap_or_default(),
             fingerprint: 0,
@@ -336,9 +341,10 @@ fn stand_in(profile: &Node, span: Span) -> Node {
     Node { span: profile.span, kind: Kind::Map(pairs) }
 }
 
-fn proofs_written<'n>(fields: &Fields<'n>, out: &mut Report) -> proofs::Written<'n> {
+fn proofs_written<'n>(fields: &Fields<'n>, dialect: Option<Dialect>, out: &mut Report) -> proofs::Written<'n> {
     let max_level = fields.get_nullable("trust").and_then(|node| node.member("max_level"));
-    proofs::Written { proves: fields.get("proves", out), challenge: fields.get("challenge", out), max_level }
+    let (proves, challenge) = (fields.get("proves", out), fields.get("challenge", out));
+    proofs::Written { proves, challenge, dialect: dialect.unwrap_or_default(), max_level }
 }
 
 fn algorithms(node: &Node, out: &mut Report) -> Option<Box<[Algorithm]>> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::assurance::Rung;
 use crate::config::layers::Written;
+use crate::config::on_deny;
 use crate::config::problem::{Problem, Report};
 use crate::config::routes::Spans;
 use crate::config::source::Span;
@@ -32,6 +33,7 @@ pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     idle_floors(policy, places.floors, out);
     idle_rungs(policy, places.rungs, out);
     tokens_not_taken(policy, places.written, out);
+    on_deny::circles(policy, places.routes, out);
 }
 
 /// A policy without routes is whole, and refuses every request.

@@ -1,23 +1,25 @@
 //! A folder's policy files, together, to one compiled policy.
 
-use crate::assurance::{ClaimTable, Issuer, IssuerId};
+use crate::assurance::{ClaimTable, Issuer};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
+use crate::config::on_deny;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::profile::{self, Profile};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
-use crate::config::routes::{self, Spans};
+use crate::config::routes::{self, Inherited, Spans};
 use crate::config::settings::Settings;
 use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
 use crate::config::stepgate;
 use crate::config::take;
+use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route, TokenSource};
+use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route};
 use crate::token::KeySource;
 
 const FILE: Keys = Keys {
@@ -27,8 +29,8 @@ const FILE: Keys = Keys {
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
-    known: &[],
-    later: &["streams", "on_deny", "mode", "cors", "upgrades", "timeout", "max_body"],
+    known: &["on_deny"],
+    later: &["streams", "mode", "cors", "upgrades", "timeout", "max_body"],
 };
 
 /// A policy, and what of its files is not the policy's own business.
@@ -111,6 +113,7 @@ struct Parts<'n> {
     levels: Option<&'n Node>,
     ladders: Option<&'n Node>,
     take: Option<&'n Node>,
+    on_deny: on_deny::Written,
     profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
@@ -156,10 +159,14 @@ impl<'n> Parts<'n> {
                 }
             }
         }
-        if let Some(node) = defaults {
-            Fields::of(node, DEFAULTS, out);
-        }
+        let on_deny = defaults.and_then(|node| Fields::of(node, DEFAULTS, out)?.get("on_deny", out));
+        parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
         parts
+    }
+
+    fn inherited(&self, out: &mut Report) -> Inherited {
+        let take = self.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+        Inherited { take, on_deny: self.on_deny.clone() }
     }
 }
 
@@ -229,11 +236,11 @@ fn compile(
         return None;
     }
 
-    let taken: Box<[TokenSource]> = parts.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+    let inherited = parts.inherited(out);
     let mut needs = Requirements { scale: &scale, names: &names, issuers: &issuers, claims: &mut claims, out };
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
-        parts.routes.iter().filter_map(|node| routes::route(node, &taken, &mut needs)).collect();
+        parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
     public_over_floor(&routes, &floors, out);
@@ -283,44 +290,6 @@ fn compile(
                 }
             }
             None
-        }
-    }
-}
-
-fn issuer_names(issuers: &[(&yaml::Key, &Node)], out: &mut Report) -> Vec<(Box<str>, IssuerId)> {
-    unique_names(issuers.iter().map(|(key, _)| (&key.text, key.span)), "issuer", out);
-    let named = issuers.iter().zip(0u32..).map(|((key, _), id)| {
-        if key.text.is_empty() || key.text.chars().any(char::is_control) {
-            out.add(Problem::error("empty_text", key.span, "an issuer needs a name"));
-        }
-        (key.text.clone(), IssuerId(id))
-    });
-    named.collect()
-}
-
-fn unique_names<'n>(names: impl Iterator<Item = (&'n Box<str>, Span)>, what: &str, out: &mut Report) {
-    let mut seen: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
-    for (name, span) in names {
-        match seen.get(&**name) {
-            Some(first) => {
-                let problem = Problem::error("duplicate_name", span, format!("two {what}s are called `{name}`"));
-                out.add(problem.label("again here").related(*first, "first here"));
-            }
-            None => {
-                seen.insert(name, span);
-            }
-        }
-    }
-}
-
-fn unique_iss(compiled: &[Option<Compiled>], out: &mut Report) {
-    let known: Vec<&Compiled> = compiled.iter().flatten().collect();
-    for (place, one) in known.iter().enumerate() {
-        let iss = &one.issuer.expectation.issuer;
-        if let Some(first) = known.iter().take(place).find(|other| other.issuer.expectation.issuer == *iss) {
-            let message = format!("two issuers are `{iss}`: a token could not tell which is meant");
-            let problem = Problem::error("duplicate_issuer", one.iss_span, message).label("again here");
-            out.add(problem.related(first.iss_span, "first here"));
         }
     }
 }
@@ -375,6 +344,12 @@ impl Loaded {
                 }
                 Some(_) | None => {}
             }
+            on_deny::check_public_url(
+                route.on_deny.as_deref(),
+                spans.redirect,
+                settings.public_url.as_deref(),
+                &mut out,
+            );
         }
         for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
             let message =

@@ -1,6 +1,6 @@
 //! `proves`, `challenge` and `trust.max_level`: which evidence reaches which rung at one issuer.
 
-use crate::assurance::{Challenge, ClaimTable, ListedChallenge, Proof, Rung};
+use crate::assurance::{Challenge, ClaimTable, Dialect, ListedChallenge, Proof, Rung};
 use crate::config::expression;
 use crate::config::ladders::Scale;
 use crate::config::problem::{Problem, Report};
@@ -14,6 +14,8 @@ pub struct Written<'n> {
     pub proves: Option<&'n Node>,
     /// `challenge`.
     pub challenge: Option<&'n Node>,
+    /// `dialect`, as far as it could be read.
+    pub dialect: Dialect,
     /// `trust.max_level`.
     pub max_level: Option<&'n Node>,
 }
@@ -38,7 +40,7 @@ pub fn read(written: Written<'_>, scale: &Scale, claims: &mut ClaimTable, out: &
     for (key, node) in pairs(written.challenge, "`challenge`", out) {
         let rung = scale.named(&key.text, key.span, out);
         let values = reader::texts(node, "a list of `acr_values`", out);
-        lint_unwritable(node, out);
+        lint_unwritable(node, written.dialect, out);
         listed.extend(rung.zip(values).map(|(rung, acr_values)| ListedChallenge { rung, acr_values }));
     }
     let caps = written.max_level.and_then(|node| scale.rungs(node, out)).unwrap_or_default();
@@ -55,15 +57,22 @@ pub fn read(written: Written<'_>, scale: &Scale, claims: &mut ClaimTable, out: &
     Proofs { proofs: proofs.into(), challenges: listed.into() }
 }
 
-/// Values that no challenge can name: a header has spaces between its `acr_values`, and quotes around them.
-fn lint_unwritable(node: &Node, out: &mut Report) {
+/// Values that no challenge in the issuer's dialect can name.
+fn lint_unwritable(node: &Node, dialect: Dialect, out: &mut Report) {
     let Kind::List(items) = &node.kind else { return };
     for (item, value) in items.iter().filter_map(|item| Some((item, reader::word_or_text(item)?))) {
-        if value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
-            continue;
-        }
-        let message = format!("`{}` is never asked for: `acr_values` can't name it", value.escape_debug());
-        let help = "name values without spaces, quotes, backslashes and letters beyond ASCII";
+        let shown = value.escape_debug();
+        let (message, help) = match (dialect.can_name(value), Dialect::Rfc9470.can_name(value)) {
+            (true, _) => continue,
+            (false, true) => (
+                format!("`{shown}` is never asked for: Entra is asked for authentication contexts"),
+                "name contexts, `c1` to `c99`, or write `dialect: rfc9470`",
+            ),
+            (false, false) => (
+                format!("`{shown}` is never asked for: `acr_values` can't name it"),
+                "name values without spaces, quotes, backslashes and letters beyond ASCII",
+            ),
+        };
         out.add(Problem::lint("challenge_unwritable", item.span, message).help(help));
     }
 }

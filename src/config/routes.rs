@@ -5,17 +5,16 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, take};
+use crate::config::{matches, on_deny, take};
 use crate::policy::{Demand, Floor, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "upstream"],
+    known: &["name", "match", "take", "require", "upstream", "on_deny"],
     later: &[
         "mode",
         "keep",
         "streams",
-        "on_deny",
         "cors",
         "upgrades",
         "rewrite",
@@ -38,10 +37,21 @@ pub struct Spans {
     pub require: Span,
     /// Its upstream, where it names one.
     pub upstream: Option<Span>,
+    /// The redirect that holds for it, its own or the default.
+    pub redirect: Option<Span>,
 }
 
-/// Reads one route. `taken`: what is taken where the route says nothing.
-pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -> Option<(Route, Spans)> {
+/// What holds for a route that says nothing of its own.
+#[derive(Clone, Debug)]
+pub struct Inherited {
+    /// Where tokens are looked for.
+    pub take: Box<[TokenSource]>,
+    /// `on_deny` under `defaults`.
+    pub on_deny: on_deny::Written,
+}
+
+/// Reads one route.
+pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -> Option<(Route, Spans)> {
     let fields = Fields::of(node, ROUTE, needs.out)?;
     let name = name(&fields, "a route's name", needs.out);
     let matches = fields.required("match", needs.out).and_then(|node| matches::read(node, needs.out));
@@ -51,6 +61,10 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
     let upstream = match fields.get("upstream", needs.out) {
         Some(node) => Some(reader::text(node, "an upstream's name", needs.out)?.into()),
         None => None,
+    };
+    let own_on_deny = match fields.get("on_deny", needs.out) {
+        Some(node) => on_deny::read(node, needs.out),
+        None => Some(on_deny::Written::default()),
     };
     let ((name, name_span), require) = (name?, require?);
     let take = match (own_take, &require) {
@@ -62,15 +76,25 @@ pub fn route(node: &Node, taken: &[TokenSource], needs: &mut Requirements<'_>) -
         }
         (None, Requirement::Public) => Box::default(),
         (Some(own), Requirement::Authenticated | Requirement::Demands(_)) => own?,
-        (None, Requirement::Authenticated | Requirement::Demands(_)) => taken.into(),
+        (None, Requirement::Authenticated | Requirement::Demands(_)) => inherited.take.clone(),
+    };
+    if let (Some(span), Requirement::Public) = (fields.key_span("on_deny"), &require) {
+        let message = "a public route asks nobody to sign in, so there is nothing to say of it";
+        needs.out.add(Problem::error("public_on_deny", span, message).help("take `on_deny` out, or ask for something"));
+        return None;
+    }
+    let (on_deny, redirect) = match &require {
+        Requirement::Public => (None, None),
+        Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
     };
     let spans = Spans {
         name: name_span,
         path: path_span(&fields),
         require: require_node?.span,
+        redirect,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
     };
-    Some((Route { name, matches: matches?, take, require, upstream, floors: Box::default() }, spans))
+    Some((Route { name, matches: matches?, take, require, upstream, floors: Box::default(), on_deny }, spans))
 }
 
 /// Reads one floor.
@@ -90,7 +114,8 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
         Requirement::Demands(demand) => Some(demand),
     };
     let (name, name_span) = name?;
-    let spans = Spans { name: name_span, path: path_span(&fields), require: require_node.span, upstream: None };
+    let spans =
+        Spans { name: name_span, path: path_span(&fields), require: require_node.span, upstream: None, redirect: None };
     Some((Floor { name, matches: matches?, demand }, spans))
 }
 

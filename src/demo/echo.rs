@@ -35,12 +35,18 @@ fn headers(headers: &HeaderMap) -> Value {
     for name in headers.keys() {
         let hidden = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION].contains(name);
         let text = |value: &header::HeaderValue| {
-            if hidden { "[redacted]".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if hidden || is_token(&text) { "[redacted]".to_owned() } else { text }
         };
         let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
         seen.insert(name.to_string(), values.join(", ").into());
     }
     Value::Object(seen)
+}
+
+/// Whether it has the look of a JWT: a policy may take tokens from any header.
+fn is_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
 #[cfg(test)]
@@ -51,8 +57,10 @@ mod tests {
     fn the_token_is_not_shown() {
         let mut map = HeaderMap::new();
         map.insert(header::AUTHORIZATION, "Bearer eyJ".parse().unwrap());
+        map.insert("x-id-token", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln".parse().unwrap());
         map.append("x-stepgate-amr", "pwd".parse().unwrap());
         map.append("x-stepgate-amr", "otp".parse().unwrap());
-        assert_eq!(headers(&map), json!({ "authorization": "[redacted]", "x-stepgate-amr": "pwd, otp" }));
+        let seen = json!({ "authorization": "[redacted]", "x-id-token": "[redacted]", "x-stepgate-amr": "pwd, otp" });
+        assert_eq!(headers(&map), seen);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::settings::{
     Admin, Audit, AuditTarget, Identity, Keys, Limits, Listener, LogFormat, Settings, Telemetry, Upstream, WhenBlocked,
 };
+use crate::demo::mint::Usual;
 use crate::demo::ports::Reserved;
 
 /// The policy as it is shipped: `policies/examples/demo/policy.yaml`.
@@ -28,6 +29,12 @@ pub fn policy(idp: SocketAddr) -> String {
 #[must_use]
 pub fn issuer(idp: SocketAddr) -> String {
     format!("http://{idp}")
+}
+
+/// What the demo's own tokens say unless they are asked to say otherwise: enough for its policy.
+#[must_use]
+pub fn usual() -> Usual {
+    Usual { scope: "accounts payments".to_owned(), client: "demo-app".to_owned() }
 }
 
 /// The settings.

@@ -61,8 +61,9 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
     let floors = |policy: &Policy, route: &Route| -> Vec<_> {
         route.floors.iter().filter_map(|place| policy.floors().get(*place).cloned()).collect()
     };
-    let Route { name, matches, take, require, upstream, floors: _ } = was;
-    (name, matches, take, require, upstream) == (&is.name, &is.matches, &is.take, &is.require, &is.upstream)
+    let Route { name, matches, take, require, upstream, floors: _, on_deny } = was;
+    (name, matches, take, require, upstream, on_deny)
+        == (&is.name, &is.matches, &is.take, &is.require, &is.upstream, &is.on_deny)
         && floors(old, was) == floors(new, is)
 }
 

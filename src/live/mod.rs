@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, ResourceMetadata};
 
 /// A policy with what the process knows of it.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// For each of the policy's routes, in its order: the place of its upstream in the settings.
     pub upstream_of_route: Vec<usize>,
+    /// What clients may find out about us by themselves, where they know us by a URL.
+    pub metadata: Option<ResourceMetadata>,
 }
 
 /// The snapshot in force.

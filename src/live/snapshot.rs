@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::live::Snapshot;
-use crate::policy::{Policy, Route};
+use crate::policy::{Policy, ResourceMetadata, Route};
 
 /// A route whose upstream `stepgate.yaml` does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum NoUpstream {
 }
 
 impl Snapshot {
-    /// Finds each route's upstream.
+    /// Finds each route's upstream, and writes down what clients may find out.
     ///
     /// # Errors
     /// Every route that has none.
@@ -40,7 +40,11 @@ impl Snapshot {
                 Err(error) => missing.push(error),
             }
         }
-        if missing.is_empty() { Ok(Self { policy, upstream_of_route }) } else { Err(missing) }
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let metadata = settings.public_url.as_deref().and_then(|url| ResourceMetadata::of(&policy, url));
+        Ok(Self { policy, upstream_of_route, metadata })
     }
 }
 

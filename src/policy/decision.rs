@@ -1,6 +1,6 @@
 //! The outcome: a [`Permit`] that only the decision can make, or a [`Denial`] with all that a challenge and an operator need.
 
-use crate::assurance::{Challenge, IssuerId, Rung, Rungs};
+use crate::assurance::{Challenge, Dialect, IssuerId, Rung, Rungs};
 use crate::reason::Reason;
 use crate::token::TokenKind;
 
@@ -52,13 +52,16 @@ pub struct Denial {
     pub levels: Vec<Rung>,
     /// The issuer of the token, as far as one is known.
     pub issuer: Option<IssuerId>,
+    /// In whose words the client is told of `step_up`.
+    pub dialect: Dialect,
 }
 
 impl Denial {
     /// A denial for a reason that no requirement was needed to find.
     #[must_use]
     pub fn because(reason: Reason) -> Self {
-        Self { reason, detail: String::new(), step_up: None, scope: Vec::new(), levels: Vec::new(), issuer: None }
+        let (detail, scope, levels) = (String::new(), Vec::new(), Vec::new());
+        Self { reason, detail, step_up: None, scope, levels, issuer: None, dialect: Dialect::default() }
     }
 }
 

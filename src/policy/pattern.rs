@@ -96,6 +96,12 @@ impl PathPattern {
         self.rest
     }
 
+    /// Whether it means one path alone.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        !self.rest && self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
     /// Whether the path is meant. A final slash makes no difference; `/a/**` means `/a` too.
     #[must_use]
     pub fn matches(&self, path: &CanonicalPath) -> bool {

@@ -1,5 +1,6 @@
 //! A route, compiled: what it matches, where it looks for tokens, what it asks, where it forwards.
 
+use crate::policy::on_deny::OnDeny;
 use crate::policy::pattern::Match;
 use crate::policy::requirement::{Demand, Requirement};
 use crate::token::TokenKind;
@@ -19,6 +20,8 @@ pub struct Route {
     pub upstream: Option<Box<str>>,
     /// The floors that some of its requests stand on: places in the policy's list.
     pub floors: Box<[usize]>,
+    /// What a refused browser is offered; `None`: nothing but a page.
+    pub on_deny: Option<Box<OnDeny>>,
 }
 
 /// A floor: demands that hold on top of every route they touch.

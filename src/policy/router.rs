@@ -212,6 +212,7 @@ mod tests {
             require: Requirement::Authenticated,
             upstream: None,
             floors: Box::default(),
+            on_deny: None,
         }
     }
 

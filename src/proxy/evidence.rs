@@ -113,6 +113,11 @@ impl<'r> Verified<'r> {
         Some((caller, witness.unwrap_or(caller)))
     }
 
+    /// When the newest of them was issued.
+    pub(super) fn issued(&self) -> Option<Timestamp> {
+        self.access.iter().chain(&self.id).filter_map(|(_, one)| one.issued).max()
+    }
+
     /// Where they were found.
     pub(super) fn sources(&self) -> impl Iterator<Item = &'r TokenSource> {
         let kinds = self.access.iter().chain(&self.id).map(|(found, _)| found.source);

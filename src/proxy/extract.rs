@@ -256,6 +256,7 @@ mod tests {
             require: Requirement::Authenticated,
             upstream: None,
             floors: Box::default(),
+            on_deny: None,
         }
     }
 

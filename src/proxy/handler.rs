@@ -14,11 +14,12 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, Route, Target, decide};
+use crate::policy::{CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, decide};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
+use crate::proxy::downstream::worker::Gate;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::forwarding::body::RequestBody;
@@ -30,9 +31,9 @@ use crate::proxy::identity::Identity;
 use crate::proxy::origin::Own;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
-use crate::proxy::respond::{self, Context};
+use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, spare, target};
+use crate::proxy::{evidence, extract, metadata, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
 use crate::token::Timestamp;
@@ -53,6 +54,8 @@ struct Walk<'w, 'l, V> {
     host: Option<Cow<'w, str>>,
     path: Option<CanonicalPath>,
     route: Option<(usize, &'l Route)>,
+    /// What is asked for is the metadata, which the gate itself answers.
+    metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
 }
 
@@ -87,6 +90,7 @@ pub(super) async fn handle<V: Verify>(
         host: None,
         path: None,
         route: None,
+        metadata: None,
         tokens: Verified::default(),
     };
     let mut outcome = match readable {
@@ -94,14 +98,19 @@ pub(super) async fn handle<V: Verify>(
         Err(unreadable) => Err(unreadable),
         Ok(()) => walk.judge().await,
     };
-    if walk.record(&outcome).is_err() {
+    let reader = outcome.is_err().then(|| walk.reader());
+    if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, tokens, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, .. } = walk;
     let is_head = head.method == Method::HEAD;
-    let passed = match (outcome, route, path) {
+    if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
+        exchange.lane.leave(body, &exchange.answer_by);
+        return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
+    }
+    let passed = match (outcome, route, &path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
-            let (live, path, tokens, id, approach) = (&*live, &path, &tokens, &id, &approach);
+            let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
             let passage = Passage {
                 connection,
                 exchange: &exchange,
@@ -129,18 +138,35 @@ pub(super) async fn handle<V: Verify>(
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {
-            let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(&refusal));
-            let issuer = issuer.and_then(|issuer| live.policy.issuer(issuer));
-            let supported = issuer.and_then(|issuer| connection.worker.gate.verifier.acr_values_supported(issuer));
+            let gate = &connection.worker.gate;
             let realm = host.as_deref().unwrap_or_default();
-            let context =
-                Context { id: &id, realm, head: is_head, supported: supported.as_ref().map(|values| &***values) };
-            last_if(exchange.lane.refuse(), respond::refuse(&refusal, &context, answered))
+            let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
+            let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
+            let (supported, resource_metadata) = (None, None);
+            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata, asked, reader };
+            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
         }
     };
     drop(host);
     spare::give(head.headers);
     response
+}
+
+/// Answers a refused request, with what its issuer supports where the answer depends on that.
+fn refuse<V: Verify>(
+    refusal: &Refusal,
+    context: Context<'_>,
+    gate: &Gate<V>,
+    live: &Snapshot,
+    answered: Answered,
+) -> Response<ResponseBody> {
+    let policy = &live.policy;
+    let issuer = refusal.denial.issuer.filter(|_| respond::asks_what_is_supported(refusal));
+    let issuer = issuer.and_then(|issuer| policy.issuer(issuer));
+    let supported = issuer.and_then(|issuer| gate.verifier.acr_values_supported(policy, issuer));
+    let supported = supported.as_ref().map(|values| &***values);
+    let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
+    respond::refuse(refusal, &Context { supported, resource_metadata, ..context }, answered)
 }
 
 /// Says of a response that its connection ends with it, where it does.
@@ -151,7 +177,7 @@ fn last_if(ends: bool, mut response: Response<ResponseBody>) -> Response<Respons
     response
 }
 
-impl<V: Verify> Walk<'_, '_, V> {
+impl<'l, V: Verify> Walk<'_, 'l, V> {
     /// Every step that cannot be taken for certain refuses.
     async fn judge(&mut self) -> Result<Permit, Refusal> {
         let gate = &self.connection.worker.gate;
@@ -160,6 +186,11 @@ impl<V: Verify> Walk<'_, '_, V> {
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         let target = Target { method: self.head.method.as_str(), host, path };
+        if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
+            self.metadata = Some(metadata);
+            check_length(self.length, gate.limits.body)?;
+            return Ok(decide(policy, &metadata.route, &target, None, self.now)?);
+        }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
@@ -170,10 +201,19 @@ impl<V: Verify> Walk<'_, '_, V> {
         let found = extract::credentials(route, self.head, gate.limits.token, own, body_fits)?;
         let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await?;
         self.tokens = tokens;
-        Ok(decide(policy, route, &target, self.tokens.as_tokens(), self.now)?)
+        let decided = decide(policy, route, &target, self.tokens.as_tokens(), self.now);
+        let repeats = &self.connection.worker.repeats;
+        Ok(decided.map_err(|denial| repeats.judge(denial, policy, route, &self.tokens))?)
     }
 
-    fn record(&self, outcome: &Result<Permit, Refusal>) -> Result<(), Blocked> {
+    /// Who reads what comes of it, if that is a refusal.
+    fn reader(&self) -> Reader<'l> {
+        let public_url = self.connection.worker.gate.public_url.as_deref();
+        let asked = Asked { head: self.head, path: self.path.as_ref(), public_url };
+        Reader::of(&asked, self.route.map(|(_, route)| route))
+    }
+
+    fn record(&self, outcome: &Result<Permit, Refusal>, reader: Option<&Reader<'_>>) -> Result<(), Blocked> {
         let by = outcome.as_ref().ok().and_then(Permit::by);
         // What has no canonical form is told as it was asked.
         let host = self.host.as_deref().map_or_else(|| target::raw_host(self.head), Cow::Borrowed);
@@ -187,10 +227,14 @@ impl<V: Verify> Walk<'_, '_, V> {
             host: &host,
             path,
             policy: &self.live.policy,
-            route: self.route.map(|(_, route)| route),
+            route: self.metadata.map(|metadata| &metadata.route).or(self.route.map(|(_, route)| route)),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
-            status: outcome.as_ref().err().map(|refusal| respond::status(refusal).as_u16()),
+            status: match (outcome, reader, self.metadata) {
+                (Err(refusal), Some(reader), _) => Some(respond::status_for(refusal, reader).as_u16()),
+                (Ok(_), _, Some(_)) => Some(metadata::STATUS.as_u16()),
+                (Ok(_), _, None) | (Err(_), None, _) => None,
+            },
             detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })

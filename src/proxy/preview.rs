@@ -11,7 +11,7 @@ use crate::policy::Denial;
 use crate::proxy::downstream::lane::{Answered, Lane};
 use crate::proxy::downstream::timing::Ticker;
 use crate::proxy::downstream::wire::Watch;
-use crate::proxy::respond::{self, Context};
+use crate::proxy::respond::{self, Asked, Context, Reader};
 
 /// A response that would be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +25,16 @@ pub(crate) struct Preview {
     pub(crate) body: String,
 }
 
-/// The response to a request refused so. `realm`: its canonical host, empty where none could be read. No issuer is asked
-/// what it supports.
-pub(crate) fn preview(denial: &Denial, realm: &str) -> Preview {
+/// The response to a request of a program refused so. `realm`: its canonical host, empty where none could be read.
+/// `resource_metadata`: where our metadata stands, if there is any. No issuer is asked what it supports.
+pub(crate) fn preview(denial: &Denial, realm: &str, resource_metadata: Option<&str>) -> Preview {
     const ID: HeaderValue = HeaderValue::from_static("example");
     let watch = Watch::new(&Ticker::new(), &Limits::default());
     let answered = Answered::new(Lane::Alone(watch), None);
-    let context = Context { id: &ID, realm, head: false, supported: None };
+    let (asking, ()) = http::Request::new(()).into_parts();
+    let asked = Asked { head: &asking, path: None, public_url: None };
+    let reader = Reader::default();
+    let context = Context { id: &ID, realm, head: false, supported: None, resource_metadata, asked, reader };
     let response = respond::refuse(&denial.clone().into(), &context, answered);
     let (head, mut body) = response.into_parts();
     let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -60,12 +63,14 @@ mod tests {
     fn it_is_what_the_proxy_sends() {
         let step_up = StepUp { acr_values: Some(Challenge::Listed(["gold".into()].into())), ..StepUp::default() };
         let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::LevelTooLow) };
-        let shown = preview(&denial, "api.example");
+        let shown = preview(&denial, "api.example", None);
         assert_eq!(shown.status, 401);
         let challenge = "Bearer realm=\"api.example\", error=\"insufficient_user_authentication\", acr_values=\"gold\"";
         assert_eq!(shown.challenge.as_deref(), Some(challenge));
         let body: serde_json::Value = serde_json::from_str(&shown.body).unwrap();
         assert_eq!(body["acr_values"], serde_json::json!(["gold"]));
-        assert_eq!(preview(&Denial::because(Reason::KeysUnavailable), "").retry_after.as_deref(), Some("1"));
+        let named = preview(&denial, "", Some("https://api.example/m")).challenge.unwrap();
+        assert!(named.contains("resource_metadata=\"https://api.example/m\""), "{named}");
+        assert_eq!(preview(&Denial::because(Reason::KeysUnavailable), "", None).retry_after.as_deref(), Some("1"));
     }
 }

@@ -20,8 +20,8 @@ pub trait Verify: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Arc<Assurance>, Rejected>>;
 
-    /// The `acr` values that the issuer's discovery document says it supports; `None`: it does not say.
-    fn acr_values_supported(&self, _issuer: &Issuer) -> Option<Arc<Box<[Box<str>]>>> {
+    /// The `acr` values that the discovery document of the policy's issuer says it supports; `None`: it does not say.
+    fn acr_values_supported(&self, _policy: &Policy, _issuer: &Issuer) -> Option<Arc<Box<[Box<str>]>>> {
         None
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::policy::{Policy, Route};
+use crate::policy::{METADATA_ROUTE, Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::health::{AuditUse, Health};
 use crate::telemetry::histogram::Histogram;
@@ -51,13 +51,15 @@ pub struct Sources {
 }
 
 /// The counters of one policy's routes, in its order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     pub(super) policy: Box<str>,
     pub(super) routes: Box<[Arc<RouteCounters>]>,
     by_name: HashMap<Box<str>, usize>,
     /// What no route of this policy can be charged with.
     pub(super) no_route: Arc<RouteCounters>,
+    /// Requests that the gate answers out of the policy itself.
+    pub(super) metadata: Arc<RouteCounters>,
 }
 
 /// One route's decisions. Each thread counts for itself, and makes its counters when it first needs them.
@@ -110,9 +112,16 @@ impl RouteCounters {
     }
 }
 
-impl Default for RouteCounters {
+impl Default for Table {
     fn default() -> Self {
-        Self::new(NO_ROUTE)
+        let counters = |route: &str| Arc::new(RouteCounters::new(route));
+        Self {
+            policy: Box::default(),
+            routes: Box::default(),
+            by_name: HashMap::new(),
+            no_route: counters(NO_ROUTE),
+            metadata: counters(METADATA_ROUTE),
+        }
     }
 }
 
@@ -130,6 +139,7 @@ impl Metrics {
             routes: policy.routes().iter().map(counters).collect(),
             by_name: policy.routes().iter().enumerate().map(|(place, route)| (route.name.clone(), place)).collect(),
             no_route: Arc::clone(&old.no_route),
+            metadata: Arc::clone(&old.metadata),
         }));
     }
 
@@ -219,7 +229,11 @@ impl Table {
     /// its name.
     fn counters(&self, policy: &Policy, route: &Route) -> Option<&Arc<RouteCounters>> {
         let place = if *self.policy == *policy.hash() { policy.routes().element_offset(route) } else { None };
-        self.routes.get(place.or_else(|| self.by_name.get(&route.name).copied())?)
+        let place = place.or_else(|| self.by_name.get(&route.name).copied());
+        match place {
+            Some(place) => self.routes.get(place),
+            None => (*route.name == *METADATA_ROUTE).then_some(&self.metadata),
+        }
     }
 }
 

@@ -50,9 +50,9 @@ impl Collector for Families {
 impl Families {
     fn decisions(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let table = self.0.table();
-        let help = "Requests decided, by route (`-`: none), decision and reason (`-`: allowed)";
+        let help = "Requests decided, by route (`-`: none; `(metadata)`: the gate's own document), decision and reason (`-`: allowed)";
         let mut requests = out.encode_descriptor("stepgate_requests", help, None, MetricType::Counter)?;
-        for route in table.routes.iter().chain([&table.no_route]) {
+        for route in table.routes.iter().chain([&table.metadata, &table.no_route]) {
             let denied = Reason::ALL.iter().map(|reason| ("deny", reason.code(), route.denied(*reason)));
             for (decision, reason, count) in [("allow", "-", route.allowed())].into_iter().chain(denied) {
                 if count > 0 {

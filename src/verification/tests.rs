@@ -79,6 +79,7 @@ fn policy_called(hash: &str, iss: &str, fingerprint: u64) -> Policy {
         reading: Reading::default(),
         proofs: Box::default(),
         challenges: Box::default(),
+        dialect: crate::assurance::Dialect::default(),
         pair: Pair::Bound,
         hints: crate::reason::Hints::default(),
         fingerprint,

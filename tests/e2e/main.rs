@@ -14,6 +14,7 @@
 )]
 
 mod curl;
+mod discovery;
 mod drain;
 mod id_tokens;
 mod key_rotation;
@@ -26,6 +27,7 @@ mod reload;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other suite uses more of it")]
 mod shared;
+mod situations;
 mod slow_heads;
 mod step_up;
 mod support;

@@ -15,6 +15,7 @@
 
 mod audit_lines;
 mod audit_log;
+mod challenges;
 mod connections;
 mod cookies;
 mod forwarding;
@@ -26,7 +27,9 @@ mod identity;
 mod issuers_away;
 mod issuers_keys;
 mod limits;
+mod metadata;
 mod reasons;
+mod refusals_for_browsers;
 mod reload;
 mod reload_issuers;
 mod reload_load;

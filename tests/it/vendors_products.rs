@@ -1,6 +1,8 @@
 //! Tokens as the vendors make them, header and claims, through the running proxy: each with one that passes, one that is
 //! refused with its reason and its challenge, and a client's own.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::{Alg, Key, Request, Response, Token, Upstream, World, at_hash, jwks, now};
@@ -70,6 +72,16 @@ fn asks_for(refused: &Response, acr_values: &str) {
     assert_eq!(challenge.get("acr_values"), Some(acr_values));
 }
 
+/// As Entra's own APIs ask for an authentication context.
+fn asks_for_context(refused: &Response, context: &str) {
+    let challenge = refused.challenge();
+    assert_eq!(challenge.get("error"), Some("insufficient_claims"));
+    assert_eq!(challenge.get("cc_type"), Some("authcontext"));
+    let claims = BASE64_STANDARD.decode(challenge.get("claims").unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims, json!({ "access_token": { "acrs": { "essential": true, "value": context } } }));
+}
+
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -99,10 +111,10 @@ fn entra_v2_is_judged_by_the_contexts_in_acrs() {
     assert_eq!(vendor.level(&vendor.access("/two", &entra(json!({ "acrs": ["c1", "c2"] })))), some("multi-factor"));
     assert_eq!(vendor.client(), some("9e1d-client"));
     let weak = vendor.refuses(&vendor.access("/two", &entra(json!({ "acrs": ["c1"] }))), 401, "level_too_low");
-    asks_for(&weak, "c2");
+    asks_for_context(&weak, "c2");
     // Contexts have no order: a higher number is not more.
     vendor.refuses(&vendor.access("/two", &entra(json!({ "acrs": ["c25"] }))), 401, "acr_unknown");
-    asks_for(&vendor.refuses(&vendor.access("/two", &entra(json!({}))), 401, "acr_missing"), "c2");
+    asks_for_context(&vendor.refuses(&vendor.access("/two", &entra(json!({}))), 401, "acr_missing"), "c2");
     vendor.refuses(&vendor.access("/two", &entra(json!({ "acrs": { "c2": true } }))), 401, "acr_malformed");
     vendor.refuses(
         &vendor.access("/two", &entra(json!({ "acrs": ["c2"] })).header("typ", "at+jwt")),

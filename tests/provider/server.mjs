@@ -2,6 +2,7 @@
 // resource indicators, JWT access tokens (RFC 9068) that say how the user signed in, sessions, step-up by `acr_values`.
 //
 //   node server.mjs [--port N] [--control-port N] [--alg RS256] [--acr-values-supported "a b c"] [--jwks-max-age SECONDS]
+//        [--shape NAME]      how a sign-in stands in tokens: a vendor of shapes.mjs; default plain
 //
 // Once it listens it prints one line: {"issuer":"http://127.0.0.1:…","control":"http://127.0.0.1:…"}.
 // It listens on loopback only. The control port stands for the provider's operator, never for a user:
@@ -18,6 +19,7 @@ import Provider, { errors, interactionPolicy } from 'oidc-provider';
 
 import { SharedStore } from './store.mjs';
 import { consentPage, loginPage } from './pages.mjs';
+import { SHAPES } from './shapes.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -26,11 +28,15 @@ const { values: options } = parseArgs({
     alg: { type: 'string', default: 'RS256' },
     'acr-values-supported': { type: 'string', default: 'urn:example:loa:1 urn:example:loa:2 urn:example:loa:3' },
     'jwks-max-age': { type: 'string' },
+    shape: { type: 'string', default: 'plain' },
   },
 });
 
+const shape = SHAPES[options.shape];
+if (shape === undefined) throw new Error(`no shape ${options.shape}; there are ${Object.keys(SHAPES).join(', ')}`);
+
 const RESOURCE = 'https://api.demo.example';
-const RESOURCE_SCOPES = 'accounts payments';
+const RESOURCE_SCOPES = shape.scopes ?? 'accounts payments';
 const REDIRECT_URI = 'http://127.0.0.1:9/callback';
 const acrValues = options['acr-values-supported'].split(' ').filter(Boolean);
 
@@ -41,6 +47,8 @@ const cookieKeys = [randomBytes(32).toString('base64url')];
 let alg = options.alg;
 let keys = [newKey(alg)];
 let badKeys = [];
+// What an account's last sign-in left besides acr and amr: the attributes that some vendors pass on.
+const attributes = new Map();
 const hits = { '/.well-known/openid-configuration': 0, '/jwks': 0 };
 let provider;
 let handle;
@@ -84,17 +92,17 @@ function build() {
         id_token_signed_response_alg: alg,
       },
     ],
-    // acr, amr and auth_time belong to the session; both kinds of token carry them (RFC 9068 section 2.2.1).
-    claims: { openid: ['sub', 'acr', 'amr', 'auth_time', 'sid'] },
+    // acr, amr and auth_time belong to the session; both kinds of token may carry them (RFC 9068 section 2.2.1).
+    claims: { openid: ['sub', 'auth_time', 'sid', ...shape.idClaims] },
     conformIdTokenClaims: false,
     extraTokenClaims(ctx, token) {
       const grantSource = ctx.oidc.entities.AuthorizationCode ?? ctx.oidc.entities.RefreshToken;
       if (!grantSource || token.kind === 'ClientCredentials') return undefined;
-      const { acr, amr, authTime, sid } = grantSource;
-      return Object.fromEntries(
-        Object.entries({ acr, amr, auth_time: authTime, sid }).filter(([, value]) => value !== undefined),
-      );
+      const { acr, amr, authTime, sid, accountId } = grantSource;
+      const said = shape.access({ acr, amr, auth_time: authTime, sid, attributes: attributes.get(accountId) });
+      return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
     },
+    formats: { customizers: shape.jwt ? { jwt: (ctx, token, parts) => shape.jwt(parts) } : {} },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -115,7 +123,7 @@ function build() {
         },
       },
     },
-    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ ...attributes.get(id), sub: id }) }),
     interactions: { policy: policy(), url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: () => true },
     ttl: { Session: 3600, Interaction: 600, Grant: 3600, IdToken: 600, AccessToken: 600, ClientCredentials: 600 },
@@ -210,7 +218,10 @@ async function signIn(req, res, { params }, fields) {
     await provider.interactionFinished(req, res, error, { mergeWithLastSubmission: false });
     return;
   }
-  const login = { accountId, acr, amr: amr.length > 0 ? amr : undefined };
+  const said = { acr, amr: amr.length > 0 ? amr : undefined };
+  const { attributes: left, ...recorded } = shape.login?.(said) ?? said;
+  attributes.set(accountId, left);
+  const login = { accountId, ...recorded };
   const ago = Number(fields.get('ago') ?? 0);
   if (ago > 0) login.ts = Math.floor(Date.now() / 1000) - ago;
   await provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });

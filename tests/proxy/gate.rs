@@ -327,6 +327,7 @@ pub fn assert_only_known_fields(response: &Response) {
         "cache-control",
         "www-authenticate",
         "retry-after",
+        "vary",
         "x-request-id",
         "connection",
         "date",
@@ -363,6 +364,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         require,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     }
 }
 
@@ -402,6 +404,7 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
         reading: Reading::default(),
         proofs: proofs.into(),
         challenges: Box::default(),
+        dialect: stepgate::assurance::Dialect::default(),
         pair: Pair::Bound,
         hints: stepgate::reason::Hints::default(),
         fingerprint: 0,
@@ -450,5 +453,5 @@ pub fn snapshot() -> Snapshot {
         routes,
         hash: "sha256:test".into(),
     };
-    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route }
+    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None }
 }

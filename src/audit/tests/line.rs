@@ -49,6 +49,7 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         require: Requirement::Demands(demand(vec![level("single-factor")])),
         upstream: upstream.map(Box::from),
         floors: Box::default(),
+        on_deny: None,
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -207,6 +208,7 @@ pub(crate) fn some_permit() -> Permit {
         require: Requirement::Public,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::cases;
 use crate::config::moment;
 use crate::config::settings::Limits;
+use crate::policy::ResourceMetadata;
 
 /// Arguments of `stepgate explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub(in crate::cli) struct ExplainArgs {
     /// The folder of the policy, or one of its files [default: the one that the settings name, or `policies`]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// A stepgate.yaml: names the policies, and the limits on tokens and keys
+    /// A stepgate.yaml: names the policies, the limits on tokens and keys, and what clients call the gate
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A key set (JWKS) to check signatures with, in place of the issuer's own
@@ -138,6 +139,9 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
         claims: args.claims.clone(),
     };
     let given = input::given(&from, &loaded.policy, limits.token, now)?;
-    let (policy, request) = (&loaded.policy, &*args.request);
-    Ok(explain(&Question { policy, keys: &keys, request, method, authority, path, given: &given, now }))
+    let (policy, request, keys, given) = (&loaded.policy, &*args.request, &*keys, &*given);
+    let public_url = settings.as_ref().and_then(|settings| settings.public_url.as_deref());
+    let metadata = public_url.and_then(|url| ResourceMetadata::of(policy, url));
+    let metadata = metadata.as_ref();
+    Ok(explain(&Question { policy, keys, request, method, authority, path, given, metadata, now }))
 }

@@ -2,7 +2,7 @@
 
 use crate::assurance::Truth;
 use crate::cli::explain::told::{Explained, Mapped, Named, ReckonedTold, Signature, TokenTold};
-use crate::policy::{Asking, Branch};
+use crate::policy::{Asking, Branch, METADATA_ROUTE};
 use crate::telemetry::timestamp::Rfc3339;
 use crate::token::{Held, Json};
 
@@ -39,6 +39,9 @@ pub(super) fn text(told: &Explained) -> String {
         out.line("", &format!("!! THE SIGNATURE WAS NOT CHECKED of {name}: {why}"));
     }
     match &told.response {
+        None if told.route.as_ref().is_some_and(|route| route.name == METADATA_ROUTE) => {
+            out.line("answer", "the gate's own: its metadata for clients");
+        }
         None => out.line("answer", "the application's: the request is forwarded"),
         Some(response) => {
             out.line("answer", &response.status.to_string());

@@ -4,8 +4,8 @@ use crate::assurance::{classes_counted, pair};
 use crate::cli::explain::tokens::{self, Believed};
 use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
-    CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, Route, Step, Target,
-    TokenSource, Tokens, canonical_host, decide, ground, mend, outline, reckon, retell,
+    CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
+    Target, TokenSource, Tokens, canonical_host, decide, ground, mend, outline, reckon, retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};
@@ -23,6 +23,8 @@ pub(super) struct Question<'q> {
     pub(super) authority: &'q str,
     pub(super) path: &'q str,
     pub(super) given: &'q [Given],
+    /// What the gate itself answers, if the settings say what clients call it.
+    pub(super) metadata: Option<&'q ResourceMetadata>,
     pub(super) now: Timestamp,
 }
 
@@ -56,7 +58,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.levels = reached.iter().map(|rung| policy.ladders().name(*rung).to_owned()).collect();
     if let Err(denial) = outcome {
         let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
-        told.response = Some(preview(&denial, realm));
+        told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url)));
         told.client = Some(client(&denial, mended));
         let guide = denial.reason.guide();
         let hint = policy.hint(denial.reason, denial.issuer).to_owned();
@@ -87,11 +89,15 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     told.canonical = Some((host.clone().into_owned(), path.to_string()));
     let target = Target { method, host: &host, path: &path };
     told.nearly = policy.nearly(&target).iter().map(named).collect();
-    let (place, route) = match policy.route_at(&target) {
-        Ok(found) => found,
-        Err(denial) => return (Err(denial), None),
+    let own = question.metadata.filter(|metadata| metadata.answers(policy, &target));
+    let route = match (own, policy.route_at(&target)) {
+        (Some(metadata), _) => &metadata.route,
+        (None, Ok((place, route))) => {
+            told.passed_over = policy.passed_over(&target, place).iter().map(named).collect();
+            route
+        }
+        (None, Err(denial)) => return (Err(denial), None),
     };
-    told.passed_over = policy.passed_over(&target, place).iter().map(named).collect();
     for step in ground(policy, route, &target) {
         match &step {
             Step::Route(route) => told.route = Some(Named { name: route.name.to_string(), text: step.text(policy) }),

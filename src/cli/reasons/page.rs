@@ -7,6 +7,7 @@ const HEAD: &str = "\
 
 Why a request was refused: a closed list of stable codes. They stand in the log, the audit log, the metrics and in tests of
 policies; what a client learns of them is said with each. Of several that hold, the first of this list is given.
+What the answer looks like, to programs and to browsers, is told in [refusals](refusals.md).
 This page is what `stepgate reasons` prints, one after the other; a test holds it against the program.
 ";
 

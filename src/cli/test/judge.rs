@@ -11,9 +11,9 @@ use crate::token::{Timestamp, TokenKind, danger_assume_signed};
 
 /// What came of a case, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(in crate::cli) struct Judged {
     /// Why it is refused; `None`: it is allowed.
-    pub(super) reason: Option<Reason>,
+    pub(in crate::cli) reason: Option<Reason>,
     /// The decision in a line.
     pub(super) text: String,
     /// The steps before it.
@@ -36,7 +36,7 @@ impl Told {
 }
 
 /// Judges a case.
-pub(super) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Timestamp) -> Judged {
+pub(in crate::cli) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Timestamp) -> Judged {
     let mut steps = Vec::new();
     let outcome = walk(case, tokens, policy, now, &mut steps);
     let reason = outcome.as_ref().err().map(|denial| denial.reason);

@@ -4,7 +4,7 @@ mod case;
 mod command;
 mod human;
 mod json;
-mod judge;
+pub(super) mod judge;
 mod junit;
 
 pub(super) use command::{TestArgs, run};

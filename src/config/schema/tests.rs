@@ -249,7 +249,7 @@ fn the_defaults_of_an_issuer_are_what_the_loader_takes_when_they_are_left_out() 
     let schema = schema("policy");
     // An expression holds expressions, and has no default.
     let written = defaults(&schema, schema.pointer("/$defs/issuer_keys").unwrap(), &["client_when"]);
-    for name in ["access", "id", "mapping", "mfa", "pair", "trust", "user_verification"] {
+    for name in ["access", "dialect", "id", "mapping", "mfa", "pair", "trust", "user_verification"] {
         assert!(written.contains_key(name), "{name}: {written:?}");
     }
     let load = |mut issuer: Value| {
@@ -261,7 +261,8 @@ fn the_defaults_of_an_issuer_are_what_the_loader_takes_when_they_are_left_out() 
         load_policy(vec![file]).unwrap_or_else(|rejected| panic!("{}\n{}", yaml(&policy), rejected.lines().join("\n")))
     };
     let (said, left_out) = (load(written.into()), load(serde_json::json!({ "access": {}, "id": {} })));
-    assert_eq!(said.policy.issuers()[0].fingerprint, left_out.policy.issuers()[0].fingerprint);
+    let [said, left_out] = [&said, &left_out].map(|loaded| &loaded.policy.issuers()[0]);
+    assert_eq!((said.fingerprint, said.dialect), (left_out.fingerprint, left_out.dialect));
 }
 
 #[test]

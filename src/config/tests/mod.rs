@@ -3,6 +3,7 @@
 use crate::assurance::{Challenge, Expression, Issuer};
 use crate::config::{Loaded, Problem, Rejected, SourceFile, load_policy};
 
+mod metadata;
 mod profiles;
 
 fn load(files: &[(&str, &str)]) -> Result<Loaded, Box<Rejected>> {

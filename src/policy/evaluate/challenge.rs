@@ -17,6 +17,7 @@ impl Case<'_> {
             scope: short.scope,
             levels: self.levels().to_vec(),
             issuer: Some(self.issuer.id),
+            dialect: self.issuer.dialect,
         }
     }
 

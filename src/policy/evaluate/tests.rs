@@ -65,6 +65,7 @@ pub(super) fn issuer() -> Issuer {
         ]
         .into(),
         challenges: Box::default(),
+        dialect: crate::assurance::Dialect::default(),
         pair: Pair::Bound,
         hints: crate::reason::Hints::default(),
         fingerprint: 0,
@@ -136,6 +137,7 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         require,
         upstream: None,
         floors: Box::default(),
+        on_deny: None,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::proxy::downstream::scratch::{self, Scratch};
 use crate::proxy::downstream::timing::{TICK, Ticker};
 use crate::proxy::downstream::turn::{Requests, Turns};
 use crate::proxy::forwarding::pool::Pool;
+use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
 use crate::telemetry::Recorder;
@@ -81,10 +82,11 @@ impl Running {
 pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Receiver<bool>) -> io::Result<Running> {
     let open = Arc::new(AtomicUsize::new(0));
     let turns = Turns::new(gate.limits.requests, bound.workers.len());
+    let repeats = Arc::new(Repeats::new().map_err(io::Error::other)?);
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
-        let turns = turns.clone();
+        let (turns, repeats) = (turns.clone(), Arc::clone(&repeats));
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -96,7 +98,7 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
             };
             let _started = told.send(Ok(()));
             let requests = Requests::new(turns, number);
-            runtime.block_on(work(sockets, gate, open, requests, shutdown));
+            runtime.block_on(work(sockets, gate, open, requests, repeats, shutdown));
         };
         threads.push(builder.spawn(work)?);
         tells.recv().unwrap_or_else(|_gone| Err(io::Error::other("the worker thread ended at once")))?;
@@ -112,6 +114,7 @@ pub(in crate::proxy) struct Worker<V> {
     pub(in crate::proxy) ids: RequestIds,
     pub(in crate::proxy) scratch: Scratch,
     pub(in crate::proxy) requests: Rc<Requests>,
+    pub(in crate::proxy) repeats: Arc<Repeats>,
     pub(in crate::proxy) clerks: Clerks<V>,
     live: Held,
     /// Connections to clients, of this worker and of all.
@@ -133,6 +136,7 @@ async fn work<V: Verify>(
     gate: Arc<Gate<V>>,
     open: Arc<AtomicUsize>,
     requests: Rc<Requests>,
+    repeats: Arc<Repeats>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let worker = Rc::new(Worker {
@@ -141,6 +145,7 @@ async fn work<V: Verify>(
         ids: RequestIds::new(),
         scratch: scratch::scratch(),
         requests,
+        repeats,
         clerks: Clerks::default(),
         live: Held::new(Arc::clone(&gate.live)),
         here: Cell::new(0),

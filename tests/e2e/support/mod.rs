@@ -24,7 +24,7 @@ pub(crate) use keys::{Alg, Key, jwks};
 pub(crate) use load::{Load, alone};
 pub(crate) use nginx::Nginx;
 pub(crate) use pki::Authority;
-pub(crate) use provider::Provider;
+pub(crate) use provider::{Provider, discover};
 pub(crate) use token::Token;
 pub(crate) use tool::{Said, run, said_by, spawn, terminate};
 

@@ -108,14 +108,8 @@ impl SignIn<'_> {
     }
 
     pub(crate) fn tokens(self) -> Tokens {
-        let output = node("sign_in.mjs")
-            .args(["--issuer", &self.provider.issuer])
-            .args(&self.arguments)
-            .output()
-            .expect("`node` did not start; `make test` installs it");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "the sign-in failed: {printed}{}", String::from_utf8_lossy(&output.stderr));
-        Tokens(serde_json::from_str(&printed).unwrap())
+        let mut command = node("sign_in.mjs");
+        Tokens(printed_by(command.args(["--issuer", &self.provider.issuer]).args(&self.arguments)))
     }
 }
 
@@ -134,6 +128,18 @@ impl Tokens {
     pub(crate) fn prompted(&self) -> Vec<&str> {
         self.0["prompted"].as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect()
     }
+}
+
+/// What a client finds out that knows an API's address alone: see `discover.mjs`.
+pub(crate) fn discover(arguments: &[&str]) -> Value {
+    printed_by(node("discover.mjs").args(arguments))
+}
+
+fn printed_by(command: &mut Command) -> Value {
+    let output = command.output().expect("`node` did not start; `make test` installs it");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "it failed: {printed}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&printed).unwrap()
 }
 
 fn node(script: &str) -> Command {

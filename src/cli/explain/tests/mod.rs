@@ -56,7 +56,17 @@ impl World {
         let given: Vec<Given> = given.collect();
         let keys = [Keys::Read { set: Arc::clone(&self.keys), from: "keys".into() }];
         let (policy, request) = (&self.policy, self.request);
-        explain(&Question { policy, keys: &keys, request, method, authority, path, given: &given, now: NOW })
+        explain(&Question {
+            policy,
+            keys: &keys,
+            request,
+            method,
+            authority,
+            path,
+            given: &given,
+            metadata: None,
+            now: NOW,
+        })
     }
 
     /// The way of a request as the gate goes it, in the fewest words. `Ok` holds the levels reached.
@@ -209,7 +219,8 @@ fn told_of(what: What, keys: Keys) -> Explained {
     let given = [Given { name: "t".into(), what }];
     let request = "POST https://api.example/pay";
     let (method, authority, path) = cases::request(request).unwrap();
-    explain(&Question { policy: &policy, keys: &[keys], request, method, authority, path, given: &given, now: NOW })
+    let (policy, keys) = (&policy, &[keys]);
+    explain(&Question { policy, keys, request, method, authority, path, given: &given, metadata: None, now: NOW })
 }
 
 #[test]
