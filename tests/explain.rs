@@ -225,6 +225,7 @@ fn settings_name_the_policy_and_the_limits() {
     let (code, out, error) = stepgate(path, &[PAY, "--config", "stepgate.yaml", "--token-stdin"], &long, &[]);
     assert!(code == Some(1) && out.contains("decided   deny: token_too_large"), "{out}{error}");
     let named = "resource_metadata=\"https://api.bank.example/.well-known/oauth-protected-resource\"";
+    let (_, out, _) = stepgate(path, &[PAY, "--config", "stepgate.yaml"], "", &[]);
     assert!(out.contains(named), "a 401 names it: {out}");
     let metadata = "GET https://api.bank.example/.well-known/oauth-protected-resource";
     let (code, out, _) = stepgate(path, &[metadata, "--config", "stepgate.yaml"], "", &[]);
