@@ -23,6 +23,7 @@ mod proxy {
     mod drain;
     mod edge;
     mod floods;
+    mod forms;
     mod forwarding;
     mod gate;
     mod h2_client;

@@ -9,8 +9,11 @@ use std::time::Duration;
 use crate::audit::record::{FailureLine, Line};
 use crate::audit::writer::Auditor;
 use crate::clock;
+use crate::policy::Denial;
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter};
+use crate::telemetry::{
+    Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict,
+};
 
 /// Records to the audit log, the metrics and the logs.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Observer {
     unproxied: Occasionally,
     handshakes: Occasionally,
     not_accepted: Occasionally,
+    /// For each reason, in their order: what would have been refused for it.
+    observed: Box<[Occasionally]>,
     /// For each upstream and way of failing. Looked at when one fails, never else.
     failures: Mutex<BTreeMap<(Box<str>, &'static str), Occasionally>>,
 }
@@ -34,7 +39,18 @@ impl Observer {
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
         let [blocked, refused, unreadable, unproxied, handshakes, not_accepted] = [QUIET; 6].map(Occasionally::new);
         let failures = Mutex::default();
-        Self { audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, failures }
+        let observed = Reason::ALL.iter().map(|_| Occasionally::new(QUIET)).collect();
+        Self { observed, audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, failures }
+    }
+
+    /// Speaks of what a route lets through only because it observes; once in a while for each reason.
+    fn would_deny(&self, decision: &Decision<'_>, denial: &Denial) {
+        let Some(more) = self.observed.get(denial.reason as usize).and_then(Occasionally::due) else { return };
+        let Decision { id, method, host, path, peer, route, policy, detail, .. } = *decision;
+        let issuer = decision.issuer().and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
+        let hint = policy.hint(denial.reason, decision.issuer());
+        let (reason, route) = (denial.reason.code(), route.map(|route| &*route.name));
+        tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, more, "would be denied");
     }
 
     /// Whether to speak of a failure now: one upstream's trouble does not hide another's.
@@ -53,9 +69,14 @@ impl Recorder for Observer {
     fn decided(&self, decision: &Decision<'_>) -> Result<(), Blocked> {
         let Decision { id, route, outcome, policy, micros, detail, .. } = *decision;
         let recorded = self.audit.write(&Line { via: VIA, decision: *decision });
-        let denied = outcome.err().map(|denial| denial.reason);
-        let reason = if recorded.is_ok() { denied } else { Some(Reason::Overloaded) };
-        self.metrics.decided(policy, route, reason, micros);
+        let verdict = match (recorded, outcome) {
+            (Err(Blocked), _) => Verdict::Deny(Reason::Overloaded),
+            (Ok(()), Err(denial)) => Verdict::Deny(denial.reason),
+            (Ok(()), Ok(permit)) => {
+                permit.would_deny().map_or(Verdict::Allow, |denial| Verdict::WouldDeny(denial.reason))
+            }
+        };
+        self.metrics.decided(policy, route, verdict, micros);
         let route = route.map(|route| &*route.name);
         match (recorded, outcome) {
             (Err(Blocked), _) => {
@@ -73,18 +94,21 @@ impl Recorder for Observer {
                 let (reason, Decision { method, host, path, peer, .. }) = (denial.reason.code(), *decision);
                 tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, "denied");
             }
-            (Ok(()), Ok(_)) => tracing::debug!(route, id, "allowed"),
+            (Ok(()), Ok(permit)) => match permit.would_deny() {
+                Some(denial) => self.would_deny(decision, denial),
+                None => tracing::debug!(route, id, "allowed"),
+            },
         }
         recorded
     }
 
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>) {
-        let UpstreamFailure { id, route, upstream, reason, status, detail } = *failure;
+        let UpstreamFailure { id, route, upstream, mode, would_deny, reason, status, detail } = *failure;
         if let Some(more) = self.upstream_due(upstream, reason) {
             let (reason, hint) = (reason.code(), reason.hint());
             tracing::warn!(reason, upstream, route, id, detail, hint, more, "the upstream failed a request");
         }
-        let line = FailureLine { at: clock::now(), id, via: VIA, route, upstream, reason, status };
+        let line = FailureLine { at: clock::now(), id, via: VIA, route, mode, would_deny, upstream, reason, status };
         // The request was decided, recorded and carried out; a log that is blocked by now has nothing left to refuse.
         if let Err(Blocked) = self.audit.write_late(&line)
             && let Some(more) = self.blocked.due()
@@ -158,7 +182,7 @@ mod tests {
     use super::*;
     use crate::audit::tests::{some_denial, some_permit, some_policy};
     use crate::config::settings::{Audit, AuditTarget, WhenBlocked};
-    use crate::policy::{Denial, Permit, Policy};
+    use crate::policy::{Mode, Permit, Policy};
     use crate::token::Timestamp;
 
     fn observer(path: &Path) -> Observer {
@@ -195,7 +219,16 @@ mod tests {
         let allowed = decision(&policy, Ok(&permit));
         observer.decided(&allowed).unwrap();
         let reason = Reason::UpstreamTimeout;
-        let failure = UpstreamFailure { id: "r-1", route: "all", upstream: "app", reason, status: 504, detail: "" };
+        let failure = UpstreamFailure {
+            id: "r-1",
+            route: "all",
+            upstream: "app",
+            mode: Mode::Enforce,
+            would_deny: false,
+            reason,
+            status: 504,
+            detail: "",
+        };
         observer.upstream_failed(&failure);
         observer.audit.close(Duration::from_secs(5));
         let text = fs::read_to_string(&path).unwrap();

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::assurance::{Fact, Rung};
 use crate::audit::timestamp::Rfc3339;
 use crate::clock;
-use crate::policy::{CanonicalPath, Condition, Demand, Permit, Target};
+use crate::policy::{CanonicalPath, Condition, Demand, Grounds, Mode, Permit, Target};
 use crate::reason::Reason;
 use crate::telemetry::Decision;
 use crate::telemetry::json;
@@ -39,6 +39,11 @@ impl Line<'_> {
 
     fn issuer(&self) -> Option<&str> {
         self.decision.issuer().and_then(|id| self.decision.policy.issuer(id)).map(|issuer| &*issuer.name)
+    }
+
+    /// What was let through in the place of a token.
+    fn answer(&self) -> Option<&'static str> {
+        self.decision.outcome.ok().filter(|permit| *permit.grounds() == Grounds::ErrorResponse).map(|_| ERROR_RESPONSE)
     }
 
     /// The name of the rung that was reached on the main ladder.
@@ -110,7 +115,9 @@ impl Line<'_> {
 /// The version of this format.
 const VERSION: u8 = 1;
 const ALLOW: &str = "allow";
-const ENFORCE: &str = "enforce";
+const WOULD_DENY: &str = "would_deny";
+/// `kind` of what is no token but an identity provider's word that there is none.
+const ERROR_RESPONSE: &str = "error_response";
 
 /// What is written when an allowed request's upstream failed it: a second, short line with the id of the first.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +130,10 @@ pub struct FailureLine<'a> {
     pub via: &'a str,
     /// The route's name.
     pub route: &'a str,
+    /// The route's mode.
+    pub mode: Mode,
+    /// Whether it would have been refused, did the route enforce what it asks.
+    pub would_deny: bool,
     /// The upstream's name.
     pub upstream: &'a str,
     /// How it failed.
@@ -179,8 +190,8 @@ impl Serialize for FailureLine<'_> {
         line.serialize_field("id", self.id)?;
         line.serialize_field("via", self.via)?;
         line.serialize_field("route", self.route)?;
-        line.serialize_field("mode", ENFORCE)?;
-        line.serialize_field("decision", ALLOW)?;
+        line.serialize_field("mode", self.mode.name())?;
+        line.serialize_field("decision", if self.would_deny { WOULD_DENY } else { ALLOW })?;
         line.serialize_field("reason", self.reason.code())?;
         line.serialize_field("status", &self.status)?;
         line.serialize_field("upstream", self.upstream)?;
@@ -209,13 +220,21 @@ impl Record for Line<'_> {
         member(out, ",\"host\":", host);
         member(out, ",\"path\":", without_query(path));
         optional(out, ",\"route\":", route.map(|route| &*route.name));
-        out.push_str(",\"mode\":\"enforce\",\"decision\":");
-        out.push_str(if outcome.is_ok() { "\"allow\"" } else { "\"deny\"" });
-        optional(out, ",\"reason\":", outcome.err().map(|denial| denial.reason.code()));
+        out.push_str(match self.decision.mode() {
+            Mode::Enforce => ",\"mode\":\"enforce\",\"decision\":",
+            Mode::Observe => ",\"mode\":\"observe\",\"decision\":",
+            Mode::ObserveAll => ",\"mode\":\"observe-all\",\"decision\":",
+        });
+        out.push_str(match outcome.map(Permit::grounds) {
+            Ok(Grounds::Met | Grounds::ErrorResponse) => "\"allow\"",
+            Ok(Grounds::Observed(_)) => "\"would_deny\"",
+            Err(_) => "\"deny\"",
+        });
+        optional(out, ",\"reason\":", self.decision.denial().map(|denial| denial.reason.code()));
         optional(out, ",\"hint\":", self.decision.hint());
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());
-        optional(out, ",\"kind\":", token.map(|token| token.kind.name()));
+        optional(out, ",\"kind\":", token.map(|token| token.kind.name()).or_else(|| self.answer()));
         optional(out, ",\"subject\":", token.and_then(|token| token.subject.as_deref()));
         optional(out, ",\"client\":", token.and_then(|token| token.client.as_deref()));
         let acr = token.and_then(|token| token.evidence.acr.known());

@@ -69,6 +69,29 @@ pub enum Expected {
     Allow,
     /// It is refused; for this reason, where one is given.
     Deny(Option<Reason>),
+    /// It goes through, since its route only observes; would it be refused for this reason, where one is given.
+    WouldDeny(Option<Reason>),
+}
+
+impl Expected {
+    /// As a case writes it.
+    #[must_use]
+    pub const fn decision(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny(_) => "deny",
+            Self::WouldDeny(_) => "would_deny",
+        }
+    }
+
+    /// The reason, where one is given.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Allow => None,
+            Self::Deny(reason) | Self::WouldDeny(reason) => reason,
+        }
+    }
 }
 
 /// Reads a file of tests for a policy.
@@ -281,11 +304,10 @@ fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
 }
 
 fn expected(fields: &Fields<'_>, out: &mut Report) -> Option<Expected> {
-    let allow = reader::choice(fields.required("expect", out)?, &[("allow", true), ("deny", false)], out)?;
-    let Some(node) = fields.get("reason", out) else {
-        return Some(if allow { Expected::Allow } else { Expected::Deny(None) });
-    };
-    if allow {
+    let known = [Expected::Allow, Expected::Deny(None), Expected::WouldDeny(None)].map(|one| (one.decision(), one));
+    let expected = reader::choice(fields.required("expect", out)?, &known, out)?;
+    let Some(node) = fields.get("reason", out) else { return Some(expected) };
+    if expected == Expected::Allow {
         out.add(Problem::error("ambiguous_case", node.span, "what is allowed has no reason").help("take `reason` out"));
         return None;
     }
@@ -295,7 +317,8 @@ fn expected(fields: &Fields<'_>, out: &mut Report) -> Option<Expected> {
         let help = reader::suggest(code, Reason::ALL.iter().map(|reason| reason.code()));
         out.add(Problem::error("unknown_reason", node.span, format!("unknown reason `{code}`")).help(help));
     }
-    reason.map(|reason| Expected::Deny(Some(reason)))
+    let reason = Some(reason?);
+    Some(if expected == Expected::Deny(None) { Expected::Deny(reason) } else { Expected::WouldDeny(reason) })
 }
 
 /// Reads one token as tests write them, or claims alone as a decoded token has them: those with their `iss`, and nothing is

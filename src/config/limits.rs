@@ -14,6 +14,7 @@ pub(super) const LIMITS: KeyList = KeyList {
         "token",
         "head",
         "body",
+        "form",
         "token_cache",
         "connections",
         "requests",
@@ -27,7 +28,7 @@ pub(super) const LIMITS: KeyList = KeyList {
         "connect",
         "response_head",
     ],
-    later: &["form"],
+    later: &[],
 };
 
 /// `limits`.
@@ -45,6 +46,7 @@ pub(crate) fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
     let token = section.value("token", base.token, bytes(256..=1 << 20), out);
     let head = section.value("head", base.head, bytes(1 << 10..=1 << 20), out);
     let body = section.value("body", base.body, body, out);
+    let form = section.value("form", base.form, bytes(1 << 10..=16 << 20), out);
     let token_cache = section.value("token_cache", base.token_cache, reader::size, out);
     let connections =
         section.value("connections", base.connections, count(1..=1_000_000, "a number of connections"), out);
@@ -62,6 +64,7 @@ pub(crate) fn limits(fields: &Fields<'_>, out: &mut Report) -> Option<Limits> {
         token: token?,
         head: head?,
         body: body?,
+        form: form?,
         token_cache: token_cache?,
         connections: connections?,
         requests: requests?,
@@ -98,6 +101,12 @@ fn contradictions(limits: &Limits, section: &Section<'_>, out: &mut Report) {
     {
         let message = "a token longer than a whole head never arrives";
         out.add(Problem::lint("token_over_head", span, message).help("raise `head` too"));
+    }
+    if let Some(span) = section.key_span("form")
+        && limits.body.is_some_and(|body| u64::try_from(limits.form).is_ok_and(|form| form > body))
+    {
+        let message = "a form is a body, so one that is longer than `body` never gets as far as to be read";
+        out.add(Problem::lint("form_over_body", span, message).help("raise `body` too"));
     }
     let streams = usize::try_from(limits.streams).unwrap_or(usize::MAX);
     if let Some(span) = section.key_span("streams").or(section.key_span("requests"))

@@ -19,7 +19,7 @@ use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Requirement, Route};
+use crate::policy::{Floor, Policy, PolicyParts, Route};
 use crate::token::KeySource;
 
 const FILE: Keys = Keys {
@@ -165,7 +165,7 @@ impl<'n> Parts<'n> {
     }
 
     fn inherited(&self, out: &mut Report) -> Inherited {
-        let take = self.take.and_then(|node| take::read(node, out)).unwrap_or_else(take::default);
+        let take = self.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
         Inherited { take, on_deny: self.on_deny.clone() }
     }
 }
@@ -243,7 +243,7 @@ fn compile(
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
     unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
     unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
-    public_over_floor(&routes, &floors, out);
+    routes::tokenless_over_floor(&routes, &floors, out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
@@ -290,20 +290,6 @@ fn compile(
                 }
             }
             None
-        }
-    }
-}
-
-fn public_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
-    for (route, spans) in routes.iter().filter(|(route, _)| route.require == Requirement::Public) {
-        for (floor, floor_spans) in floors.iter().filter(|(floor, _)| floor.matches.overlaps(&route.matches)) {
-            let message = format!(
-                "the public route `{}` stands on the floor `{}`, which asks for a token",
-                route.name, floor.name
-            );
-            let help = "narrow one of them, or let the route ask for what the floor asks";
-            let problem = Problem::error("public_under_floor", spans.require, message).help(help);
-            out.add(problem.related(floor_spans.name, "the floor"));
         }
     }
 }

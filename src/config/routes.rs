@@ -6,13 +6,12 @@ use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, on_deny, take};
-use crate::policy::{Demand, Floor, Requirement, Route, TokenSource};
+use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "upstream", "on_deny"],
+    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny"],
     later: &[
-        "mode",
         "keep",
         "streams",
         "cors",
@@ -24,7 +23,7 @@ const ROUTE: Keys = Keys {
         "encoded_slash",
     ],
 };
-const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &["mode"] };
+const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
 /// Where the parts of a route stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +32,8 @@ pub struct Spans {
     pub name: Span,
     /// The path that it matches.
     pub path: Span,
+    /// Where it looks for tokens; the whole of it, where it does not say.
+    pub take: Span,
     /// What it asks.
     pub require: Span,
     /// Its upstream, where it names one.
@@ -58,6 +59,11 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     let require_node = require_node(&fields, needs.out);
     let require = require_node.and_then(|node| needs.read(node, matches.as_ref().map(|matches| &matches.path)));
     let own_take = fields.get("take", needs.out).map(|node| take::read(node, needs.out));
+    let modes = [Mode::Enforce, Mode::Observe, Mode::ObserveAll].map(|mode| (mode.name(), mode));
+    let mode = match fields.get("mode", needs.out) {
+        Some(node) => reader::choice(node, &modes, needs.out)?,
+        None => Mode::Enforce,
+    };
     let upstream = match fields.get("upstream", needs.out) {
         Some(node) => Some(reader::text(node, "an upstream's name", needs.out)?.into()),
         None => None,
@@ -67,6 +73,11 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         None => Some(on_deny::Written::default()),
     };
     let ((name, name_span), require) = (name?, require?);
+    if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
+        let message = "a public route refuses nobody, so there is nothing to observe";
+        needs.out.add(Problem::error("public_mode", span, message).help("take `mode` out, or ask for something"));
+        return None;
+    }
     let take = match (own_take, &require) {
         (Some(_), Requirement::Public) => {
             let message = "a public route looks at no token, so it takes none";
@@ -87,14 +98,32 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Requirement::Public => (None, None),
         Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
     };
+    let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
+    form_is_posted(&take, &matches, span, needs.out)?;
     let spans = Spans {
         name: name_span,
         path: path_span(&fields),
+        take: span,
         require: require_node?.span,
         redirect,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
     };
-    Some((Route { name, matches: matches?, take, require, upstream, floors: Box::default(), on_deny }, spans))
+    let floors = Box::default();
+    Some((Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny }, spans))
+}
+
+/// A form comes with POST and with no other method.
+fn form_is_posted(take: &[TokenSource], matches: &Match, span: Span, out: &mut Report) -> Option<()> {
+    let takes_post = match &matches.methods {
+        Methods::Any => true,
+        Methods::Named(methods) => methods.iter().any(|method| **method == *"POST"),
+    };
+    if takes_post || !take.iter().any(|source| matches!(source.place, Place::Form { .. })) {
+        return Some(());
+    }
+    let message = "a form is posted, and this route does not take POST";
+    out.add(Problem::error("form_without_post", span, message).help("add POST to `match.methods`"));
+    None
 }
 
 /// Reads one floor.
@@ -114,8 +143,8 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
         Requirement::Demands(demand) => Some(demand),
     };
     let (name, name_span) = name?;
-    let spans =
-        Spans { name: name_span, path: path_span(&fields), require: require_node.span, upstream: None, redirect: None };
+    let (path, require) = (path_span(&fields), require_node.span);
+    let spans = Spans { name: name_span, path, take: fields.span, require, upstream: None, redirect: None };
     Some((Floor { name, matches: matches?, demand }, spans))
 }
 
@@ -143,4 +172,27 @@ fn require_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
         return None;
     }
     fields.get("require", out)
+}
+
+/// What lets requests through without a token may not stand on a floor: any floor asks for one at the least.
+pub fn tokenless_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
+    let forwards = |source: &TokenSource| matches!(source.place, Place::Form { forwards_errors: true, .. });
+    for (route, spans) in routes {
+        let (code, span, what, help) = if route.require == Requirement::Public {
+            let help = "narrow one of them, or let the route ask for what the floor asks";
+            ("public_under_floor", spans.require, "the public route", help)
+        } else if route.take.iter().any(forwards) {
+            let help = "narrow the floor, or take `on_error` out";
+            ("errors_under_floor", spans.take, "with `on_error: forward` the route", help)
+        } else {
+            continue;
+        };
+        for (floor, floor_spans) in floors.iter().filter(|(floor, _)| floor.matches.overlaps(&route.matches)) {
+            let lets = if code == "public_under_floor" { "" } else { " lets errors through without a token, and" };
+            let message =
+                format!("{what} `{}`{lets} stands on the floor `{}`, which asks for a token", route.name, floor.name);
+            let problem = Problem::error(code, span, message).help(help);
+            out.add(problem.related(floor_spans.name, "the floor"));
+        }
+    }
 }

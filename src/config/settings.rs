@@ -260,6 +260,8 @@ pub struct Limits {
     pub head: usize,
     /// The longest request body, in bytes; `None`: any.
     pub body: Option<u64>,
+    /// The longest form that is read for a token, in bytes.
+    pub form: usize,
     /// What the cache of verified tokens may hold, in bytes.
     pub token_cache: u64,
     /// Open connections from clients.
@@ -292,6 +294,7 @@ impl Default for Limits {
             token: 16 << 10,
             head: 32 << 10,
             body: None,
+            form: 64 << 10,
             token_cache: 64 << 20,
             connections: 10_000,
             requests: 20_000,

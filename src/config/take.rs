@@ -9,11 +9,12 @@ use crate::policy::{Kinds, Origins, Place, TokenSource};
 
 const SOURCE: Keys = Keys {
     what: "a source of tokens",
-    known: &["header", "cookie", "kind", "origins"],
-    later: &["form", "kept", "on_error"],
+    known: &["header", "cookie", "form", "kind", "origins", "on_error"],
+    later: &["kept"],
 };
-const AUTHORIZATION: &str = "write `authorization` in the place of the mapping; it takes access tokens alone, so give id_tokens a header or cookie of their own";
-const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }` or `{ cookie: NAME, kind: .. }`";
+const AUTHORIZATION: &str = "write `authorization` in the place of the mapping; it takes access tokens alone, so give id_tokens a header, cookie or form of their own";
+const HELP: &str =
+    "write `authorization`, `{ header: NAME, kind: .. }`, `{ cookie: NAME, kind: .. }` or `{ form: NAME, kind: .. }`";
 
 /// What is taken where nothing is said: access tokens from `Authorization`.
 #[must_use]
@@ -35,7 +36,8 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
             (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => {
                 one == other
             }
-            (Place::Authorization | Place::Header(_) | Place::Cookie(..), _) => false,
+            (Place::Form { name: one, .. }, Place::Form { name: other, .. }) => one == other,
+            (Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. }, _) => false,
         };
         if sources.iter().any(same) {
             out.add(Problem::error("duplicate_source", item.span, "the same place stands twice in `take`"));
@@ -43,6 +45,19 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
         sources.push(source);
     }
     complete.then(|| sources.into())
+}
+
+/// Reads the `take` of the whole policy.
+pub fn read_default(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
+    let sources = read(node, out)?;
+    if sources.iter().any(|source| matches!(source.place, Place::Form { .. })) {
+        // Else every body that is posted anywhere would be held and read, and refused where it is no form.
+        let message = "a form is read for the routes that name it, and for no others";
+        let help = "move it to the `take` of the route that the identity provider posts to";
+        out.add(Problem::error("form_by_default", node.span, message).help(help));
+        return None;
+    }
+    Some(sources)
 }
 
 fn source(node: &Node, out: &mut Report) -> Option<TokenSource> {
@@ -61,17 +76,25 @@ fn source(node: &Node, out: &mut Report) -> Option<TokenSource> {
     let origins = fields.get("origins", out).and_then(|node| origins(node, out));
     let header = fields.get("header", out).and_then(|node| header(node, out));
     let cookie = fields.get("cookie", out).and_then(|node| cookie(node, out));
-    if let (Some(span), false) = (fields.key_span("origins"), fields.has("cookie")) {
-        let message = "`origins` is for cookies: nothing else comes along by itself";
-        out.add(Problem::error("unknown_key", span, message).help("take it out"));
+    let form = fields.get("form", out).and_then(|node| parameter(node, out));
+    let forwards_errors =
+        fields.get("on_error", out).and_then(|node| reader::choice(node, &[("forward", true)], out)).unwrap_or(false);
+    for (key, of, message) in [
+        ("origins", "cookie", "`origins` is for cookies: nothing else comes along by itself"),
+        ("on_error", "form", "`on_error` is for forms: nothing else is an identity provider's answer"),
+    ] {
+        if let (Some(span), false) = (fields.key_span(key), fields.has(of)) {
+            out.add(Problem::error("unknown_key", span, message).help("take it out"));
+        }
     }
     if out.errors() > errors {
         return None;
     }
-    let place = match (header, cookie) {
-        (Some(name), None) => Place::Header(name),
-        (None, Some(name)) => Place::Cookie(name, origins.unwrap_or(Origins::Same)),
-        (Some(_), Some(_)) | (None, None) => {
+    let place = match (header, cookie, form) {
+        (Some(name), None, None) => Place::Header(name),
+        (None, Some(name), None) => Place::Cookie(name, origins.unwrap_or(Origins::Same)),
+        (None, None, Some(name)) => Place::Form { name, forwards_errors },
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) | (None, None, None) => {
             out.add(Problem::error("missing_key", node.span, "a source of tokens is one place").help(HELP));
             return None;
         }
@@ -125,6 +148,28 @@ fn cookie(node: &Node, out: &mut Report) -> Option<Box<str>> {
         return None;
     }
     Some(name.into())
+}
+
+/// Parameters of an identity provider's answer that are no token, whatever stands in them.
+const NO_TOKEN: &[&str] = &["error", "error_description", "error_uri", "state", "iss", "session_state", "scope"];
+
+fn parameter(node: &Node, out: &mut Report) -> Option<Box<str>> {
+    let name = reader::text(node, "a form parameter's name", out)?;
+    let problem = if !is_token(name) {
+        Some(format!("`{name}` is no name that a form parameter with a token in it has"))
+    } else if NO_TOKEN.contains(&name) {
+        Some(format!("`{name}` carries no token"))
+    } else {
+        None
+    };
+    match problem {
+        Some(message) => {
+            let help = "identity providers post `id_token`";
+            out.add(Problem::error("bad_form", node.span, message).help(help));
+            None
+        }
+        None => Some(name.into()),
+    }
 }
 
 fn origins(node: &Node, out: &mut Report) -> Option<Origins> {

@@ -37,7 +37,7 @@ pub struct Stop {
     pub host: Option<String>,
     /// The path.
     pub path: String,
-    /// The tokens: the header that each goes into, and the query that makes it.
+    /// The tokens: what each is carried by, and the query that makes it.
     pub tokens: Vec<(Carrier, String)>,
     /// What the tokens say of the sign-in.
     pub says: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Stop {
     pub refused: Option<String>,
 }
 
-/// The header that a token goes into.
+/// What carries a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// `Authorization: Bearer`.
@@ -54,6 +54,8 @@ pub enum Carrier {
     Header(String),
     /// A cookie of this name.
     Cookie(String),
+    /// The parameter of this name in a posted form.
+    Form(String),
 }
 
 impl Tour {
@@ -72,12 +74,13 @@ impl Tour {
         let mut command = format!("curl -i{method}{} {url}", host.unwrap_or_default());
         for (carrier, query) in &stop.tokens {
             let token = format!("$(curl -s {})", quoted(&format!("http://{}/token?{query}", self.idp)));
-            let header = match carrier {
-                Carrier::Authorization => format!("Authorization: Bearer {token}"),
-                Carrier::Header(name) => format!("{name}: {token}"),
-                Carrier::Cookie(name) => format!("Cookie: {name}={token}"),
+            let argument = match carrier {
+                Carrier::Authorization => format!("-H \"Authorization: Bearer {token}\""),
+                Carrier::Header(name) => format!("-H \"{name}: {token}\""),
+                Carrier::Cookie(name) => format!("-H \"Cookie: {name}={token}\""),
+                Carrier::Form(name) => format!("-d \"{name}={token}\""),
             };
-            command.push_str(&format!(" \\\n  -H \"{header}\""));
+            command.push_str(&format!(" \\\n  {argument}"));
         }
         command
     }
@@ -148,6 +151,7 @@ mod tests {
                 (Carrier::Authorization, "issuer=a".to_owned()),
                 (Carrier::Header("x-id-token".to_owned()), "kind=id".to_owned()),
                 (Carrier::Cookie("id".to_owned()), "kind=id".to_owned()),
+                (Carrier::Form("id_token".to_owned()), "kind=id".to_owned()),
             ],
             says: vec!["amr pwd".to_owned()],
             refused: Some("level_too_low".to_owned()),
@@ -167,7 +171,8 @@ mod tests {
             "curl -i -X POST -H 'Host: api.example' 'http://127.0.0.1:1/o'\\''clock' \\\n  \
              -H \"Authorization: Bearer $(curl -s 'http://127.0.0.1:2/token?issuer=a')\" \\\n  \
              -H \"x-id-token: $(curl -s 'http://127.0.0.1:2/token?kind=id')\" \\\n  \
-             -H \"Cookie: id=$(curl -s 'http://127.0.0.1:2/token?kind=id')\""
+             -H \"Cookie: id=$(curl -s 'http://127.0.0.1:2/token?kind=id')\" \\\n  \
+             -d \"id_token=$(curl -s 'http://127.0.0.1:2/token?kind=id')\""
         );
         let printed = tour.to_string();
         assert!(printed.contains("THESE ARE NOT THE REAL ISSUERS") && printed.contains("https://a.example"));

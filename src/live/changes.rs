@@ -61,9 +61,10 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
     let floors = |policy: &Policy, route: &Route| -> Vec<_> {
         route.floors.iter().filter_map(|place| policy.floors().get(*place).cloned()).collect()
     };
-    let Route { name, matches, take, require, upstream, floors: _, on_deny } = was;
-    (name, matches, take, require, upstream, on_deny)
-        == (&is.name, &is.matches, &is.take, &is.require, &is.upstream, &is.on_deny)
+    // Whether it reads a form follows from `take`.
+    let Route { name, matches, take, reads_form: _, require, mode, upstream, floors: _, on_deny } = was;
+    (name, matches, take, require, mode, upstream, on_deny)
+        == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream, &is.on_deny)
         && floors(old, was) == floors(new, is)
 }
 

@@ -7,13 +7,27 @@ use crate::token::TokenKind;
 /// Proof that a request may be forwarded. Nothing outside the policy room can make one.
 ///
 /// ```compile_fail
-/// let forged = stepgate::policy::Permit { levels: Vec::new(), by: None, ignored: Vec::new() };
+/// use stepgate::policy::{Grounds, Permit};
+/// let forged = Permit { levels: Default::default(), by: None, ignored: Vec::new(), grounds: Grounds::Met };
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
     pub(in crate::policy) levels: Rungs,
     pub(in crate::policy) by: Option<TokenKind>,
     pub(in crate::policy) ignored: Vec<Box<str>>,
+    pub(in crate::policy) grounds: Grounds,
+}
+
+/// Why a request may be forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// All that is asked for is met.
+    Met,
+    /// It brings no token but an identity provider's word that there is none, and the route has such words forwarded
+    /// (`on_error: forward`).
+    ErrorResponse,
+    /// It would be refused for this, and the route only observes (`mode`).
+    Observed(Box<Denial>),
 }
 
 impl Permit {
@@ -30,10 +44,25 @@ impl Permit {
         self.ignored.iter().any(|ignored| **ignored == *value)
     }
 
-    /// The kind of the token whose evidence was enough; `None` on a public route.
+    /// The kind of the token whose evidence spoke; `None`: no token was believed, on a public route none is even looked at.
     #[must_use]
     pub fn by(&self) -> Option<TokenKind> {
         self.by
+    }
+
+    /// Why it may be forwarded.
+    #[must_use]
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
+    }
+
+    /// What it would be refused for, did the route enforce what it asks.
+    #[must_use]
+    pub fn would_deny(&self) -> Option<&Denial> {
+        match &self.grounds {
+            Grounds::Observed(denial) => Some(denial),
+            Grounds::Met | Grounds::ErrorResponse => None,
+        }
     }
 }
 

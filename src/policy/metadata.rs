@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::assurance::IssuerId;
 use crate::policy::host::HostPattern;
+use crate::policy::observe::Mode;
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Match, Methods, PathPattern, Target};
 use crate::policy::requirement::{Condition, Demand, Requirement};
@@ -110,7 +111,9 @@ fn own_route(path: &str) -> Option<Route> {
         name: METADATA_ROUTE.into(),
         matches: Match { hosts, path: pattern, path_written: path.into(), methods },
         take: Box::default(),
+        reads_form: false,
         require: Requirement::Public,
+        mode: Mode::Enforce,
         upstream: None,
         on_deny: None,
         floors: Box::default(),

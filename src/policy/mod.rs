@@ -1,13 +1,16 @@
 //! "What does this route demand, and is it met?" Request facts, verified tokens and a time in, permit or denial out.
 //!
-//! [`Policy::route`] picks the route, [`decide`] judges; the proxy and every command call these two.
+//! [`Policy::route`] picks the route, [`judge`] judges: by [`decide`], and by the route's mode where that refuses. The proxy and
+//! every command call these.
 //! Nothing here sees HTTP types or raw tokens, reads a clock, logs or waits.
 
 pub mod decision;
+pub mod error_response;
 pub mod evaluate;
 pub mod host;
 pub mod metadata;
 pub mod near;
+pub mod observe;
 pub mod on_deny;
 pub mod path;
 pub mod pattern;
@@ -17,12 +20,14 @@ pub mod router;
 
 use std::collections::HashMap;
 
-pub use decision::{Denial, Permit, StepUp};
+pub use decision::{Denial, Grounds, Permit, StepUp};
+pub use error_response::judge_error_response;
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
 pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, outline, reckon};
 pub use host::{HostPattern, canonical_host};
 pub use metadata::{METADATA_ROUTE, ResourceMetadata};
 pub use near::Elsewhere;
+pub use observe::{Mode, judge, overlook};
 pub use on_deny::{OnDeny, Repeat, Template};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
@@ -57,7 +62,7 @@ pub struct PolicyParts {
     pub claims: ClaimTable,
     /// The floors.
     pub floors: Vec<Floor>,
-    /// The routes; `floors` in them are places in the list above (set by [`Policy::new`]).
+    /// The routes; `floors` in them are places in the list above. [`Policy::new`] sets these and `reads_form`.
     pub routes: Vec<Route>,
     /// `sha256:…` of the policy's sources and of the profiles in use.
     pub hash: Box<str>,
@@ -73,6 +78,7 @@ impl Policy {
         for route in &mut routes {
             let touching = floors.iter().enumerate().filter(|(_, floor)| floor.matches.overlaps(&route.matches));
             route.floors = touching.map(|(place, _)| place).collect();
+            route.reads_form = route.take.iter().any(|source| matches!(source.place, Place::Form { .. }));
         }
         let router = Router::new(&routes)?;
         let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();

@@ -1,5 +1,6 @@
 //! A route, compiled: what it matches, where it looks for tokens, what it asks, where it forwards.
 
+use crate::policy::observe::Mode;
 use crate::policy::on_deny::OnDeny;
 use crate::policy::pattern::Match;
 use crate::policy::requirement::{Demand, Requirement};
@@ -14,8 +15,12 @@ pub struct Route {
     pub matches: Match,
     /// Where it looks for tokens, in order. Empty only on a public route.
     pub take: Box<[TokenSource]>,
+    /// Whether one of these places is a posted form.
+    pub reads_form: bool,
     /// What it asks.
     pub require: Requirement,
+    /// What it does with what it would refuse.
+    pub mode: Mode,
     /// The upstream's name in `stepgate.yaml`; `None`: the only one there.
     pub upstream: Option<Box<str>>,
     /// The floors that some of its requests stand on: places in the policy's list.
@@ -53,6 +58,13 @@ pub enum Place {
     Header(Box<str>),
     /// The cookie with this name, taken for unsafe methods and upgrades only from these origins.
     Cookie(Box<str>, Origins),
+    /// The parameter with this name of a form that is posted.
+    Form {
+        /// The parameter's name.
+        name: Box<str>,
+        /// Whether an error response of the identity provider, which has no token, is forwarded.
+        forwards_errors: bool,
+    },
 }
 
 /// The origins from which a cookie is taken with an unsafe method.

@@ -189,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::observe::Mode;
     use crate::policy::path::CanonicalPath;
     use crate::policy::pattern::Match;
     use crate::policy::requirement::Requirement;
@@ -213,6 +214,8 @@ mod tests {
             upstream: None,
             floors: Box::default(),
             on_deny: None,
+            mode: Mode::Enforce,
+            reads_form: false,
         }
     }
 

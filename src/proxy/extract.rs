@@ -1,4 +1,5 @@
-//! A request's head in, the tokens that its route takes out. Looks nowhere else: never at the query, never at the body.
+//! A request in, the tokens that its route takes out. Looks nowhere else: never at the query, and at a body only where the
+//! route names a form.
 
 use std::cell::RefCell;
 
@@ -7,7 +8,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use smallvec::SmallVec;
 
-use crate::policy::{Denial, Place, Route, TokenSource};
+use crate::policy::{Denial, Mode, Place, Route, TokenSource};
+use crate::proxy::form::Form;
 use crate::proxy::origin;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
@@ -22,23 +24,44 @@ pub(super) struct Found<'r> {
     pub(super) with_proof: bool,
 }
 
+/// A request's body, as far as its route looks at it.
+pub(super) enum Posted<'f> {
+    /// It does not, or there is none; where it is announced to be too large, that is said.
+    Unseen(Result<(), Refusal>),
+    /// It was read.
+    Form(&'f Form),
+    /// It could not be read, so whether a token stands there nobody knows.
+    Unread(Refusal),
+}
+
 /// The tokens that a request carries where its route looks; never none. The same token in two places is one.
 ///
 /// # Errors
-/// `token_missing`, `token_duplicate`, `token_too_large`, `body_too_large`, `origin_refused` or `token_malformed`: of
-/// several the first.
+/// `token_missing`, `token_duplicate`, `token_too_large`, `body_too_large`, `body_unsupported`, `origin_refused` or
+/// `token_malformed`: of several the first; but where the route's mode lifts some of them, the first that it does not lift.
 pub(super) fn credentials<'r>(
     route: &'r Route,
     head: &Parts,
     limit: usize,
     own: origin::Own<'_>,
-    body_fits: Result<(), Refusal>,
+    posted: Posted<'_>,
 ) -> Result<SmallVec<[Found<'r>; 1]>, Refusal> {
     let mut found = SmallVec::new();
-    let mut first = First(body_fits.err());
+    let mut first = First { refusal: None, mode: route.mode };
+    let (form, is_read) = match posted {
+        Posted::Unseen(fits) => {
+            let _fits = first.note(fits);
+            (None, true)
+        }
+        Posted::Form(form) => (Some(form), true),
+        Posted::Unread(refusal) => {
+            let _unread = first.note::<()>(Err(refusal));
+            (None, false)
+        }
+    };
     // Wherever the route looks: the application may look here, and which of two it takes can't be told.
     let authorized = first.note(only(&head.headers, &header::AUTHORIZATION));
-    let mut stands_somewhere = authorized.is_none();
+    let mut stands_somewhere = authorized.is_none() || !is_read;
     let authorized = authorized.flatten().map(HeaderValue::as_bytes);
     for source in &route.take {
         let token = match &source.place {
@@ -46,40 +69,45 @@ pub(super) fn credentials<'r>(
             Place::Authorization => Ok(authorized.and_then(bearer)),
             Place::Header(name) => field(&head.headers, name),
             Place::Cookie(name, _) => cookie(&head.headers, name),
+            Place::Form { name, .. } => form.map_or(Ok(None), |form| form.token(name)),
         };
-        let token = match first.note(token) {
-            Some(Some(token)) => token,
-            Some(None) => continue,
-            None => {
-                stands_somewhere = true;
-                continue;
-            }
-        };
+        let token = first.note(token);
+        if token == Some(None) {
+            continue;
+        }
         stands_somewhere = true;
+        // Of a form no origin is asked: the identity provider's page posts it, which is another site by design. What guards
+        // it is `state` or `nonce`, which the application checks; and no browser adds a form by itself, as it does a cookie.
         if let Place::Cookie(_, origins) = &source.place {
             let _allowed = first.note(origin::check(head, origins, own));
         }
+        let Some(token) = token.flatten() else { continue };
         if let Some(credential) = first.note(checked(token, limit)) {
             let with_proof = source.place == Place::Authorization && authorized.is_some_and(is_dpop);
             found.push(Found { credential, source, with_proof });
         }
     }
     if !stands_somewhere {
-        return Err(Refusal::because(Reason::TokenMissing));
+        let _missing = first.note::<()>(Err(Refusal::because(Reason::TokenMissing)));
     }
-    first.0.map_or(Ok(found), Err)
+    first.refusal.map_or(Ok(found), Err)
 }
 
-/// Of the refusals noted so far, that whose reason comes first.
-struct First(Option<Refusal>);
+/// Of the refusals noted so far, that whose reason comes first. What the mode does not lift comes before all that it does, or
+/// a reason that is lifted would hide one that is not.
+struct First {
+    refusal: Option<Refusal>,
+    mode: Mode,
+}
 
 impl First {
     fn note<T>(&mut self, outcome: Result<T, Refusal>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(refusal) => {
-                if self.0.as_ref().is_none_or(|first| refusal.denial.reason < first.denial.reason) {
-                    self.0 = Some(refusal);
+                let rank = |refusal: &Refusal| (self.mode.lifts(refusal.denial.reason), refusal.denial.reason);
+                if self.refusal.as_ref().is_none_or(|first| rank(&refusal) < rank(first)) {
+                    self.refusal = Some(refusal);
                 }
                 None
             }
@@ -201,11 +229,13 @@ fn pair(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Takes a token out of where it was found, and nothing else: of the cookies only that one.
+/// Takes a token out of where it was found, and nothing else: of the cookies only that one. A form stays as it came: whoever
+/// it is posted to is there to read it.
 pub(super) fn strip(fields: &mut HeaderMap, source: &TokenSource) {
     match &source.place {
         Place::Authorization => drop(fields.remove(header::AUTHORIZATION)),
         Place::Header(name) => drop(fields.remove(&**name)),
+        Place::Form { .. } => {}
         Place::Cookie(name, _) => {
             let kept: Vec<&[u8]> = fields
                 .get_all(header::COOKIE)
@@ -257,6 +287,8 @@ mod tests {
             upstream: None,
             floors: Box::default(),
             on_deny: None,
+            mode: Mode::Enforce,
+            reads_form: false,
         }
     }
 
@@ -271,7 +303,7 @@ mod tests {
         }
         let head = request.body(()).unwrap().into_parts().0;
         let own = origin::Own { public_url: None, scheme: Scheme::Http };
-        match credentials(&all_places(), &head, 8, own, Ok(())) {
+        match credentials(&all_places(), &head, 8, own, Posted::Unseen(Ok(()))) {
             Ok(found) => Ok(found.iter().map(|found| found.credential.expose().to_owned()).collect()),
             Err(refusal) => Err(refusal.denial.reason),
         }

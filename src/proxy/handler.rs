@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, decide};
+use crate::policy::{
+    CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
+};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
@@ -22,6 +24,8 @@ use crate::proxy::downstream::wire::Seen;
 use crate::proxy::downstream::worker::Gate;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
+use crate::proxy::extract::Posted;
+use crate::proxy::form::{self, Form};
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{self, Head};
 use crate::proxy::forwarding::pool::Lease;
@@ -57,6 +61,7 @@ struct Walk<'w, 'l, V> {
     /// What is asked for is the metadata, which the gate itself answers.
     metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
+    form: Option<Box<Form>>,
 }
 
 /// Handles one request, whatever it is.
@@ -70,7 +75,7 @@ pub(super) async fn handle<V: Verify>(
     let has_turn = turn.is_some();
     let answered = Answered::new(exchange.lane.clone(), turn);
     let live = connection.worker.live();
-    let (mut head, body) = request.into_parts();
+    let (mut head, mut body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
     let glance = Glance::at(&head.headers);
     let ids = &connection.worker.ids;
@@ -92,17 +97,18 @@ pub(super) async fn handle<V: Verify>(
         route: None,
         metadata: None,
         tokens: Verified::default(),
+        form: None,
     };
     let mut outcome = match readable {
         _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
         Err(unreadable) => Err(unreadable),
-        Ok(()) => walk.judge().await,
+        Ok(()) => walk.judge(&mut body, &exchange).await,
     };
     let reader = outcome.is_err().then(|| walk.reader());
     if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, metadata, tokens, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, form, .. } = walk;
     let is_head = head.method == Method::HEAD;
     if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
         exchange.lane.leave(body, &exchange.answer_by);
@@ -124,7 +130,7 @@ pub(super) async fn handle<V: Verify>(
                 approach,
                 started,
             };
-            passage.forward(&head, body, &permit).await
+            passage.forward(&head, body, form, &permit).await
         }
         (Err(refusal), ..) => {
             exchange.lane.leave(body, &exchange.answer_by);
@@ -179,7 +185,7 @@ fn last_if(ends: bool, mut response: Response<ResponseBody>) -> Response<Respons
 
 impl<'l, V: Verify> Walk<'_, 'l, V> {
     /// Every step that cannot be taken for certain refuses.
-    async fn judge(&mut self) -> Result<Permit, Refusal> {
+    async fn judge(&mut self, body: &mut Incoming, exchange: &Exchange) -> Result<Permit, Refusal> {
         let gate = &self.connection.worker.gate;
         let policy = &self.live.policy;
         check_fields(&self.head.headers, gate.limits.headers)?;
@@ -189,21 +195,45 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
             self.metadata = Some(metadata);
             check_length(self.length, gate.limits.body)?;
-            return Ok(decide(policy, &metadata.route, &target, None, self.now)?);
+            return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
         if route.require == Requirement::Public {
             body_fits?;
-            return Ok(decide(policy, route, &target, None, self.now)?);
+            return Ok(judge(policy, route, &target, None, self.now)?);
         }
         let own = Own { public_url: gate.public_url.as_deref(), scheme: self.approach.scheme };
-        let found = extract::credentials(route, self.head, gate.limits.token, own, body_fits)?;
-        let tokens = evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await?;
-        self.tokens = tokens;
-        let decided = decide(policy, route, &target, self.tokens.as_tokens(), self.now);
+        let posted = match body_fits {
+            Ok(()) if route.reads_form && form::is_posted(self.head, body) => {
+                // Boxed, so that no other request carries its size.
+                match Box::pin(form::read(self.head, body, exchange, &gate.limits)).await {
+                    Ok(form) => Posted::Form(self.form.insert(Box::new(form))),
+                    Err(refusal) => Posted::Unread(refusal),
+                }
+            }
+            Err(refusal) if route.reads_form && form::is_posted(self.head, body) => Posted::Unread(refusal),
+            body_fits => Posted::Unseen(body_fits),
+        };
+        let verified = match extract::credentials(route, self.head, gate.limits.token, own, posted) {
+            Ok(found) => evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await,
+            Err(refusal) => {
+                if refusal.denial.reason == Reason::TokenMissing
+                    && self.form.as_ref().is_some_and(|form| form.is_error_response(route))
+                    && let Ok(permit) = judge_error_response(policy, route, &target)
+                {
+                    return Ok(permit);
+                }
+                Err(refusal)
+            }
+        };
+        match verified {
+            Ok(tokens) => self.tokens = tokens,
+            Err(refusal) => return refusal.overlooked(policy, route, &target),
+        }
+        let judged = judge(policy, route, &target, self.tokens.as_tokens(), self.now);
         let repeats = &self.connection.worker.repeats;
-        Ok(decided.map_err(|denial| repeats.judge(denial, policy, route, &self.tokens))?)
+        Ok(judged.map_err(|denial| repeats.judge(denial, policy, route, &self.tokens))?)
     }
 
     /// Who reads what comes of it, if that is a refusal.
@@ -235,7 +265,10 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
                 (Ok(_), _, Some(_)) => Some(metadata::STATUS.as_u16()),
                 (Ok(_), _, None) | (Err(_), None, _) => None,
             },
-            detail: outcome.as_ref().err().map_or("", |refusal| &refusal.detail),
+            detail: match outcome {
+                Ok(permit) => permit.would_deny().map_or("", |denial| &denial.detail),
+                Err(refusal) => &refusal.detail,
+            },
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }
@@ -281,6 +314,7 @@ impl<V: Verify> Passage<'_, V> {
         &self,
         head: &Parts,
         body: Incoming,
+        form: Option<Box<Form>>,
         permit: &Permit,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
@@ -300,14 +334,21 @@ impl<V: Verify> Passage<'_, V> {
         let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
         let answer_by = &self.exchange.answer_by;
         answer_by.set(limit);
-        let body = RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream());
+        let body = match form {
+            Some(form) => RequestBody::read(form.into_body()),
+            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream()),
+        };
         let fields = Fields {
             given: &head.headers,
             glance: self.glance,
             approach: self.approach,
             id: self.id,
             identity: identity.as_deref(),
-            stripped: self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
+            // Where nothing was verified (`observe-all`), whatever stands in the place of a token goes.
+            stripped: match permit.would_deny() {
+                Some(_) if gate.identity.strip_token && permit.by().is_none() => self.route.take.iter().collect(),
+                Some(_) | None => self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
+            },
             taken: &self.route.take,
             version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
             is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
@@ -323,6 +364,8 @@ impl<V: Verify> Passage<'_, V> {
                     id: self.id.to_str().unwrap_or_default(),
                     route: &self.route.name,
                     upstream: &pool.upstream().name,
+                    mode: self.route.mode,
+                    would_deny: permit.would_deny().is_some(),
                     reason: failure.reason,
                     status: respond::status(&refusal).as_u16(),
                     detail: &refusal.detail,

@@ -10,6 +10,7 @@ mod downstream;
 mod edge;
 mod evidence;
 mod extract;
+mod form;
 mod forwarding;
 mod glance;
 mod handler;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::policy::Denial;
+use crate::policy::{Denial, Mode, Permit, Policy, Route, Target, overlook};
 use crate::reason::Reason;
 use crate::verification::Rejected;
 
@@ -22,6 +22,17 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn new(denial: Denial, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { denial: Box::new(denial), detail: detail.into(), retry_after: None, head_too_large: false }
+    }
+
+    /// Lets the request through all the same, where the route only observes what it would refuse for want of a token.
+    pub(super) fn overlooked(self, policy: &Policy, route: &Route, target: &Target<'_>) -> Result<Permit, Self> {
+        if route.mode == Mode::Enforce {
+            return Err(self);
+        }
+        let Self { denial, detail, retry_after, head_too_large } = self;
+        let denial = Denial { detail: detail.into_owned(), ..*denial };
+        let refused = |denial| Self { retry_after, head_too_large, ..Self::from(denial) };
+        overlook(policy, route, target, denial).map_err(refused)
     }
 
     pub(super) fn because(reason: Reason) -> Self {

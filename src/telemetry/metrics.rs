@@ -76,6 +76,26 @@ struct Counts {
     allowed: AtomicU64,
     /// By the reason's place in [`Reason::ALL`].
     denied: [AtomicU64; Reason::ALL.len()],
+    /// The same of what would have been denied. Most routes never count here.
+    observed: OnceLock<Box<[AtomicU64; Reason::ALL.len()]>>,
+}
+
+/// What is counted of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was let through.
+    Allow,
+    /// It was refused.
+    Deny(Reason),
+    /// It was let through by a route that observes.
+    WouldDeny(Reason),
+}
+
+impl Counts {
+    fn new() -> Box<Self> {
+        let denied = std::array::from_fn(|_| AtomicU64::new(0));
+        Box::new(Self { allowed: AtomicU64::new(0), denied, observed: OnceLock::new() })
+    }
 }
 
 impl RouteCounters {
@@ -83,13 +103,13 @@ impl RouteCounters {
         Self { route: route.into(), shards: std::array::from_fn(|_| OnceLock::new()) }
     }
 
-    fn count(&self, reason: Option<Reason>) {
-        let fresh =
-            || Box::new(Counts { allowed: AtomicU64::new(0), denied: std::array::from_fn(|_| AtomicU64::new(0)) });
-        let Some(counts) = self.shards.get(shard()).map(|counts| counts.get_or_init(fresh)) else { return };
-        let counter = match reason {
-            None => Some(&counts.allowed),
-            Some(reason) => counts.denied.get(reason as usize),
+    fn count(&self, verdict: Verdict) {
+        let Some(counts) = self.shards.get(shard()).map(|counts| counts.get_or_init(Counts::new)) else { return };
+        let none = || Box::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        let counter = match verdict {
+            Verdict::Allow => Some(&counts.allowed),
+            Verdict::Deny(reason) => counts.denied.get(reason as usize),
+            Verdict::WouldDeny(reason) => counts.observed.get_or_init(none).get(reason as usize),
         };
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -104,6 +124,11 @@ impl RouteCounters {
     /// The same of one reason.
     pub(super) fn denied(&self, reason: Reason) -> u64 {
         self.sum(|counts| counts.denied.get(reason as usize))
+    }
+
+    /// The same of what would have been denied.
+    pub(super) fn observed(&self, reason: Reason) -> u64 {
+        self.sum(|counts| counts.observed.get()?.get(reason as usize))
     }
 
     fn sum(&self, of: impl Fn(&Counts) -> Option<&AtomicU64>) -> u64 {
@@ -148,11 +173,11 @@ impl Metrics {
         self.sources.store(Arc::new(sources));
     }
 
-    /// Counts a decision; `None` is allow.
-    pub fn decided(&self, policy: &Policy, route: Option<&Route>, reason: Option<Reason>, micros: u64) {
+    /// Counts a decision.
+    pub fn decided(&self, policy: &Policy, route: Option<&Route>, verdict: Verdict, micros: u64) {
         let table = self.table.load();
         let counters = route.and_then(|route| table.counters(policy, route)).unwrap_or(&table.no_route);
-        counters.count(reason);
+        counters.count(verdict);
         if let Some(decisions) = self.decisions.here() {
             decisions.observe(micros);
         }
@@ -169,7 +194,7 @@ impl Metrics {
     /// Counts a connection that was turned away at the limit, and what it would have asked as `overloaded`.
     pub fn connection_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.table.load().no_route.count(Some(Reason::Overloaded));
+        self.table.load().no_route.count(Verdict::Deny(Reason::Overloaded));
     }
 
     /// Counts what came on a connection and was no request.
@@ -310,9 +335,9 @@ pub(crate) mod tests {
             reloads: Some(Arc::new(with_files())),
         });
         let route = policy.routes().first();
-        metrics.decided(&policy, route, None, 12);
-        metrics.decided(&policy, route, Some(Reason::LevelTooLow), 40);
-        metrics.decided(&policy, None, Some(Reason::RouteNone), 9_000_000);
+        metrics.decided(&policy, route, Verdict::Allow, 12);
+        metrics.decided(&policy, route, Verdict::Deny(Reason::LevelTooLow), 40);
+        metrics.decided(&policy, None, Verdict::Deny(Reason::RouteNone), 9_000_000);
         metrics.connection_opened();
         metrics.connection_refused();
         metrics.connection_speaks(Protocol::Http1, false);
@@ -386,8 +411,8 @@ pub(crate) mod tests {
         std::thread::scope(|threads| {
             for _ in 0..3 {
                 threads.spawn(|| {
-                    metrics.decided(&policy, policy.routes().first(), None, 12);
-                    metrics.decided(&policy, policy.routes().first(), Some(Reason::LevelTooLow), 12);
+                    metrics.decided(&policy, policy.routes().first(), Verdict::Allow, 12);
+                    metrics.decided(&policy, policy.routes().first(), Verdict::Deny(Reason::LevelTooLow), 12);
                 });
             }
         });
@@ -422,9 +447,9 @@ pub(crate) mod tests {
         let (metrics, policy) = (busy(), some_policy());
         metrics.install(&policy);
         let other = some_policy();
-        metrics.decided(&other, other.routes().first(), None, 1);
+        metrics.decided(&other, other.routes().first(), Verdict::Allow, 1);
         let stray = other.routes().first().cloned();
-        metrics.decided(&other, stray.as_ref(), None, 1);
+        metrics.decided(&other, stray.as_ref(), Verdict::Allow, 1);
         assert!(metrics.scrape().contains(r#"{route="all",decision="allow",reason="-"} 3"#), "{}", metrics.scrape());
     }
 

@@ -23,7 +23,7 @@ pub mod timestamp;
 pub mod upstream;
 
 pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Verdict};
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, Protocol, Recorder, UpstreamFailure};
 pub use reloads::{FilesHealth, Reloads};

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use crate::assurance::{Assurance, IssuerId};
-use crate::policy::{Denial, Permit, Policy, Route};
+use crate::policy::{Denial, Mode, Permit, Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::upstream::UpstreamMeter;
 use crate::token::Timestamp;
@@ -46,14 +46,29 @@ impl<'a> Decision<'a> {
     /// The issuer of the token, as far as one is known.
     #[must_use]
     pub fn issuer(&self) -> Option<IssuerId> {
-        let of_denial = self.outcome.err().and_then(|denial| denial.issuer);
+        let of_denial = self.denial().and_then(|denial| denial.issuer);
         self.assurance.map(|assurance| assurance.issuer).or(of_denial)
+    }
+
+    /// Why it was refused, or would have been did its route enforce what it asks.
+    #[must_use]
+    pub fn denial(&self) -> Option<&'a Denial> {
+        match self.outcome {
+            Ok(permit) => permit.would_deny(),
+            Err(denial) => Some(denial),
+        }
+    }
+
+    /// What its route does with what it would refuse.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.route.map_or(Mode::Enforce, |route| route.mode)
     }
 
     /// What the operator should look at; `None` when the request was allowed. For the operator alone.
     #[must_use]
     pub fn hint(&self) -> Option<&'a str> {
-        self.outcome.err().map(|denial| self.policy.hint(denial.reason, self.issuer()))
+        self.denial().map(|denial| self.policy.hint(denial.reason, self.issuer()))
     }
 }
 
@@ -66,6 +81,10 @@ pub struct UpstreamFailure<'a> {
     pub route: &'a str,
     /// The upstream's name.
     pub upstream: &'a str,
+    /// The route's mode.
+    pub mode: Mode,
+    /// Whether it would have been refused, did the route enforce what it asks.
+    pub would_deny: bool,
     /// [`Reason::UpstreamUnreachable`] or [`Reason::UpstreamTimeout`].
     pub reason: Reason,
     /// The status that we answered with.

@@ -50,11 +50,13 @@ impl Collector for Families {
 impl Families {
     fn decisions(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let table = self.0.table();
-        let help = "Requests decided, by route (`-`: none; `(metadata)`: the gate's own document), decision and reason (`-`: allowed)";
+        let help = "Requests decided, by route (`-`: none; `(metadata)`: the gate's own document), decision (`would_deny`: let through by a route that observes) and reason (`-`: allowed)";
         let mut requests = out.encode_descriptor("stepgate_requests", help, None, MetricType::Counter)?;
         for route in table.routes.iter().chain([&table.metadata, &table.no_route]) {
             let denied = Reason::ALL.iter().map(|reason| ("deny", reason.code(), route.denied(*reason)));
-            for (decision, reason, count) in [("allow", "-", route.allowed())].into_iter().chain(denied) {
+            let observed = Reason::ALL.iter().map(|reason| ("would_deny", reason.code(), route.observed(*reason)));
+            let refused = denied.chain(observed);
+            for (decision, reason, count) in [("allow", "-", route.allowed())].into_iter().chain(refused) {
                 if count > 0 {
                     let labels = [("route", &*route.route), ("decision", decision), ("reason", reason)];
                     requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;

@@ -44,6 +44,24 @@ fn test_tells_the_hint_of_the_issuers_profile() {
     assert!(cases.iter().all(|case| case["hint"].is_null() == (case["got"]["decision"] == "allow")), "{out}");
 }
 
+#[test]
+fn test_tells_what_a_route_only_observes_from_what_it_allows_and_what_it_denies() {
+    let (code, out, _) = stepgate(&["test", "tests/config/cli/observed", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["passed"], &told["failed"]), (Some(1), &11.into(), &4.into()), "{out}");
+    let cases = told["cases"].as_array().unwrap();
+    assert!(cases.iter().all(|case| case["passed"] == case["name"].is_null()), "{out}");
+    assert_eq!(cases[0]["expected"], serde_json::json!({ "decision": "would_deny", "reason": "level_too_low" }));
+    assert_eq!(
+        (&cases[0]["got"]["decision"], &cases[0]["got"]["reason"]),
+        (&"would_deny".into(), &"level_too_low".into())
+    );
+    assert_eq!(cases[0]["hint"], stepgate::Reason::LevelTooLow.hint());
+    let (_, out, _) = stepgate(&["test", "tests/config/cli/observed", "--filter", "broken 1"]);
+    assert!(out.contains("\n  expected deny\n  got      would_deny: level_too_low (reached single-factor, "), "{out}");
+    assert!(out.contains("\n  route    pay, any method on any host, path /pay/**, mode observe\n"), "{out}");
+}
+
 /// A JUnit report, to be read by an XML parser of others.
 fn junit(arguments: &[&str]) -> (Option<i32>, String) {
     let arguments = [&["test"], arguments, &["--format", "junit"]].concat();

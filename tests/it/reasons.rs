@@ -38,6 +38,9 @@ const CASES: &[Case] = &[
     Case { reason: Reason::TokenTooLarge, status: 400, challenge: INVALID_REQUEST, request: |w| {
         get("/any/1", w, Token::access().claim("filler", "x".repeat(17 << 10)))
     } },
+    Case { reason: Reason::BodyUnsupported, status: 415, challenge: None, request: |_| {
+        Request::post("/callback", "{}").header("Content-Type", "application/json")
+    } },
     Case { reason: Reason::OriginRefused, status: 403, challenge: None, request: |w| {
         Request::post("/portal/1", "x")
             .header("Cookie", &format!("portal_id={}", Token::id().sign(&w.bank)))
@@ -141,9 +144,8 @@ const ELSEWHERE: &[Reason] = &[
     Reason::UpstreamTimeout,
 ];
 
-/// Reasons of what does not work yet: form sources, introspection, revocation, proofs of possession.
+/// Reasons of what does not work yet: introspection, revocation, proofs of possession.
 const LATER: &[Reason] = &[
-    Reason::BodyUnsupported,
     Reason::IntrospectionUnavailable,
     Reason::IntrospectionInactive,
     Reason::Revoked,

@@ -14,7 +14,7 @@ use stepgate::assurance::{
 use stepgate::config::settings::{self as config, Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
-    Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy, PolicyParts,
+    Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy, PolicyParts,
     Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Verify, bind, serve};
@@ -365,6 +365,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         upstream: None,
         floors: Box::default(),
         on_deny: None,
+        mode: Mode::Enforce,
+        reads_form: false,
     }
 }
 
@@ -430,6 +432,7 @@ pub fn snapshot() -> Snapshot {
     ];
     let pair = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-id-token".into()), Kinds::Id)];
     let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
+    let form = vec![from(Place::Form { name: "id_token".into(), forwards_errors: true }, Kinds::Id)];
     let routes = vec![
         route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),
         route("any", "/accounts/**", Methods::Any, bearer(), Requirement::Authenticated),
@@ -438,6 +441,7 @@ pub fn snapshot() -> Snapshot {
         route("read", "/read", Methods::named(["GET".into()]), bearer(), demands([Condition::Level(low)])),
         route("pair", "/pair", Methods::Any, pair, demands([Condition::Level(high)])),
         route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
+        route("form", "/form/**", Methods::Any, form, demands([Condition::Level(high)])),
         route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
     ];
     let issuers = vec![

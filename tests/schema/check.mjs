@@ -37,6 +37,8 @@ const good = [
   ...['valid', 'linted'].flatMap((folder) => list(`tests/config/settings/${folder}`, yaml)).map((file) => ['config', file]),
   ['policy', 'tests/config/cli/promises/policy.yaml'],
   ['test', 'tests/config/cli/promises/policy.test.yaml'],
+  ['policy', 'tests/config/cli/observed/policy.yaml'],
+  ['test', 'tests/config/cli/observed/policy.test.yaml'],
 ]
 const broken = [
   ...list('tests/config/invalid', yaml).map((file) => ['policy', file]),

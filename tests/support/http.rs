@@ -45,6 +45,12 @@ impl Request {
         self
     }
 
+    /// The same request with another method, body and all.
+    pub(crate) fn with_method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = Some(host.to_owned());
         self
@@ -147,6 +153,13 @@ impl Wire {
             std::mem::take(&mut self.unread)
         };
         Some(Response { status, head, body: String::from_utf8_lossy(&body).into_owned(), headers })
+    }
+
+    /// The first line of the next head, an interim one too. Of its fields nothing is kept, and its body is what comes next.
+    pub(crate) fn head_line(&mut self) -> String {
+        let first = self.line();
+        while !self.line().is_empty() {}
+        first
     }
 
     /// Everything that comes until the connection ends, or until nothing came for a while.

@@ -9,7 +9,8 @@ use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladde
 use crate::audit::record::{FailureLine, GapLine, Line, Record};
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
-    Condition, Demand, Floor, HostPattern, Match, Methods as RouteMethods, PathPattern, PolicyParts, Requirement,
+    Condition, Demand, Floor, HostPattern, Kinds, Match, Methods as RouteMethods, Mode, PathPattern, Place,
+    PolicyParts, Requirement, TokenSource, judge_error_response, overlook,
 };
 use crate::reason::Reason;
 use crate::telemetry::Decision;
@@ -50,6 +51,8 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         upstream: upstream.map(Box::from),
         floors: Box::default(),
         on_deny: None,
+        mode: Mode::Enforce,
+        reads_form: false,
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -195,6 +198,49 @@ fn neither_a_query_nor_a_token_inside_a_claim_is_written() {
     assert!(written.contains(r#""tenant":["[token]","t"],"/ext/assertion":{"a":"[token]"}"#), "{written}");
 }
 
+#[test]
+fn what_a_route_lets_through_only_because_it_observes_is_told_with_its_reason_and_no_status() {
+    let (policy, denial) = (some_policy(), some_denial());
+    for (mode, name) in [(Mode::Observe, "observe"), (Mode::ObserveAll, "observe-all")] {
+        let route = Route { mode, ..policy.routes()[0].clone() };
+        let path = CanonicalPath::parse("/x").unwrap();
+        let target = Target { method: "POST", host: "h", path: &path };
+        let outcome = overlook(&policy, &route, &target, Denial::because(Reason::TokenMissing));
+        assert_eq!(outcome.is_ok(), mode == Mode::ObserveAll);
+        let mut line = some_line(&policy, "/x", &denial, None);
+        (line.decision.route, line.decision.outcome) = (Some(&route), outcome.as_ref());
+        if outcome.is_ok() {
+            line.decision.status = None;
+        }
+        let told: serde_json::Value = serde_json::from_str(&text(&line)).unwrap();
+        assert_eq!(told["mode"], name);
+        assert_eq!(told["decision"], if outcome.is_ok() { "would_deny" } else { "deny" });
+        assert_eq!(told["reason"], "token_missing");
+        assert_eq!(told["hint"], Reason::TokenMissing.hint());
+        assert_eq!(told["status"].is_null(), outcome.is_ok());
+        assert!(told["level"].is_null() && told["subject"].is_null());
+    }
+}
+
+#[test]
+fn an_error_response_that_is_let_through_without_a_token_is_told_from_other_allowed_requests() {
+    let (policy, denial) = (some_policy(), some_denial());
+    let place = Place::Form { name: "id_token".into(), forwards_errors: true };
+    let route = Route { take: [TokenSource { place, kinds: Kinds::Id }].into(), ..policy.routes()[0].clone() };
+    let path = CanonicalPath::parse("/x").unwrap();
+    let target = Target { method: "POST", host: "h", path: &path };
+    let permit = judge_error_response(&policy, &route, &target).unwrap();
+    let mut line = some_line(&policy, "/x", &denial, None);
+    (line.decision.outcome, line.decision.status) = (Ok(&permit), None);
+    let told: serde_json::Value = serde_json::from_str(&text(&line)).unwrap();
+    assert_eq!((&told["decision"], &told["kind"]), (&"allow".into(), &"error_response".into()));
+    assert!(told["reason"].is_null() && told["issuer"].is_null());
+    let open = some_permit();
+    line.decision.outcome = Ok(&open);
+    let told: serde_json::Value = serde_json::from_str(&text(&line)).unwrap();
+    assert!(told["kind"].is_null(), "a public route is none");
+}
+
 pub(crate) fn some_denial() -> Denial {
     Denial::because(Reason::TokenMissing)
 }
@@ -209,6 +255,8 @@ pub(crate) fn some_permit() -> Permit {
         upstream: None,
         floors: Box::default(),
         on_deny: None,
+        mode: Mode::Enforce,
+        reads_form: false,
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };
@@ -241,7 +289,19 @@ fn the_documentation_lists_every_key_in_its_order_and_no_other() {
     assert_eq!(keys(&text(&some_line(&policy, "/x", &denial, Some(&token)))), said("A decision"));
     let at = Timestamp::from_seconds(0);
     let reason = Reason::UpstreamTimeout;
-    let failure = FailureLine { at, id: "r", via: "proxy", route: "all", upstream: "app", reason, status: 504 };
+    let failure = FailureLine {
+        at,
+        id: "r",
+        via: "proxy",
+        route: "all",
+        mode: Mode::Observe,
+        would_deny: true,
+        upstream: "app",
+        reason,
+        status: 504,
+    };
+    let told: serde_json::Value = serde_json::from_str(&text(&failure)).unwrap();
+    assert_eq!((&told["mode"], &told["decision"]), (&"observe".into(), &"would_deny".into()));
     assert_eq!(keys(&text(&failure)), said("A failure"));
     assert_eq!(keys(&serde_json::to_string(&GapLine::now(&Gap::since(at))).unwrap()), said("A gap"));
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::assurance::{Expression, Issuer};
-use crate::cli::test::judge::judge;
+use crate::cli::test::judge::{Decision, judge};
 use crate::config::cases::{Case, Expected, TestToken, Tests};
 use crate::config::{SourceFile, Sources, Span};
 use crate::demo::Mint;
@@ -197,7 +197,10 @@ fn stop(route: &Route, case: &Case, queries: &[Query], policy: &Policy, mint: &M
         tokens.push(token);
     }
     let tokens: Vec<&TestToken> = tokens.iter().collect();
-    let refused = judge(case, &tokens, policy, now).reason.map(|reason| reason.code().to_owned());
+    let refused = match judge(case, &tokens, policy, now).decision {
+        Decision::Deny(reason) => Some(reason.code().to_owned()),
+        Decision::Allow | Decision::WouldDeny(_) => None,
+    };
     let needs_host = !route.matches.hosts.contains(&HostPattern::Any);
     Some(Stop {
         route: route.name.to_string(),
@@ -219,17 +222,14 @@ fn kind(token: &TestToken, policy: &Policy, now: Timestamp) -> TokenKind {
     issuer.and_then(assumed).map_or(TokenKind::Access, |token| token.kind())
 }
 
-/// Where the route looks for a token of a kind, as far as one header of a request can carry it.
+/// Where the route looks for a token of a kind, as far as one request can carry it.
 fn carrier(route: &Route, kind: TokenKind) -> Option<Carrier> {
     let places = route.take.iter().filter(|source| source.kinds.takes(kind)).chain(route.take.first());
-    places.map(|source| &source.place).find_map(|place| {
-        if let Place::Header(name) = place {
-            return Some(Carrier::Header(name.to_string()));
-        }
-        if let Place::Cookie(name, _) = place {
-            return Some(Carrier::Cookie(name.to_string()));
-        }
-        (*place == Place::Authorization).then_some(Carrier::Authorization)
+    places.map(|source| &source.place).find_map(|place| match place {
+        Place::Authorization => Some(Carrier::Authorization),
+        Place::Header(name) => Some(Carrier::Header(name.to_string())),
+        Place::Cookie(name, _) => Some(Carrier::Cookie(name.to_string())),
+        Place::Form { name, .. } => Some(Carrier::Form(name.to_string())),
     })
 }
 

@@ -14,7 +14,12 @@ const VERSION: u32 = 1;
 /// The whole object.
 pub(super) fn value(told: &Explained) -> Value {
     let checked = told.unchecked().next().is_none();
-    let denial = told.denial.as_ref();
+    let denial = told.denial.as_ref().or(told.would_deny.as_ref());
+    let decision = match (&told.denial, &told.would_deny) {
+        (Some(_), _) => "deny",
+        (None, Some(_)) => "would_deny",
+        (None, None) => "allow",
+    };
     json!({
         "v": VERSION,
         "now": Rfc3339(told.now).to_string(),
@@ -32,7 +37,7 @@ pub(super) fn value(told: &Explained) -> Value {
         "pair": told.pair.as_ref().map(|(holds, text)| json!({ "holds": holds, "text": text })),
         "evidence": told.reckoned.iter().map(reckoned).collect::<Vec<_>>(),
         "asks": told.asks.iter().map(asking).collect::<Vec<_>>(),
-        "decision": if denial.is_some() { "deny" } else { "allow" },
+        "decision": decision,
         "reason": denial.map(|denial| denial.reason.code()),
         "detail": denial.map(|denial| &denial.detail),
         "text": told.decided,

@@ -57,6 +57,8 @@ pub(super) struct Explained {
     pub(super) asks: Vec<Asking>,
     /// Refused for this; `None`: it is forwarded.
     pub(super) denial: Option<Denial>,
+    /// What it would be refused for, did the route enforce what it asks (`mode`).
+    pub(super) would_deny: Option<Denial>,
     /// The decision in a line.
     pub(super) decided: String,
     /// The rungs reached, by name.

@@ -5,7 +5,7 @@ use crate::cli::explain::tokens::{self, Believed};
 use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
-    Target, TokenSource, Tokens, canonical_host, decide, ground, mend, outline, reckon, retell,
+    Target, TokenSource, Tokens, canonical_host, ground, judge, mend, outline, overlook, reckon, retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};
@@ -46,6 +46,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         reckoned: Vec::new(),
         asks: Vec::new(),
         denial: None,
+        would_deny: None,
         decided: String::new(),
         levels: Vec::new(),
         response: None,
@@ -56,13 +57,18 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.decided = Step::Decided(outcome.clone()).text(policy);
     let reached = outcome.as_ref().map_or_else(|denial| denial.levels.as_slice(), Permit::levels);
     told.levels = reached.iter().map(|rung| policy.ladders().name(*rung).to_owned()).collect();
+    told.would_deny = outcome.as_ref().ok().and_then(Permit::would_deny).cloned();
+    let operator = |denial: &Denial| {
+        let guide = denial.reason.guide();
+        let hint = policy.hint(denial.reason, denial.issuer).to_owned();
+        Operator { hint, remedy: guide.remedy, sources: guide.sources }
+    };
+    told.operator = told.would_deny.as_ref().map(operator);
     if let Err(denial) = outcome {
         let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
         told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url)));
         told.client = Some(client(&denial, mended));
-        let guide = denial.reason.guide();
-        let hint = policy.hint(denial.reason, denial.issuer).to_owned();
-        told.operator = Some(Operator { hint, remedy: guide.remedy, sources: guide.sources });
+        told.operator = Some(operator(&denial));
         told.denial = Some(denial);
     }
     told
@@ -112,13 +118,14 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     told.asks = outline(policy, route, &target);
     let (tokens, believed) = tokens::look(question.given, route, policy, question.keys, now);
     told.tokens = tokens;
+    // A route that only observes may let through what brings no token that could be believed.
     let believed = match believed {
         Ok(believed) => believed,
-        Err(denial) => return (Err(denial), None),
+        Err(denial) => return (overlook(policy, route, &target, denial), None),
     };
     let tokens = match paired(policy, &believed, told) {
         Ok(tokens) => tokens,
-        Err(denial) => return (Err(denial), None),
+        Err(denial) => return (overlook(policy, route, &target, denial), None),
     };
     let Some(tokens) = tokens else { return (decided(policy, route, &target, None, now), None) };
     told.reckoned = reckoned(policy, route, &target, tokens, now);
@@ -133,7 +140,7 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
 fn decided(policy: &Policy, route: &Route, target: &Target<'_>, tokens: Option<Tokens<'_>>, now: Timestamp) -> Outcome {
     match retell(policy, route, target, tokens, now).pop() {
         Some(Step::Decided(outcome)) => outcome,
-        _ => decide(policy, route, target, tokens, now),
+        _ => judge(policy, route, target, tokens, now),
     }
 }
 
@@ -151,6 +158,7 @@ fn source(source: &TokenSource) -> String {
     let place = match &source.place {
         Place::Authorization => "the field Authorization (Bearer)".to_owned(),
         Place::Header(name) => format!("the field {name}"),
+        Place::Form { name, .. } => format!("the parameter {name} of a posted form"),
         Place::Cookie(name, _) => {
             format!("the cookie {name} (by other methods than GET, HEAD and OPTIONS only from its own origins)")
         }

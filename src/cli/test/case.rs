@@ -1,9 +1,8 @@
 //! What came of the cases, ready to be shown in any form.
 
-use crate::cli::test::judge::{Judged, Told};
+use crate::cli::test::judge::{Decision, Judged, Told};
 use crate::config::Rejected;
 use crate::config::cases::Expected;
-use crate::reason::Reason;
 
 /// What came of one case.
 #[derive(Clone, Debug)]
@@ -35,10 +34,11 @@ pub(super) struct Results {
 impl Outcome {
     /// Whether it is what the case expects.
     pub(super) fn holds(&self) -> bool {
-        match (self.expected, self.judged.reason) {
-            (Expected::Allow, None) | (Expected::Deny(None), Some(_)) => true,
-            (Expected::Deny(Some(expected)), Some(reason)) => reason == expected,
-            (Expected::Allow, Some(_)) | (Expected::Deny(_), None) => false,
+        match (self.expected, self.judged.decision) {
+            (Expected::Allow, Decision::Allow) => true,
+            (Expected::Deny(expected), Decision::Deny(reason))
+            | (Expected::WouldDeny(expected), Decision::WouldDeny(reason)) => expected.is_none_or(|one| one == reason),
+            (Expected::Allow | Expected::Deny(_) | Expected::WouldDeny(_), _) => false,
         }
     }
 
@@ -60,11 +60,8 @@ impl Outcome {
 
     /// What was expected, in words.
     pub(super) fn expected(&self) -> String {
-        match self.expected {
-            Expected::Allow => "allow".to_owned(),
-            Expected::Deny(None) => "deny".to_owned(),
-            Expected::Deny(Some(reason)) => format!("deny: {reason}"),
-        }
+        let decision = self.expected.decision();
+        self.expected.reason().map_or_else(|| decision.to_owned(), |reason| format!("{decision}: {reason}"))
     }
 
     /// The steps of the decision, and the hint.
@@ -87,9 +84,4 @@ impl Results {
     pub(super) fn all_hold(&self) -> bool {
         self.failed() == 0 && self.broken.is_empty()
     }
-}
-
-/// `deny` and its reason, or `allow`.
-pub(super) const fn decision(reason: Option<Reason>) -> &'static str {
-    if reason.is_some() { "deny" } else { "allow" }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cli::render;
-use crate::cli::test::case::{Outcome, Results, decision};
-use crate::config::cases::Expected;
+use crate::cli::test::case::{Outcome, Results};
+use crate::reason::Reason;
 
 pub(super) fn text(results: &Results) -> String {
     let problems = results.broken.iter().flat_map(|(_, rejected)| render::json(&rejected.problems, &rejected.sources));
@@ -21,11 +21,9 @@ pub(super) fn text(results: &Results) -> String {
 fn case(outcome: &Outcome) -> Value {
     let steps: Vec<Value> =
         outcome.judged.steps.iter().map(|step| json!({ "step": step.name, "text": step.text })).collect();
-    let (expected, reason) = match outcome.expected {
-        Expected::Allow => ("allow", None),
-        Expected::Deny(reason) => ("deny", reason),
-    };
-    let judged = &outcome.judged;
+    let code = |reason: Option<Reason>| reason.map(Reason::code);
+    let (expected, judged) = (outcome.expected, &outcome.judged);
+    let got = judged.decision;
     json!({
         "file": outcome.file,
         "line": outcome.line,
@@ -33,8 +31,8 @@ fn case(outcome: &Outcome) -> Value {
         "request": outcome.request,
         "tokens": outcome.tokens,
         "passed": outcome.holds(),
-        "expected": { "decision": expected, "reason": reason.map(|reason| reason.code()) },
-        "got": { "decision": decision(judged.reason), "reason": judged.reason.map(|reason| reason.code()), "text": judged.text },
+        "expected": { "decision": expected.decision(), "reason": code(expected.reason()) },
+        "got": { "decision": got.name(), "reason": code(got.reason()), "text": judged.text },
         "hint": judged.hint,
         "steps": steps,
     })

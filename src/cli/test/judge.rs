@@ -3,8 +3,8 @@
 use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
-    CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, decide, ground,
-    retell,
+    self, CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, ground,
+    overlook, retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
@@ -12,14 +12,41 @@ use crate::token::{Timestamp, TokenKind, danger_assume_signed};
 /// What came of a case, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Judged {
-    /// Why it is refused; `None`: it is allowed.
-    pub(in crate::cli) reason: Option<Reason>,
+    /// What was decided.
+    pub(in crate::cli) decision: Decision,
     /// The decision in a line.
     pub(super) text: String,
     /// The steps before it.
     pub(super) steps: Vec<Told>,
     /// What an operator would be told to look at.
     pub(super) hint: Option<String>,
+}
+
+/// What was decided of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Decision {
+    Allow,
+    Deny(Reason),
+    /// It is let through, since its route only observes.
+    WouldDeny(Reason),
+}
+
+impl Decision {
+    /// As the audit log has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny(_) => "deny",
+            Self::WouldDeny(_) => "would_deny",
+        }
+    }
+
+    pub(super) const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Allow => None,
+            Self::Deny(reason) | Self::WouldDeny(reason) => Some(reason),
+        }
+    }
 }
 
 /// A step, in words.
@@ -39,9 +66,14 @@ impl Told {
 pub(in crate::cli) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Timestamp) -> Judged {
     let mut steps = Vec::new();
     let outcome = walk(case, tokens, policy, now, &mut steps);
-    let reason = outcome.as_ref().err().map(|denial| denial.reason);
-    let hint = outcome.as_ref().err().map(|denial| policy.hint(denial.reason, denial.issuer).to_owned());
-    Judged { reason, text: Step::Decided(outcome).text(policy), steps, hint }
+    let (decision, denial) = match &outcome {
+        Ok(permit) => {
+            (permit.would_deny().map_or(Decision::Allow, |d| Decision::WouldDeny(d.reason)), permit.would_deny())
+        }
+        Err(denial) => (Decision::Deny(denial.reason), Some(denial)),
+    };
+    let hint = denial.map(|denial| policy.hint(denial.reason, denial.issuer).to_owned());
+    Judged { decision, text: Step::Decided(outcome).text(policy), steps, hint }
 }
 
 fn refused(reason: Reason, detail: impl Into<String>) -> Denial {
@@ -68,10 +100,14 @@ fn walk(
     let verified = if route.require == Requirement::Public {
         Vec::new()
     } else {
-        verify(tokens, route, policy, now, &mut rejected).inspect_err(|_| {
-            told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
-            told.append(&mut rejected);
-        })?
+        match verify(tokens, route, policy, now, &mut rejected) {
+            Ok(verified) => verified,
+            Err(denial) => {
+                told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
+                told.append(&mut rejected);
+                return overlook(policy, route, &target, denial);
+            }
+        }
     };
     let of = |kind: TokenKind| verified.iter().find(|token| token.kind == kind);
     let tokens = match (of(TokenKind::Access), of(TokenKind::Id)) {
@@ -80,7 +116,8 @@ fn walk(
             let tied = policy.issuer(access.issuer).is_some_and(|issuer| pair::belong(issuer, access, "", id));
             if !tied {
                 told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
-                return Err(Denial { issuer: Some(access.issuer), ..Denial::because(Reason::TokensDisagree) });
+                let denial = Denial { issuer: Some(access.issuer), ..Denial::because(Reason::TokensDisagree) };
+                return overlook(policy, route, &target, denial);
             }
             Some(Tokens::Pair { access, id })
         }
@@ -89,7 +126,7 @@ fn walk(
     };
     let steps = retell(policy, route, &target, tokens, now);
     told.extend(steps.iter().filter(|step| !matches!(step, Step::Decided(_))).map(|step| Told::of(step, policy)));
-    decide(policy, route, &target, tokens, now).map_err(|denial| {
+    policy::judge(policy, route, &target, tokens, now).map_err(|denial| {
         let main = verified.first().map(|token| token.issuer);
         Denial { issuer: denial.issuer.or(main), ..denial }
     })

@@ -1,6 +1,7 @@
 //! The decision: one pure function from policy, request, verified tokens and time to a permit or a denial.
 
 mod challenge;
+mod footing;
 mod mend;
 mod shortfall;
 mod steps;
@@ -8,6 +9,7 @@ mod telling;
 mod tree;
 mod wording;
 
+pub(in crate::policy) use footing::footing;
 pub use mend::{Mend, mend};
 pub use steps::{Asked, Step, What, ground, retell};
 pub use tree::{Asking, Branch, Missed, Reckoned, outline, reckon};
@@ -15,7 +17,7 @@ pub use tree::{Asking, Branch, Missed, Reckoned, outline, reckon};
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};
 use crate::policy::Policy;
-use crate::policy::decision::{Denial, Permit};
+use crate::policy::decision::{Denial, Grounds, Permit};
 use crate::policy::evaluate::shortfall::Shortfall;
 use crate::policy::path::unescape;
 use crate::policy::pattern::{Match, Target};
@@ -53,7 +55,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     if route.require == Requirement::Public && route.floors.is_empty() {
-        return Ok(Permit { levels: Rungs::new(), by: None, ignored: Vec::new() });
+        return Ok(Permit { levels: Rungs::new(), by: None, ignored: Vec::new(), grounds: Grounds::Met });
     }
     let Some(tokens) = tokens else { return Err(Denial::because(Reason::TokenMissing)) };
     let (main, second) = match tokens {
@@ -69,7 +71,8 @@ pub fn decide(
     let cases = [Some(case(main)), second.map(case)];
     if let Some(case) = cases.iter().flatten().find(|case| case.holds()) {
         let ignored = case.ignored();
-        return Ok(Permit { levels: case.levels_under(&ignored), by: Some(case.witness.kind), ignored });
+        let levels = case.levels_under(&ignored);
+        return Ok(Permit { levels, by: Some(case.witness.kind), ignored, grounds: Grounds::Met });
     }
     let tried = cases.iter().flatten().map(|case| Tried { case, short: case.shortfall() });
     let rank = |tried: &Tried<'_>| tried.case.rank(&tried.short);
@@ -107,9 +110,16 @@ impl<'c> Case<'c> {
     /// The route's own demand and those of the floors that this request stands on.
     fn demands(&self) -> impl Iterator<Item = (&'c Demand, Place<'c>)> {
         let own = self.route.require.demand().map(|demand| (demand, &self.route.matches));
+        let own = own.map(|(demand, pattern)| (demand, Place { pattern, ignored: None }));
+        own.into_iter().chain(self.floors())
+    }
+
+    /// Those of the floors alone.
+    fn floors(&self) -> impl Iterator<Item = (&'c Demand, Place<'c>)> {
         let floors = self.policy.floors_under(self.route, self.target);
-        let below = floors.filter_map(|floor| floor.demand.as_ref().map(|demand| (demand, &floor.matches)));
-        own.into_iter().chain(below).map(|(demand, pattern)| (demand, Place { pattern, ignored: None }))
+        floors.filter_map(|floor| {
+            floor.demand.as_ref().map(|demand| (demand, Place { pattern: &floor.matches, ignored: None }))
+        })
     }
 
     fn holds(&self) -> bool {
@@ -276,3 +286,5 @@ fn names(claim: &Json, named: &str) -> bool {
 
 #[cfg(test)]
 pub(in crate::policy) mod tests;
+#[cfg(test)]
+pub(in crate::policy) mod worlds;

@@ -1,12 +1,13 @@
 //! A decision, retold step by step: for `stepgate test`, and for whoever wants to know why.
 //!
-//! Never a second decision: each step asks the checks that [`decide`] asks, and the last one is what [`decide`] says.
+//! Never a second decision: each step asks the checks that [`decide`](crate::policy::decide) asks, and the last one is what [`judge`] says.
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Proof, Rungs, Truth};
 use crate::policy::Policy;
 use crate::policy::decision::{Denial, Permit};
-use crate::policy::evaluate::{Case, Place, Tokens, decide};
+use crate::policy::evaluate::{Case, Place, Tokens};
+use crate::policy::observe::judge;
 use crate::policy::pattern::Target;
 use crate::policy::requirement::{Condition, Demand, Requirement};
 use crate::policy::route::{Floor, Route};
@@ -74,7 +75,7 @@ pub enum What<'a> {
     Proof(&'a Proof),
 }
 
-/// Tells a decision. The arguments are those of [`decide`].
+/// Tells a decision. The arguments are those of [`judge`].
 #[must_use]
 pub fn retell<'a>(
     policy: &'a Policy,
@@ -102,7 +103,7 @@ pub fn retell<'a>(
             case.tell(policy, route, target, &mut steps);
         }
     }
-    steps.push(Step::Decided(decide(policy, route, target, tokens, now)));
+    steps.push(Step::Decided(judge(policy, route, target, tokens, now)));
     steps
 }
 
@@ -202,105 +203,17 @@ mod tests {
     use proptest::test_runner::{Config, TestRunner};
 
     use super::*;
-    use crate::assurance::{Caller, ClaimTable, Expression, Fact, IssuerId, Ladders};
-    use crate::policy::PolicyParts;
-    use crate::policy::evaluate::tests::{NOW, amr, demand, issuer, level, matching, route, texts, token};
+    use crate::policy::decide;
+    use crate::policy::evaluate::tests::{NOW, demand, level, token};
+    use crate::policy::evaluate::worlds::{World, as_tokens, policy, world};
+    use crate::policy::observe::Mode;
     use crate::policy::path::CanonicalPath;
-    use crate::policy::requirement::WantedCaller;
-
-    fn single() -> impl Strategy<Value = Condition> {
-        let rungs = ["single-factor", "multi-factor", "phishing-resistant", "hardware-protected"];
-        prop_oneof![
-            4 => prop::sample::select(rungs.to_vec()).prop_map(level),
-            1 => Just(Condition::Issuers([IssuerId(0)].into())),
-            1 => Just(Condition::Issuers([IssuerId(7)].into())),
-            1 => Just(Condition::Audience(texts(&["other"]))),
-            1 => Just(Condition::Caller(WantedCaller::User)),
-            1 => Just(Condition::Caller(WantedCaller::Client)),
-            1 => Just(Condition::Clients(texts(&["app"]))),
-            2 => prop_oneof![Just(30_u32), Just(300)].prop_map(Condition::MaxAge),
-            1 => Just(Condition::Evidence(Expression::Acr(texts(&["1", "2"])))),
-            1 => Just(Condition::Evidence(Expression::AmrAny(texts(&["otp"])))),
-            1 => Just(Condition::Evidence(Expression::Not(Box::new(Expression::AmrAny(texts(&["sms"])))))),
-            1 => (1..=3_u32).prop_map(|needed| Condition::Evidence(Expression::Factors(needed))),
-            1 => Just(Condition::Scopes { all: texts(&["accounts"]), any: Box::default() }),
-            1 => Just(Condition::Scopes { all: Box::default(), any: texts(&["pay"]) }),
-        ]
-    }
-
-    fn demands() -> impl Strategy<Value = Demand> {
-        let ignored = || prop_oneof![3 => Just(texts(&[])), 1 => Just(texts(&["sms", "otp"]))];
-        let of = move |conditions| {
-            (conditions, ignored()).prop_map(|(conditions, ignore_amr)| Demand { ignore_amr, ..demand(conditions) })
-        };
-        of(prop::collection::vec(single(), 1..3).boxed()).prop_recursive(2, 10, 3, move |inner| {
-            let parts = prop::collection::vec(inner, 1..3);
-            let nested = prop_oneof![
-                parts.clone().prop_map(|parts| Condition::All(parts.into())),
-                parts.prop_map(|parts| Condition::Any(parts.into()))
-            ];
-            of(prop::collection::vec(prop_oneof![single(), nested], 1..3).boxed())
-        })
-    }
-
-    fn tokens() -> impl Strategy<Value = Assurance> {
-        let acr = prop::sample::select(vec![None, Some("1"), Some("2"), Some("odd")]);
-        let values = prop::sample::subsequence(vec!["pwd", "otp", "sms", "mfa", "webauthn", "odd"], 0..5);
-        let caller = prop_oneof![6 => Just(Caller::User), 1 => Just(Caller::Client), 1 => Just(Caller::Unclear)];
-        let age = prop_oneof![
-            Just(Fact::Absent),
-            Just(Fact::Malformed),
-            (-100..500_i64).prop_map(|ago| { Fact::Known(NOW.plus_seconds(ago.wrapping_neg())) })
-        ];
-        let said = prop_oneof![1 => Just(Fact::Absent), 1 => Just(Fact::Malformed), 6 => values.prop_map(|v| amr(&v))];
-        (acr, said, caller, age).prop_map(|(acr, said, caller, auth_time)| {
-            let mut token = token(acr, None);
-            token.evidence.amr = said;
-            token.evidence.auth_time = auth_time;
-            Assurance { caller, ..token }
-        })
-    }
-
-    fn requirement() -> impl Strategy<Value = Requirement> {
-        prop_oneof![8 => demands().prop_map(Requirement::Demands), 1 => Just(Requirement::Authenticated)]
-    }
-
-    fn policy(require: Requirement, floors: Vec<Floor>) -> Policy {
-        Policy::new(PolicyParts {
-            ladders: Ladders::default(),
-            issuers: vec![issuer()],
-            claims: ClaimTable::default(),
-            floors,
-            routes: vec![route(require)],
-            hash: "".into(),
-        })
-        .unwrap()
-    }
-
-    type World = (Requirement, Vec<Option<Demand>>, Vec<Assurance>);
-
-    fn world() -> impl Strategy<Value = World> {
-        (
-            requirement(),
-            prop::collection::vec(prop::option::of(demands()), 0..2),
-            prop::collection::vec(tokens(), 0..=2),
-        )
-    }
 
     /// Tells the decision on `POST /payments/7`, and says what is wrong with what was told; else whether it is allowed.
     fn hold(world: World) -> Result<bool, String> {
-        let (require, floors, mut found) = world;
-        let floors =
-            floors.into_iter().map(|demand| Floor { name: "floor".into(), matches: matching("/payments/**"), demand });
-        let policy = policy(require, floors.collect());
-        if let [_, second] = &mut *found {
-            second.kind = TokenKind::Id;
-        }
-        let tokens = match &*found {
-            [] => None,
-            [one] => Some(Tokens::One(one)),
-            [access, id, ..] => Some(Tokens::Pair { access, id }),
-        };
+        let (require, floors, found) = world;
+        let policy = policy(require, Mode::Enforce, floors);
+        let tokens = as_tokens(&found);
         let path = CanonicalPath::parse("/payments/7").unwrap();
         let target = Target { method: "POST", host: "api.example", path: &path };
         let route = policy.route(&target).unwrap();
@@ -357,7 +270,7 @@ mod tests {
     fn a_refusal_is_told_from_the_route_to_the_condition_that_fails() {
         let token = token(None, Some(&["pwd"]));
         let require = Requirement::Demands(demand(vec![level("multi-factor"), Condition::MaxAge(300)]));
-        let policy = policy(require, Vec::new());
+        let policy = policy(require, Mode::Enforce, Vec::new());
         let path = CanonicalPath::parse("/payments/7").unwrap();
         let target = Target { method: "POST", host: "api.example", path: &path };
         let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);
@@ -381,7 +294,7 @@ mod tests {
     #[test]
     fn nothing_is_told_of_a_token_that_a_public_route_does_not_look_at() {
         let token = token(None, Some(&["pwd"]));
-        let policy = policy(Requirement::Public, Vec::new());
+        let policy = policy(Requirement::Public, Mode::Enforce, Vec::new());
         let path = CanonicalPath::parse("/payments/7").unwrap();
         let target = Target { method: "POST", host: "api.example", path: &path };
         let steps = retell(&policy, policy.route(&target).unwrap(), &target, Some(Tokens::One(&token)), NOW);

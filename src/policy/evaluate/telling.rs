@@ -4,9 +4,11 @@
 
 use crate::assurance::{Assurance, Caller, Expression, Fact, Method, Truth};
 use crate::policy::Policy;
+use crate::policy::decision::{Denial, Grounds};
 use crate::policy::evaluate::steps::{Asked, Step, What};
 use crate::policy::evaluate::wording::list;
 use crate::policy::host::HostPattern;
+use crate::policy::observe::Mode;
 use crate::policy::pattern::{Match, Methods};
 use crate::policy::requirement::{Condition, Requirement, WantedCaller};
 use crate::token::{Timestamp, TokenKind};
@@ -32,7 +34,9 @@ impl Step<'_> {
         match self {
             Self::Route(route) => {
                 let public = if route.require == Requirement::Public { ", public" } else { "" };
-                format!("{}, {}{public}", route.name, pattern(&route.matches))
+                let observed = if route.mode == Mode::Enforce { "" } else { ", mode " };
+                let mode = if observed.is_empty() { "" } else { route.mode.name() };
+                format!("{}, {}{public}{observed}{mode}", route.name, pattern(&route.matches))
             }
             Self::Floor(floor) => format!("{}, {}", floor.name, pattern(&floor.matches)),
             Self::Token(token) => {
@@ -53,14 +57,21 @@ impl Step<'_> {
             Self::Asked(asked) => asked.text(policy),
             Self::Decided(Ok(permit)) => {
                 let names: Vec<&str> = permit.levels().iter().map(|rung| policy.ladders().name(*rung)).collect();
-                if names.is_empty() { "allow".to_owned() } else { format!("allow, at {}", names.join(", ")) }
+                match permit.grounds() {
+                    Grounds::Observed(denial) => format!("would_deny: {}", why(denial)),
+                    Grounds::ErrorResponse => "allow, as the identity provider's error response".to_owned(),
+                    Grounds::Met if names.is_empty() => "allow".to_owned(),
+                    Grounds::Met => format!("allow, at {}", names.join(", ")),
+                }
             }
-            Self::Decided(Err(denial)) => {
-                let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
-                format!("deny: {} ({why})", denial.reason)
-            }
+            Self::Decided(Err(denial)) => format!("deny: {}", why(denial)),
         }
     }
+}
+
+fn why(denial: &Denial) -> String {
+    let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
+    format!("{} ({why})", denial.reason)
 }
 
 impl Asked<'_> {

@@ -14,18 +14,18 @@ use crate::assurance::{
 use crate::policy::host::HostPattern;
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Methods, PathPattern};
-use crate::policy::{Floor, PolicyParts, StepUp};
+use crate::policy::{Floor, Mode, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
-pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(in crate::policy) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-pub(super) fn texts(values: &[&str]) -> Box<[Box<str>]> {
+pub(in crate::policy) fn texts(values: &[&str]) -> Box<[Box<str>]> {
     values.iter().map(|value| (*value).into()).collect()
 }
 
 /// An issuer that proves: single-factor by one factor or acr `1`, multi-factor by `mfa`, two factors or acr `2`,
 /// phishing-resistant by the method's own trait. The top rung it can't prove.
-pub(super) fn issuer() -> Issuer {
+pub(in crate::policy) fn issuer() -> Issuer {
     let ladders = Ladders::default();
     let proof = |rung: &str, evidence: Expression| {
         let challenge = Challenge::Derived(evidence.acr_values().into());
@@ -85,11 +85,11 @@ fn method(value: &str) -> Method {
     Method { value: value.into(), class: table.get(value).unwrap_or_default(), ignored: false }
 }
 
-pub(super) fn amr(values: &[&str]) -> Fact<List<Method>> {
+pub(in crate::policy) fn amr(values: &[&str]) -> Fact<List<Method>> {
     Fact::Known(values.iter().map(|value| method(value)).collect())
 }
 
-pub(super) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
+pub(in crate::policy) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     Assurance {
         issuer: IssuerId(0),
         kind: TokenKind::Access,
@@ -112,11 +112,11 @@ pub(super) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     }
 }
 
-pub(super) fn level(rung: &str) -> Condition {
+pub(in crate::policy) fn level(rung: &str) -> Condition {
     Condition::Level(Ladders::default().rung(rung).unwrap())
 }
 
-pub(super) fn demand(conditions: Vec<Condition>) -> Demand {
+pub(in crate::policy) fn demand(conditions: Vec<Condition>) -> Demand {
     Demand { conditions: conditions.into(), ignore_amr: Box::default() }
 }
 
@@ -138,6 +138,8 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         upstream: None,
         floors: Box::default(),
         on_deny: None,
+        mode: Mode::Enforce,
+        reads_form: false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! A request's body on its way up: passed on as it comes, never gathered, and never taken for whole when it is not.
+//! A request's body on its way up: passed on as it comes, not gathered (but for a form, which was read by then), and never
+//! taken for whole when it is not.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -29,7 +30,16 @@ pub(in crate::proxy) enum End {
 
 /// A request's body on its way to an upstream. Most requests have none, and pay nothing for it.
 #[derive(Debug)]
-pub(in crate::proxy) struct RequestBody(Option<Box<Sending>>);
+pub(in crate::proxy) struct RequestBody(Content);
+
+#[derive(Debug)]
+enum Content {
+    None,
+    /// It is passed on as it comes.
+    Passed(Box<Sending>),
+    /// It was read already, and is all here until it is sent.
+    Read(Option<Bytes>),
+}
 
 /// One sending of a body.
 #[derive(Debug)]
@@ -88,12 +98,15 @@ pub(in crate::proxy) enum BodyError {
 
 /// Sends a body again, from its beginning.
 #[derive(Debug)]
-pub(in crate::proxy) struct Again(Option<Box<Sending>>);
+pub(in crate::proxy) struct Again(Content);
 
 impl Again {
     /// The same body from its beginning, if its beginning was kept. An earlier sending gets nothing more.
     pub(in crate::proxy) fn body(self) -> Option<RequestBody> {
-        let Some(mut sending) = self.0 else { return Some(RequestBody(None)) };
+        let mut sending = match self.0 {
+            Content::Passed(sending) => sending,
+            Content::None | Content::Read(_) => return Some(RequestBody(self.0)),
+        };
         let shared = &sending.shared;
         if matches!(*shared.kept.borrow(), Kept::Not) || matches!(shared.end.get(), End::TooLarge | End::Broken) {
             return None;
@@ -101,7 +114,7 @@ impl Again {
         let turn = shared.turn.get().saturating_add(1);
         shared.turn.set(turn);
         sending.turn = turn;
-        Some(RequestBody(Some(sending)))
+        Some(RequestBody(Content::Passed(sending)))
     }
 }
 
@@ -114,7 +127,7 @@ impl RequestBody {
         stream: Option<&Rc<Stream>>,
     ) -> Self {
         if inner.is_end_stream() {
-            return Self(None);
+            return Self(Content::None);
         }
         let shared = Rc::new(Shared {
             inner: RefCell::new(inner),
@@ -123,23 +136,36 @@ impl RequestBody {
             kept: RefCell::new(Kept::Not),
         });
         let (answer_by, stream) = (answer_by.clone(), stream.cloned());
-        Self(Some(Box::new(Sending { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream })))
+        let sending = Sending { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream };
+        Self(Content::Passed(Box::new(sending)))
+    }
+
+    /// A body that was read already.
+    pub(in crate::proxy) fn read(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { Content::None } else { Content::Read(Some(bytes)) })
     }
 
     /// The same again, where there is no body: for a request that may have to be sent twice.
     pub(in crate::proxy) fn again(&self) -> Option<Self> {
-        self.0.is_none().then_some(Self(None))
+        matches!(self.0, Content::None).then_some(Self(Content::None))
     }
 
     /// From now on keeps what is passed on, up to [`KEPT`] bytes, so that it can be sent again where that is known to do
     /// no harm. Only before anything was passed on.
     pub(in crate::proxy) fn keep(&self) -> Again {
-        Again(self.0.as_ref().map(|sending| Box::new(sending.keep())))
+        Again(match &self.0 {
+            Content::None => Content::None,
+            Content::Passed(sending) => Content::Passed(Box::new(sending.keep())),
+            Content::Read(bytes) => Content::Read(bytes.clone()),
+        })
     }
 
     /// How it ends, to be asked later.
     pub(in crate::proxy) fn end(&self) -> Ending {
-        Ending(self.0.as_ref().map(|sending| Rc::clone(&sending.shared)))
+        Ending(match &self.0 {
+            Content::Passed(sending) => Some(Rc::clone(&sending.shared)),
+            Content::None | Content::Read(_) => None,
+        })
     }
 }
 
@@ -232,7 +258,11 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(this) = self.0.as_deref_mut() else { return Poll::Ready(None) };
+        let this = match &mut self.0 {
+            Content::None => return Poll::Ready(None),
+            Content::Passed(sending) => &mut **sending,
+            Content::Read(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        };
         if this.turn != this.shared.turn.get() {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
         }
@@ -243,26 +273,16 @@ impl Body for RequestBody {
             let inner = &mut *this.shared.inner.borrow_mut();
             // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
             this.answer_by.clear();
-            let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
-                let Some(Err(Stalled)) = this.stream.as_ref().map(|stream| stream.await_body(cx)) else {
-                    return Poll::Pending;
-                };
+            let Poll::Ready(frame) = poll_client(inner, this.stream.as_ref(), cx) else { return Poll::Pending };
+            if matches!(frame, Some(Err(BodyError::GivenUp))) {
                 this.shared.end.set(End::Broken);
-                return Poll::Ready(Some(Err(BodyError::GivenUp)));
-            };
-            if let Some(stream) = &this.stream {
-                stream.body_came();
-            }
-            // hyper takes a stream that is reset without an error for one that ended.
-            if frame.is_none() && this.stream.is_some() && !inner.is_end_stream() {
-                this.shared.end.set(End::Broken);
-                return Poll::Ready(Some(Err(BodyError::GivenUp)));
+                return Poll::Ready(frame);
             }
             let whole = frame.is_none() || inner.is_end_stream();
             (frame, whole)
         };
         this.answer_by.set(this.answer_limit);
-        let passed = frame.map(|frame| frame.map_err(BodyError::Broken).and_then(|frame| this.pass(frame)));
+        let passed = frame.map(|frame| frame.and_then(|frame| this.pass(frame)));
         let end = &this.shared.end;
         match &passed {
             Some(Err(BodyError::TooLarge)) => end.set(End::TooLarge),
@@ -276,15 +296,44 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         let ended = |sending: &Sending| sending.unreplayed() == 0 && sending.shared.inner.borrow().is_end_stream();
-        self.0.as_deref().is_none_or(ended)
+        match &self.0 {
+            Content::None | Content::Read(None) => true,
+            Content::Passed(sending) => ended(sending),
+            Content::Read(Some(_)) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(sending) = &self.0 else { return SizeHint::with_exact(0) };
+        let sending = match &self.0 {
+            Content::None | Content::Read(None) => return SizeHint::with_exact(0),
+            Content::Passed(sending) => sending,
+            Content::Read(Some(bytes)) => return SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+        };
         let left = sending.shared.inner.borrow().size_hint();
         match left.exact().map(|left| left.checked_add(sending.unreplayed())) {
             Some(Some(exact)) => SizeHint::with_exact(exact),
             Some(None) | None => SizeHint::new(),
         }
     }
+}
+
+/// The next part of a body that a client sends: with the client's own limit on a stream, and never taken for ended when it was
+/// given up.
+pub(in crate::proxy) fn poll_client(
+    inner: &mut Incoming,
+    stream: Option<&Rc<Stream>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+        let Some(Err(Stalled)) = stream.map(|stream| stream.await_body(cx)) else { return Poll::Pending };
+        return Poll::Ready(Some(Err(BodyError::GivenUp)));
+    };
+    if let Some(stream) = stream {
+        stream.body_came();
+    }
+    // hyper takes a stream that is reset without an error for one that ended.
+    if frame.is_none() && stream.is_some() && !inner.is_end_stream() {
+        return Poll::Ready(Some(Err(BodyError::GivenUp)));
+    }
+    Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
 }

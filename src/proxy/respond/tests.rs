@@ -196,6 +196,8 @@ fn route(redirect: Option<Template>) -> Route {
         require: Requirement::Authenticated,
         upstream: None,
         floors: Box::default(),
+        mode: crate::policy::Mode::Enforce,
+        reads_form: false,
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

@@ -91,6 +91,7 @@ pub(super) const TOKEN_DUPLICATE: Guide = Guide {
         "a proxy before the gate adds a token of its own beside the client's",
         "a library and the application's own code both set `Authorization`",
         "one cookie name under two paths or domains, so that the browser sends both",
+        "the form's parameter with the token stands there twice, in another spelling (`ID_TOKEN`), or in the query too",
     ],
     remedy: &[
         "look at the request as it reaches the gate and find who adds the second token",

@@ -62,6 +62,10 @@ routes:
     match: { path: "/portal/**" }
     take: [ { cookie: portal_id, kind: id }, { header: x-id-token, kind: id } ]
     require: { level: multi-factor }
+  - name: callback
+    match: { path: /callback }
+    take: [ { form: id_token, kind: id } ]
+    require: { level: multi-factor }
   - name: orders
     match: { path: /orders }
     take: [ authorization, { header: x-id-token, kind: id } ]

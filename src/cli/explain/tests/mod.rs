@@ -284,3 +284,31 @@ fn where_no_token_came_to_be_judged_all_that_is_asked_is_told_as_unknown() {
     assert_eq!(parts, [("level multi-factor", Truth::Unknown)]);
     assert!(told.reckoned.is_empty() && human::text(&told).contains("unknown  level multi-factor"));
 }
+
+#[test]
+fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refused_for() {
+    let observing = POLICY.replace("match: { path: /pay },", "match: { path: /pay }, mode: observe-all,");
+    let policy = load(&observing).unwrap();
+    for exp in [0, NOW.seconds() + 60] {
+        let claims = json!({ "iss": ISSUER, "aud": API, "sub": "u", "exp": exp, "amr": ["pwd"] });
+        let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+        let given = [Given { name: "t".into(), what: What::Claims { claims, typ: None } }];
+        let (policy, keys) = (&policy, &[Keys::None(String::new())]);
+        let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");
+        let told = explain(&Question {
+            policy,
+            keys,
+            request,
+            method,
+            authority,
+            path,
+            given: &given,
+            metadata: None,
+            now: NOW,
+        });
+        assert!(told.denial.is_none() && told.response.is_none() && told.operator.is_some());
+        let json = as_json::value(&told);
+        let reason = if exp == 0 { Reason::Expired } else { Reason::LevelTooLow };
+        assert_eq!((&json["decision"], &json["reason"]), (&json!("would_deny"), &json!(reason.code())));
+    }
+}
