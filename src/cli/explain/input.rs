@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cli::explain::told::{Given, Keys, What};
 use crate::cli::files::{self, NamedBy};
 use crate::cli::output::Failure;
-use crate::config::cases::load_token;
+use crate::config::claims_file::load_token;
 use crate::config::settings::Limits;
 use crate::config::{IssuerKeys, Loaded, Rejected, Settings, SourceFile, load_policy, load_settings};
 use crate::live::folder::{ReadError, read_file};
