@@ -28,6 +28,7 @@ use stepgate::assurance::Assurance;
 use stepgate::config::{SourceFile, load_policy};
 use stepgate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
+use stepgate::seal::{Kept, Keyring, Label, NONCE, SESSION, SealKey, SessionId};
 use stepgate::token::{Credential, KeyLimits, KeyPlace, KeySet, KeySource, Timestamp, Unverified, verify};
 use stepgate::verification::Verifier;
 
@@ -164,4 +165,50 @@ fn cache_hit(bencher: Bencher<'_, '_>, tokens: usize) {
     }
     let mut turn = credentials.iter().cycle();
     bencher.bench_local(|| runtime.block_on(verifier.verify(turn.next().unwrap(), &policy, peer, now)).is_ok());
+}
+
+/// What was kept of a sign-in, from the cookie's value to what policies judge; opened with the last of so many keys.
+#[divan::bench(args = [1, 2])]
+fn kept_opening(bencher: Bencher<'_, '_>, keys: usize) {
+    let policy = policy(10);
+    let (credential, assurance) = believed(&policy);
+    let now = Timestamp::from_seconds(now());
+    let key =
+        |number: u8| SealKey::parse(&keys::base64_url((0..32u8).map(|n| n ^ number).collect::<Vec<_>>())).unwrap();
+    let label = Label { cookie: "__Host-stepgate", host: "app.example" };
+    let kept = Kept::of(&credential, &assurance, &policy, SessionId([7; SESSION]), 28_800, now).unwrap();
+    let first = Keyring::new(&[key(0)]).unwrap();
+    let value = first.seal(kept.to_bytes().unwrap(), label, [9; NONCE]).unwrap();
+    let ring = Keyring::new(&(0..u8::try_from(keys).unwrap()).rev().map(key).collect::<Vec<_>>()).unwrap();
+    bencher.bench(|| {
+        let text = ring.open(black_box(&value), label).unwrap();
+        Kept::from_bytes(&text).unwrap().recall(&policy, now).is_ok()
+    });
+}
+
+/// The other way, as a callback does.
+#[divan::bench]
+fn kept_sealing(bencher: Bencher<'_, '_>) {
+    let policy = policy(10);
+    let (credential, assurance) = believed(&policy);
+    let now = Timestamp::from_seconds(now());
+    let key = SealKey::parse(&keys::base64_url((0..32u8).collect::<Vec<_>>())).unwrap();
+    let label = Label { cookie: "__Host-stepgate", host: "app.example" };
+    let ring = Keyring::new(&[key]).unwrap();
+    bencher.bench(|| {
+        let kept = Kept::of(black_box(&credential), &assurance, &policy, SessionId([7; SESSION]), 28_800, now).unwrap();
+        ring.seal(kept.to_bytes().unwrap(), label, [9; NONCE]).is_some()
+    });
+}
+
+/// A token, and what it proved.
+fn believed(policy: &Policy) -> (Credential, Assurance) {
+    let key = Key::new(Alg::Es256, "k");
+    let keys = KeySet::parse(jwks(&[&key]).as_bytes(), KeyLimits::USUAL).unwrap();
+    let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
+    let issuer = policy.issuer_of("https://bank.example").unwrap();
+    let now = Timestamp::from_seconds(now());
+    let (verified, _) = verify(Unverified::parse(&credential).unwrap(), &keys, &issuer.expectation, now).unwrap();
+    let assurance = issuer.assess(&verified, policy.claims());
+    (credential, assurance)
 }

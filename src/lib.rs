@@ -22,6 +22,7 @@ pub mod assurance;
 pub mod config;
 pub mod policy;
 pub mod reason;
+pub mod seal;
 pub mod token;
 
 // The outer rooms.

@@ -15,9 +15,12 @@ fn stepgate(arguments: &[&str], folder: &std::path::Path) -> (bool, String) {
 
 #[test]
 fn the_policies_and_tests_in_the_documents_hold() {
-    for document in
-        [include_str!("../README.md"), include_str!("../docs/policy.md"), include_str!("../docs/refusals.md")]
-    {
+    for document in [
+        include_str!("../README.md"),
+        include_str!("../docs/policy.md"),
+        include_str!("../docs/refusals.md"),
+        include_str!("../docs/kept.md"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let (tests, policies): (Vec<String>, Vec<String>) =
             yaml_blocks(document).into_iter().partition(|block| block.contains("\ncases:\n"));

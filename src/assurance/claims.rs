@@ -26,6 +26,11 @@ impl ClaimTable {
         self.0.get(usize::from(slot.0)).map_or("", ClaimPath::as_written)
     }
 
+    /// All claims that it names.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.0.iter()
+    }
+
     /// Picks out of a token's claims those that the policy reads. Absent ones (`null`, an empty list) are left out.
     #[must_use]
     pub fn pick(&self, claims: &Json) -> ClaimFacts {

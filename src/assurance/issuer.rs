@@ -11,7 +11,8 @@ use crate::assurance::list::List;
 use crate::assurance::mapping::Mapping;
 use crate::assurance::methods::MethodTable;
 use crate::reason::Hints;
-use crate::token::{Expectation, Json, Timestamp, TokenKind, VerifiedToken};
+use crate::token::claims::believe_again;
+use crate::token::{Expectation, Json, Rejection, Timestamp, TokenKind, VerifiedToken};
 
 /// The place of an issuer in its policy's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,11 +148,42 @@ pub struct Assurance {
     pub issued: Option<Timestamp>,
 }
 
+/// What a token says besides what is mapped.
+struct Stated {
+    kind: TokenKind,
+    audiences: List<Box<str>>,
+    expires: Timestamp,
+    issued: Option<Timestamp>,
+}
+
 impl Issuer {
     /// Maps a verified token of this issuer to what policies judge.
     #[must_use]
     pub fn assess(&self, token: &VerifiedToken, table: &ClaimTable) -> Assurance {
-        let claims = token.claims();
+        let audiences = Arc::clone(token.audiences()).into();
+        let (kind, expires, issued) = (token.kind(), token.expires(), token.issued());
+        self.assess_claims(token.claims(), table, Stated { kind, audiences, expires, issued })
+    }
+
+    /// Maps what was kept of a verified token of this issuer, by what the policy asks of such tokens and makes of them now.
+    /// `expires`: when what was kept ends.
+    ///
+    /// # Errors
+    /// What is wrong with it now.
+    pub(crate) fn assess_again(
+        &self,
+        kind: TokenKind,
+        claims: &Json,
+        table: &ClaimTable,
+        expires: Timestamp,
+    ) -> Result<Assurance, Rejection> {
+        let audiences = believe_again(claims, kind, &self.expectation)?.into();
+        let issued = claims.member("iat").and_then(Timestamp::from_claim);
+        Ok(self.assess_claims(claims, table, Stated { kind, audiences, expires, issued }))
+    }
+
+    fn assess_claims(&self, claims: &Json, table: &ClaimTable, stated: Stated) -> Assurance {
+        let Stated { kind, audiences, expires, issued } = stated;
         let subject = self.mapping.subject(claims);
         let client = self.mapping.client(claims);
         let facts = table.pick(claims);
@@ -166,18 +198,18 @@ impl Issuer {
         let string = |name: &str| claims.member(name).and_then(Json::as_str).map(Box::from);
         Assurance {
             issuer: self.id,
-            kind: token.kind(),
+            kind,
             evidence: self.evidence(claims, caller == Caller::User),
             caller,
             subject: subject.known().cloned(),
             client: client.known().map(|client| Arc::from(&**client)),
             scopes: self.mapping.scopes(claims),
-            audiences: Arc::clone(token.audiences()).into(),
+            audiences,
             session: string("sid"),
             at_hash: string("at_hash"),
             claims: facts,
-            expires: token.expires(),
-            issued: token.issued(),
+            expires,
+            issued,
         }
     }
 

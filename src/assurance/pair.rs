@@ -13,6 +13,16 @@ pub fn belong(issuer: &Issuer, access: &Assurance, access_text: &str, id: &Assur
     access.issuer == issuer.id && id.issuer == issuer.id && tied(issuer.pair, access, access_text, id)
 }
 
+/// Whether a token and what was kept of an earlier sign-in are of one user, whatever that issuer's `pair` says: what was kept
+/// has no hash of an access token that came later, and a session may have another name by then.
+#[must_use]
+pub fn kept_beside(one: &Assurance, other: &Assurance) -> bool {
+    let differ = |one: Option<&str>, other: Option<&str>| one.is_some() && other.is_some() && one != other;
+    one.issuer == other.issuer
+        && both(one.subject.as_deref(), other.subject.as_deref())
+        && !differ(one.client.as_deref(), other.client.as_deref())
+}
+
 fn tied(pair: Pair, access: &Assurance, access_text: &str, id: &Assurance) -> bool {
     match pair {
         // After a refresh the `at_hash` is that of an earlier access token; the session is then what ties them.
@@ -93,6 +103,25 @@ mod tests {
         let stale = Some(hashed(&digest::SHA256, "the token before the refresh"));
         assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), stale.clone())));
         assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), stale)));
+    }
+
+    #[test]
+    fn what_was_kept_belongs_to_a_token_of_the_same_user_and_no_other_client() {
+        let with = |subject: Option<&str>, client: Option<&str>| Assurance {
+            subject: subject.map(Box::from),
+            client: client.map(Into::into),
+            ..token(TokenKind::Access)
+        };
+        let of = |issuer| Assurance { issuer: IssuerId(issuer), ..with(Some("u"), None) };
+        assert!(kept_beside(&with(Some("u"), Some("c")), &with(Some("u"), Some("c"))));
+        assert!(kept_beside(&with(Some("u"), Some("c")), &with(Some("u"), None)), "an id_token needs no `azp`");
+        assert!(!kept_beside(&with(Some("u"), Some("c")), &with(Some("u"), Some("d"))));
+        assert!(!kept_beside(&with(Some("u"), None), &with(Some("v"), None)));
+        assert!(!kept_beside(&with(None, Some("c")), &with(None, Some("c"))), "absent is not equal");
+        assert!(!kept_beside(&with(Some(""), None), &with(Some(""), None)));
+        assert!(!kept_beside(&of(0), &of(1)));
+        let session = |name: &str, subject| Assurance { session: Some(name.into()), ..with(Some(subject), None) };
+        assert!(!kept_beside(&session("s", "u"), &session("s", "v")), "one session of two users is none");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::policy::Denial;
 use crate::reason::Reason;
 use crate::telemetry::{
-    Blocked, Decision, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict,
+    Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict,
 };
 
 /// Records to the audit log, the metrics and the logs.
@@ -29,6 +29,7 @@ pub struct Observer {
     not_accepted: Occasionally,
     /// For each reason, in their order: what would have been refused for it.
     observed: Box<[Occasionally]>,
+    kept: [Occasionally; KeptEvent::ALL.len()],
     /// For each upstream and way of failing. Looked at when one fails, never else.
     failures: Mutex<BTreeMap<(Box<str>, &'static str), Occasionally>>,
 }
@@ -38,9 +39,22 @@ impl Observer {
     #[must_use]
     pub fn new(audit: Arc<Auditor>, metrics: Arc<Metrics>) -> Self {
         let [blocked, refused, unreadable, unproxied, handshakes, not_accepted] = [QUIET; 6].map(Occasionally::new);
+        let kept = KeptEvent::ALL.map(|_| Occasionally::new(QUIET));
         let failures = Mutex::default();
         let observed = Reason::ALL.iter().map(|_| Occasionally::new(QUIET)).collect();
-        Self { observed, audit, metrics, blocked, refused, unreadable, unproxied, handshakes, not_accepted, failures }
+        Self {
+            observed,
+            audit,
+            metrics,
+            blocked,
+            refused,
+            unreadable,
+            unproxied,
+            handshakes,
+            not_accepted,
+            kept,
+            failures,
+        }
     }
 
     /// Speaks of what a route lets through only because it observes; once in a while for each reason.
@@ -165,6 +179,16 @@ impl Recorder for Observer {
         }
     }
 
+    fn kept(&self, event: KeptEvent, id: &str, detail: &str) {
+        self.metrics.kept(event);
+        if event.is_trouble()
+            && let Some(more) = self.kept.get(event as usize).and_then(Occasionally::due)
+        {
+            let what = event.name();
+            tracing::error!(what, id, detail, more, "what was proved at sign-in could not be kept, or not be ended");
+        }
+    }
+
     fn request_unreadable(&self, peer: IpAddr, detail: &str) {
         self.metrics.request_unreadable();
         if let Some(more) = self.unreadable.due() {
@@ -203,6 +227,7 @@ mod tests {
             path: "/x",
             route: policy.routes().first(),
             assurance: None,
+            kept: false,
             outcome,
             status: None,
             detail: "",

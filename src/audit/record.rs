@@ -235,7 +235,9 @@ impl Record for Line<'_> {
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());
         optional(out, ",\"kind\":", token.map(|token| token.kind.name()).or_else(|| self.answer()));
-        optional(out, ",\"subject\":", token.and_then(|token| token.subject.as_deref()));
+        // In one piece with the next name: most lines say `false`.
+        let subject = if self.decision.kept { ",\"kept\":true,\"subject\":" } else { ",\"kept\":false,\"subject\":" };
+        optional(out, subject, token.and_then(|token| token.subject.as_deref()));
         optional(out, ",\"client\":", token.and_then(|token| token.client.as_deref()));
         let acr = token.and_then(|token| token.evidence.acr.known());
         list(out, ",\"acr\":", acr.map(|acr| acr.iter().map(|value| &**value)));

@@ -11,6 +11,7 @@ use rustls::pki_types::UnixTime;
 use crate::admin::Credential;
 use crate::clock;
 use crate::config::{NamedFile, Problem, Purpose};
+use crate::seal::SealKey;
 use crate::tls::{pem, roots};
 
 const HELP: &str = "a relative path begins at the folder of the file that names it";
@@ -34,7 +35,7 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
         }
         let shown = file.path.display();
         match &file.purpose {
-            Purpose::PrivateKey { .. } | Purpose::Secret if others_may(&file.path, 0o004) => {
+            Purpose::PrivateKey { .. } | Purpose::Secret | Purpose::SealKey if others_may(&file.path, 0o004) => {
                 let help = "leave it to the gate's user alone: `chmod 600`, or 640 with a group of its own";
                 found.push(
                     lint("readable_by_all", format!("`{shown}` can be read by every user of this machine")).help(help),
@@ -57,6 +58,7 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
             | Purpose::AuditLog
             | Purpose::PrivateKey { .. }
             | Purpose::Secret
+            | Purpose::SealKey
             | Purpose::KeyCache
             | Purpose::Socket => {}
         }
@@ -73,7 +75,7 @@ fn opened(file: &NamedFile) -> Result<(), (String, &'static str)> {
         Purpose::AuditLog => ("the audit log", appendable(path)),
         Purpose::Certificate => ("the certificate", readable(path)),
         Purpose::PrivateKey { .. } => ("the private key", readable(path)),
-        Purpose::Secret => ("the secret's file", readable(path)),
+        Purpose::Secret | Purpose::SealKey => ("the secret's file", readable(path)),
         Purpose::KeyCache => ("the folder for keys", folder(path)),
         Purpose::Socket => ("the socket", socket(path)),
     };
@@ -94,7 +96,8 @@ fn sound(file: &NamedFile) -> Result<(), String> {
         Purpose::Authority => roots(Some(path)).map(drop),
         Purpose::Certificate => pem::certificates(path).map(drop),
         Purpose::PrivateKey { certificate } => fits(path, certificate),
-        Purpose::Secret => secret(path),
+        Purpose::Secret => secret(path, |text| Credential::new(text).map(drop).map_err(|error| error.to_string())),
+        Purpose::SealKey => secret(path, |text| SealKey::parse(text).map(drop).map_err(|error| error.to_string())),
         Purpose::KeySet | Purpose::AuditLog | Purpose::KeyCache | Purpose::Socket => Ok(()),
     }
 }
@@ -114,13 +117,13 @@ fn fits(path: &Path, certificate: &Path) -> Result<(), String> {
     })
 }
 
-/// The only secret so far is the admin listener's credential.
-fn secret(path: &Path) -> Result<(), String> {
+/// Whether there is a secret in the file, and one that will do.
+fn secret(path: &Path, will_do: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| format!("failed to read `{shown}`: {error}"))?;
     match text.trim() {
         "" => Err(format!("there is no secret in `{shown}`: it is empty")),
-        text => Credential::new(text).map(drop).map_err(|error| format!("what is in `{shown}` will not do: {error}")),
+        text => will_do(text).map_err(|error| format!("what is in `{shown}` will not do: {error}")),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::assurance::{Assurance, Issuer};
 use crate::cli::named;
 use crate::cli::output::Failure;
 use crate::cli::render;
+use crate::cli::secret::seal_keys;
 use crate::config::settings::Keys;
 use crate::config::{
     IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy, load_settings,
@@ -19,7 +20,7 @@ use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
 use crate::policy::Policy;
-use crate::proxy::{BindError, Bound, Gate, Verify, bind, serve};
+use crate::proxy::{BindError, Bound, Gate, Sealing, Verify, bind, serve};
 use crate::telemetry::{CacheUse, FilesHealth, Health, IssuerHealth, Recorder};
 use crate::tls::{self, ListenerTls, UpstreamTls};
 use crate::token::{Credential, KeyLimits, Timestamp};
@@ -170,17 +171,19 @@ pub(super) struct Proxy {
     settings: Settings,
     tls: Vec<Option<ListenerTls>>,
     upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
+    sealing: Option<Sealing>,
 }
 
 impl Proxy {
     /// Binds every listener, and reads the certificates and keys that the settings name.
     ///
     /// # Errors
-    /// For a port that is busy or cannot be bound, and for files that cannot be used.
+    /// For a port that is busy or cannot be bound, for files that cannot be used, and for keys to seal with that are none.
     pub(super) fn bind(settings: &Settings) -> Result<Self, Failure> {
         // The cores that the cgroup grants, not those of the machine.
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = settings.workers.unwrap_or_else(cores);
+        let sealing = seal_keys(&settings.seal).map_err(Failure::could_not_run)?.map(Sealing::new);
         let tls = tls::server::load_all(&settings.listeners).map_err(Failure::could_not_run)?;
         let bound = bind(&settings.listeners, workers).map_err(|error| {
             let remedy = match &error {
@@ -194,7 +197,7 @@ impl Proxy {
             Failure::could_not_run(format!("{error}{remedy}"))
         })?;
         let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
-        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls })
+        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls, sealing })
     }
 
     /// Who knows how the certificates and keys of listeners and upstreams stand.
@@ -244,6 +247,7 @@ impl Proxy {
             upstream_tls,
             identity,
             public_url,
+            sealing: self.sealing,
             limits,
         };
         let running = serve(self.bound, &Arc::new(gate), shutdown)

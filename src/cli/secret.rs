@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::admin::{Credential, NoCredential};
 use crate::config::settings::SecretSource;
+use crate::seal::{BadKey, Keyring, SealKey};
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub(super) enum SecretError {
     #[error("`{key}`: the environment variable `{name}` is not set")]
     NoVariable {
         /// The settings' key.
-        key: &'static str,
+        key: String,
         /// The variable.
         name: String,
     },
@@ -21,7 +22,7 @@ pub(super) enum SecretError {
     #[error("`{key}`: failed to read `{path}`: {error}")]
     File {
         /// The settings' key.
-        key: &'static str,
+        key: String,
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -31,15 +32,36 @@ pub(super) enum SecretError {
     #[error("`{key}`: {place} is empty")]
     Empty {
         /// The settings' key.
-        key: &'static str,
+        key: String,
         /// Where it was looked for.
         place: String,
     },
+    /// It is no key.
+    #[error("`{key}`: what is in {place} is no key: {error}")]
+    NoKey {
+        /// The settings' key.
+        key: String,
+        /// Where it is.
+        place: String,
+        /// Why not.
+        error: BadKey,
+    },
+    /// Two places hold one key.
+    #[error("`{key}`: what is in {place} is the same as an earlier one of `seal.keys`")]
+    SameKey {
+        /// The settings' key.
+        key: String,
+        /// Where it is.
+        place: String,
+    },
+    /// The library refuses them.
+    #[error("`seal.keys`: the keys cannot be used")]
+    Unusable,
     /// It will not do.
     #[error("`{key}`: what is in {place} is no credential: {error}")]
     NoCredential {
         /// The settings' key.
-        key: &'static str,
+        key: String,
         /// Where it is.
         place: String,
         /// Why not.
@@ -54,24 +76,50 @@ pub(super) enum SecretError {
 pub(super) fn admin_credential(source: &SecretSource) -> Result<Credential, SecretError> {
     let key = "admin.credential";
     let (secret, place) = resolve(source, key)?;
-    Credential::new(&secret).map_err(|error| SecretError::NoCredential { key, place, error })
+    Credential::new(&secret).map_err(|error| SecretError::NoCredential { key: key.into(), place, error })
+}
+
+/// What kept cookies are sealed and opened with; `None`: the settings name no keys.
+///
+/// # Errors
+/// For the first key that is not there or is none.
+pub(super) fn seal_keys(sources: &[SecretSource]) -> Result<Option<Keyring>, SecretError> {
+    let mut keys: Vec<SealKey> = Vec::with_capacity(sources.len());
+    for (number, source) in sources.iter().enumerate() {
+        let name = format!("seal.keys[{number}]");
+        let (secret, place) = resolve(source, &name)?;
+        let key = SealKey::parse(&secret).map_err(|error| SecretError::NoKey {
+            key: name.clone(),
+            place: place.clone(),
+            error,
+        })?;
+        if keys.contains(&key) {
+            return Err(SecretError::SameKey { key: name, place });
+        }
+        keys.push(key);
+    }
+    if keys.is_empty() { Ok(None) } else { Keyring::new(&keys).map(Some).ok_or(SecretError::Unusable) }
 }
 
 /// A secret, and how its place is called.
-fn resolve(source: &SecretSource, key: &'static str) -> Result<(String, String), SecretError> {
+fn resolve(source: &SecretSource, key: &str) -> Result<(String, String), SecretError> {
     let (secret, place) = match source {
         SecretSource::Env(name) => {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
-            let secret = std::env::var(name).map_err(|_none| SecretError::NoVariable { key, name: name.clone() })?;
+            let secret =
+                std::env::var(name).map_err(|_none| SecretError::NoVariable { key: key.into(), name: name.clone() })?;
             (secret, format!("the environment variable `{name}`"))
         }
         SecretSource::File(path) => {
-            let secret =
-                fs::read_to_string(path).map_err(|error| SecretError::File { key, path: path.clone(), error })?;
+            let secret = fs::read_to_string(path).map_err(|error| SecretError::File {
+                key: key.into(),
+                path: path.clone(),
+                error,
+            })?;
             (secret.trim().to_owned(), format!("`{}`", path.display()))
         }
     };
-    if secret.is_empty() { Err(SecretError::Empty { key, place }) } else { Ok((secret, place)) }
+    if secret.is_empty() { Err(SecretError::Empty { key: key.into(), place }) } else { Ok((secret, place)) }
 }
 
 #[cfg(test)]
@@ -97,6 +145,34 @@ mod tests {
         let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap();
         let (secret, place) = resolve(&SecretSource::Env("CARGO_MANIFEST_DIR".into()), "k").unwrap();
         assert_eq!((secret, &*place), (folder, "the environment variable `CARGO_MANIFEST_DIR`"));
+    }
+
+    fn key_file(folder: &tempfile::TempDir, name: &str, content: &str) -> SecretSource {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        SecretSource::File(path)
+    }
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    #[test]
+    fn keys_to_seal_with_are_32_bytes_each_another_and_none_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = key_file(&folder, "good", &format!("{KEY}\n"));
+        let other = key_file(&folder, "other", &KEY.replace("AAEC", "BBBB"));
+        assert!(seal_keys(&[]).unwrap().is_none());
+        assert!(seal_keys(&[good.clone(), other]).unwrap().is_some());
+        let said = |name: &str, content: &str| {
+            seal_keys(&[good.clone(), key_file(&folder, name, content)]).unwrap_err().to_string()
+        };
+        let short = said("short", "c2hvcnQ=");
+        assert!(short.starts_with("`seal.keys[1]`: what is in `/") && short.contains("base64 of 5 bytes"), "{short}");
+        assert!(!short.contains("c2hvcnQ"), "{short}");
+        let none = said("none", "hunter2 hunter2");
+        assert!(none.contains("is no key: it is not base64") && !none.contains("hunter2"), "{none}");
+        assert!(said("again", KEY).ends_with("again` is the same as an earlier one of `seal.keys`"));
+        let unset = seal_keys(&[SecretSource::Env("STEPGATE_NO_SUCH".into())]).unwrap_err().to_string();
+        assert_eq!(unset, "`seal.keys[0]`: the environment variable `STEPGATE_NO_SUCH` is not set");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const SECRET_HELP: &str = "say where it is: `{ env: NAME }` or `{ file: FILE }`"
 pub(crate) fn admin(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<(Admin, Span)> {
     let fields = Fields::of(node, ADMIN, out)?;
     let credential = match fields.get("credential", out) {
-        Some(node) => secret(node, paths, out).map(Some),
+        Some(node) => secret(node, "`credential`", Purpose::Secret, paths, out).map(Some),
         None => Some(None),
     };
     let node = fields.required("address", out)?;
@@ -35,24 +35,27 @@ pub(crate) fn admin(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Opt
 }
 
 /// Where a secret is. One that is written out is refused, and nothing of it is said: whatever stands here may be it.
-fn secret(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<SecretSource> {
-    let refuse = |span: Span, code: &'static str, message: &str, out: &mut Report| {
+pub(super) fn secret(
+    node: &Node,
+    what: &str,
+    purpose: Purpose,
+    paths: &mut Paths<'_>,
+    out: &mut Report,
+) -> Option<SecretSource> {
+    let refuse = |span: Span, code: &'static str, message: String, out: &mut Report| {
         out.add(Problem::error(code, span, message).help(SECRET_HELP).secret(true));
         None
     };
     let pairs = match &node.kind {
         Kind::Map(pairs) => pairs,
         Kind::Scalar { .. } | Kind::List(_) | Kind::Null => {
-            return refuse(node.span, "secret_in_clear", "`credential` is a secret, and stands here in clear", out);
+            out.add(in_clear(node.span, &format!("{what} is a secret, and stands here in clear")));
+            return None;
         }
     };
     if let Some((key, _)) = pairs.iter().find(|(key, _)| !SECRET.known.contains(&&*key.text)) {
-        return refuse(
-            key.span,
-            "secret_in_clear",
-            "`credential` has a key that does not say where the secret is",
-            out,
-        );
+        let message = format!("{what} has a key that does not say where the secret is");
+        return refuse(key.span, "secret_in_clear", message, out);
     }
     let fields = Fields::of(node, SECRET, out)?;
     match (fields.has("env"), fields.has("file")) {
@@ -61,13 +64,18 @@ fn secret(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<Secret
             let name = reader::word_or_text(node).filter(|name| is_variable(name));
             match name {
                 Some(name) => Some(SecretSource::Env(name.to_owned())),
-                None => refuse(node.span, "bad_variable", "`env` does not name an environment variable", out),
+                None => refuse(node.span, "bad_variable", "`env` does not name an environment variable".into(), out),
             }
         }
-        (false, true) => paths.read(fields.get("file", out)?, Purpose::Secret, out).map(SecretSource::File),
-        (true, true) => refuse(node.span, "ambiguous_secret", "`credential` is in one place, `env` or `file`", out),
-        (false, false) => refuse(node.span, "missing_key", "`credential` needs `env` or `file`", out),
+        (false, true) => paths.read(fields.get("file", out)?, purpose, out).map(SecretSource::File),
+        (true, true) => refuse(node.span, "ambiguous_secret", format!("{what} is in one place, `env` or `file`"), out),
+        (false, false) => refuse(node.span, "missing_key", format!("{what} needs `env` or `file`"), out),
     }
+}
+
+/// Something stands where only the place of a secret may stand.
+pub(super) fn in_clear(span: Span, message: &str) -> Problem {
+    Problem::error("secret_in_clear", span, message).help(SECRET_HELP).secret(true)
 }
 
 /// What every shell takes for a name.

@@ -16,6 +16,7 @@ pub mod fetching;
 pub mod hash;
 pub mod hints;
 pub mod issuer;
+pub mod keep;
 pub mod keys;
 pub mod kinds;
 pub mod ladders;

@@ -3,6 +3,7 @@
 use crate::assurance::{ClaimTable, Issuer};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
+use crate::config::keep;
 use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
@@ -241,11 +242,9 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
-    unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
-    unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
-    routes::tokenless_over_floor(&routes, &floors, out);
+    among_themselves(&routes, &floors, parts.routes.len(), out);
 
-    let spans: Vec<Spans> = routes.iter().map(|(_, spans)| *spans).collect();
+    let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
     let floor_spans: Vec<Span> = floors.iter().map(|(_, spans)| spans.path).collect();
     let routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     let compiled = compiled.into_iter().collect::<Option<Vec<Compiled>>>().unwrap_or_default();
@@ -294,6 +293,17 @@ fn compile(
     }
 }
 
+/// Holds routes and floors against each other. `written`: how many routes there are, whether or not they could be read.
+fn among_themselves(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], written: usize, out: &mut Report) {
+    unique_names(routes.iter().map(|(route, spans)| (&route.name, spans.name)), "route", out);
+    unique_names(floors.iter().map(|(floor, spans)| (&floor.name, spans.name)), "floor", out);
+    routes::tokenless_over_floor(routes, floors, out);
+    // With a route unread nobody knows what it keeps or takes.
+    if routes.len() == written {
+        keep::check(routes, out);
+    }
+}
+
 fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>, Vec<IssuerKeys>) {
     let mut keys = Vec::with_capacity(compiled.len());
     let finished = compiled.into_iter().map(|Compiled { mut issuer, keys: source, .. }| {
@@ -337,6 +347,7 @@ impl Loaded {
                 &mut out,
             );
         }
+        keep::check_against(self.policy.routes(), &self.routes, &settings.seal, &mut out);
         for plain in self.plain.iter().filter(|_| !settings.keys.allow_http) {
             let message =
                 format!("`{}` is not `https`, so whoever sits between could send keys of their own", plain.url);

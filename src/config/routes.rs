@@ -1,5 +1,6 @@
 //! `routes` and `floors`: one entry of each, compiled.
 
+use crate::config::keep::{self, KeepSpans};
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
@@ -10,29 +11,19 @@ use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Rou
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny"],
-    later: &[
-        "keep",
-        "streams",
-        "cors",
-        "upgrades",
-        "rewrite",
-        "timeout",
-        "max_body",
-        "empty_segments",
-        "encoded_slash",
-    ],
+    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep"],
+    later: &["streams", "cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
 /// Where the parts of a route stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spans {
     /// Its name.
     pub name: Span,
     /// The path that it matches.
     pub path: Span,
-    /// Where it looks for tokens; the whole of it, where it does not say.
+    /// Where it says where it looks for tokens; where it does not, its name.
     pub take: Span,
     /// What it asks.
     pub require: Span,
@@ -40,6 +31,8 @@ pub struct Spans {
     pub upstream: Option<Span>,
     /// The redirect that holds for it, its own or the default.
     pub redirect: Option<Span>,
+    /// What it keeps, where it does.
+    pub keep: Option<KeepSpans>,
 }
 
 /// What holds for a route that says nothing of its own.
@@ -72,6 +65,10 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => on_deny::read(node, needs.out),
         None => Some(on_deny::Written::default()),
     };
+    let kept = match fields.get("keep", needs.out) {
+        Some(node) => Some(keep::keep(node, needs.out)?),
+        None => None,
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -100,16 +97,19 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     };
     let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
     form_is_posted(&take, &matches, span, needs.out)?;
+    let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();
     let spans = Spans {
         name: name_span,
         path: path_span(&fields),
-        take: span,
+        take: fields.get("take", needs.out).map_or(name_span, |node| node.span),
         require: require_node?.span,
         redirect,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
+        keep: keep_spans,
     };
-    let floors = Box::default();
-    Some((Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny }, spans))
+    let (floors, ends) = (Box::default(), Box::default());
+    let route = Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends };
+    Some((route, spans))
 }
 
 /// A form comes with POST and with no other method.
@@ -144,7 +144,7 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
     };
     let (name, name_span) = name?;
     let (path, require) = (path_span(&fields), require_node.span);
-    let spans = Spans { name: name_span, path, take: fields.span, require, upstream: None, redirect: None };
+    let spans = Spans { name: name_span, path, take: fields.span, require, upstream: None, redirect: None, keep: None };
     Some((Floor { name, matches: matches?, demand }, spans))
 }
 

@@ -7,7 +7,7 @@
 const REDACTED: &str = "[redacted]";
 
 /// Words that make a key's value a secret.
-const WORDS: &[&str] = &["secret", "password", "passwd", "credential", "private", "token"];
+const WORDS: &[&str] = &["secret", "password", "passwd", "credential", "private", "token", "seal"];
 
 /// Keys of our own that hold one of those words and no secret.
 const HARMLESS: &[&str] =
@@ -108,10 +108,22 @@ fn values(text: &str) -> Vec<(usize, usize)> {
 
 /// Whether a value is a mapping that says where a secret is. In any other one it may itself stand.
 fn says_where(value: &str) -> bool {
+    if let Some(keys) = listed(value) {
+        // Up to the end of the list, whatever follows it.
+        let (list, _rest) = keys.split_once(']').unwrap_or((keys, ""));
+        let mut items = list.split(',').map(|item| item.trim_start_matches(['{', ' ', '\t']));
+        return items.all(|item| ["env:", "file:"].iter().any(|key| item.starts_with(key)));
+    }
     value.strip_prefix('{').is_some_and(|inside| {
         let inside = inside.trim_start_matches([' ', '\t', '"', '\'']);
         inside.is_empty() || ["env", "file", "}"].iter().any(|key| inside.starts_with(key))
     })
+}
+
+/// What `{ keys: [ … ] }` lists.
+fn listed(value: &str) -> Option<&str> {
+    let inside = value.strip_prefix('{')?.trim_start().strip_prefix("keys")?.trim_start().strip_prefix(':')?;
+    inside.trim_start().strip_prefix('[')
 }
 
 /// A secret key whose value may go on in the lines below.
@@ -175,6 +187,12 @@ mod tests {
             ("credential: { value: x }\n", "credential: ************\n"),
             ("credential: { env: A }\n", "credential: { env: A }\n"),
             ("credential: { \"file\": a }\n", "credential: { \"file\": a }\n"),
+            ("seal: { keys: [ { env: A }, {file: b} ] }\n", "seal: { keys: [ { env: A }, {file: b} ] }\n"),
+            ("seal: { keys: [ { env: A }, abc ] }\n", "seal: *****************************\n"),
+            ("seal: { keys: [ abc= ] }\n", "seal: ******************\n"),
+            ("seal: { keys: abc }\n", "seal: *************\n"),
+            ("seal:\n  keys:\n    - abc\n", "seal:\n  keys:\n    *****\n"),
+            ("seal: { keys: [] }\n", "seal: ************\n"),
             ("url: http://u:p@h # secret\n", "url: http://***@h # secret\n"),
         ] {
             assert_eq!(veiled(text), shown);

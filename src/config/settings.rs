@@ -21,6 +21,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// What upstreams are told of the user.
     pub identity: Identity,
+    /// Where the keys are that kept cookies are sealed with, the first of them, and opened, all of them; empty: there are none.
+    pub seal: Vec<SecretSource>,
     /// How keys are fetched and kept.
     pub keys: Keys,
     /// The audit log.

@@ -66,6 +66,8 @@ pub enum Purpose {
     },
     /// `{ file: … }` where a secret is asked for: read.
     Secret,
+    /// `{ file: … }` under `seal.keys`: read.
+    SealKey,
     /// `keys.cache_dir`: a folder that is written to, made if it is not there.
     KeyCache,
     /// An upstream's Unix socket. The application makes it, in its own time.

@@ -6,6 +6,7 @@ use crate::config::addresses;
 use crate::config::admin::{self, admin};
 use crate::config::audit::{self, audit};
 use crate::config::fetching::{self, keys};
+use crate::config::keep;
 use crate::config::limits::{self, limits};
 use crate::config::listeners::{self, listeners};
 use crate::config::log_filter;
@@ -28,13 +29,14 @@ const FILE: KeyList = KeyList {
         "policies",
         "admin",
         "identity",
+        "seal",
         "keys",
         "audit",
         "workers",
         "telemetry",
         "limits",
     ],
-    later: &["integrations", "seal", "state", "events"],
+    later: &["integrations", "state", "events"],
 };
 const IDENTITY: KeyList = KeyList { what: "`identity`", known: &["headers", "strip_token"], later: &["assertion"] };
 const TELEMETRY: KeyList = KeyList { what: "`telemetry`", known: &["log", "format", "otlp"], later: &[] };
@@ -50,6 +52,8 @@ pub const SECTIONS: &[(&str, KeyList)] = &[
     ("admin", admin::ADMIN),
     ("admin.credential", admin::SECRET),
     ("identity", IDENTITY),
+    ("seal", keep::SEAL),
+    ("seal.keys[]", admin::SECRET),
     ("keys", fetching::KEYS),
     ("audit", audit::AUDIT),
     ("audit.rotate", audit::ROTATE),
@@ -129,6 +133,7 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Vec<N
         None => Some(None),
     };
     let identity = identity(&fields, out);
+    let seal = keep::seal(&fields, &mut paths, out);
     let keys = keys(&fields, &mut paths, out);
     let audit = audit(&fields, &mut paths, out);
     let telemetry = telemetry(&fields, out);
@@ -151,6 +156,7 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Vec<N
         policies: folder.join(policies?),
         admin: admin?.map(|(admin, _)| admin),
         identity: identity?,
+        seal: seal?,
         keys: keys?,
         audit: audit?,
         workers: workers?,

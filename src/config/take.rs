@@ -1,5 +1,6 @@
 //! `take`: where a route looks for tokens.
 
+use crate::config::keep;
 use crate::config::matches::is_token;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
@@ -9,12 +10,11 @@ use crate::policy::{Kinds, Origins, Place, TokenSource};
 
 const SOURCE: Keys = Keys {
     what: "a source of tokens",
-    known: &["header", "cookie", "form", "kind", "origins", "on_error"],
-    later: &["kept"],
+    known: &["header", "cookie", "form", "kept", "kind", "origins", "on_error"],
+    later: &[],
 };
 const AUTHORIZATION: &str = "write `authorization` in the place of the mapping; it takes access tokens alone, so give id_tokens a header, cookie or form of their own";
-const HELP: &str =
-    "write `authorization`, `{ header: NAME, kind: .. }`, `{ cookie: NAME, kind: .. }` or `{ form: NAME, kind: .. }`";
+const HELP: &str = "write `authorization`, `{ header: NAME, kind: .. }`, `{ cookie: NAME, kind: .. }`, `{ form: NAME, kind: .. }` or `{ kept: __Host-NAME }`";
 
 /// What is taken where nothing is said: access tokens from `Authorization`.
 #[must_use]
@@ -33,11 +33,13 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Box<[TokenSource]>> {
         };
         let same = |known: &TokenSource| match (&known.place, &source.place) {
             (Place::Authorization, Place::Authorization) => true,
-            (Place::Header(one), Place::Header(other)) | (Place::Cookie(one, _), Place::Cookie(other, _)) => {
-                one == other
+            (Place::Header(one), Place::Header(other))
+            | (Place::Cookie(one, _), Place::Cookie(other, _))
+            | (Place::Kept(one, _), Place::Kept(other, _))
+            | (Place::Form { name: one, .. }, Place::Form { name: other, .. }) => one == other,
+            (Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. } | Place::Kept(..), _) => {
+                false
             }
-            (Place::Form { name: one, .. }, Place::Form { name: other, .. }) => one == other,
-            (Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. }, _) => false,
         };
         if sources.iter().any(same) {
             out.add(Problem::error("duplicate_source", item.span, "the same place stands twice in `take`"));
@@ -79,22 +81,29 @@ fn source(node: &Node, out: &mut Report) -> Option<TokenSource> {
     let form = fields.get("form", out).and_then(|node| parameter(node, out));
     let forwards_errors =
         fields.get("on_error", out).and_then(|node| reader::choice(node, &[("forward", true)], out)).unwrap_or(false);
+    let kept = fields.get("kept", out).and_then(|node| keep::cookie(node, out));
+    if let (Some(span), true) = (fields.key_span("kind"), fields.has("kept")) {
+        let message = "what was kept is of the kind that the token was, and taken as such";
+        out.add(Problem::error("unknown_key", span, message).help("take `kind` out"));
+    }
     for (key, of, message) in [
-        ("origins", "cookie", "`origins` is for cookies: nothing else comes along by itself"),
-        ("on_error", "form", "`on_error` is for forms: nothing else is an identity provider's answer"),
+        ("origins", ["cookie", "kept"].as_slice(), "`origins` is for cookies: nothing else comes along by itself"),
+        ("on_error", &["form"], "`on_error` is for forms: nothing else is an identity provider's answer"),
     ] {
-        if let (Some(span), false) = (fields.key_span(key), fields.has(of)) {
+        if let (Some(span), false) = (fields.key_span(key), of.iter().any(|of| fields.has(of))) {
             out.add(Problem::error("unknown_key", span, message).help("take it out"));
         }
     }
     if out.errors() > errors {
         return None;
     }
-    let place = match (header, cookie, form) {
-        (Some(name), None, None) => Place::Header(name),
-        (None, Some(name), None) => Place::Cookie(name, origins.unwrap_or(Origins::Same)),
-        (None, None, Some(name)) => Place::Form { name, forwards_errors },
-        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) | (None, None, None) => {
+    let origins = origins.unwrap_or(Origins::Same);
+    let place = match (header, cookie, form, kept) {
+        (Some(name), None, None, None) => Place::Header(name),
+        (None, Some(name), None, None) => Place::Cookie(name, origins),
+        (None, None, Some(name), None) => Place::Form { name, forwards_errors },
+        (None, None, None, Some(name)) => Place::Kept(name, origins),
+        _ => {
             out.add(Problem::error("missing_key", node.span, "a source of tokens is one place").help(HELP));
             return None;
         }

@@ -116,6 +116,8 @@ fn own_route(path: &str) -> Option<Route> {
         mode: Mode::Enforce,
         upstream: None,
         on_deny: None,
+        keep: None,
+        ends: Box::default(),
         floors: Box::default(),
     })
 }

@@ -32,7 +32,7 @@ pub use on_deny::{OnDeny, Repeat, Template};
 pub use path::{Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
-pub use route::{Floor, Kinds, Origins, Place, Route, TokenSource};
+pub use route::{Ending, Floor, Keep, Kinds, Origins, Place, Route, TokenSource};
 pub use router::{Router, Tie};
 
 use crate::assurance::{ClaimTable, Issuer, IssuerId, Ladders};
@@ -48,6 +48,7 @@ pub struct Policy {
     floors: Box<[Floor]>,
     routes: Box<[Route]>,
     router: Router,
+    kept: Box<[Box<str>]>,
     hash: Box<str>,
 }
 
@@ -80,6 +81,7 @@ impl Policy {
             route.floors = touching.map(|(place, _)| place).collect();
             route.reads_form = route.take.iter().any(|source| matches!(source.place, Place::Form { .. }));
         }
+        let kept = end_what_is_kept(&mut routes);
         let router = Router::new(&routes)?;
         let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();
         Ok(Self {
@@ -90,6 +92,7 @@ impl Policy {
             floors: floors.into(),
             routes: routes.into(),
             router,
+            kept,
             hash,
         })
     }
@@ -184,6 +187,12 @@ impl Policy {
         &self.routes
     }
 
+    /// The names of the cookies in which some route keeps what was proved at sign-in, each once.
+    #[must_use]
+    pub fn kept(&self) -> &[Box<str>] {
+        &self.kept
+    }
+
     /// All floors.
     #[must_use]
     pub fn floors(&self) -> &[Floor] {
@@ -209,4 +218,25 @@ impl Policy {
     pub fn hash(&self) -> &str {
         &self.hash
     }
+}
+
+/// Tells each route which kept cookies end on some of its paths. The names of all cookies that are kept.
+fn end_what_is_kept(routes: &mut [Route]) -> Box<[Box<str>]> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut endings: Vec<Ending> = Vec::new();
+    for keep in routes.iter().filter_map(|route| route.keep.as_deref()) {
+        if !names.contains(&keep.cookie) {
+            names.push(keep.cookie.clone());
+        }
+        for path in &keep.ends_on {
+            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone() };
+            if !endings.contains(&ending) {
+                endings.push(ending);
+            }
+        }
+    }
+    for route in routes {
+        route.ends = endings.iter().filter(|ending| ending.path.overlaps(&route.matches.path)).cloned().collect();
+    }
+    names.into()
 }

@@ -2,7 +2,8 @@
 
 use crate::policy::observe::Mode;
 use crate::policy::on_deny::OnDeny;
-use crate::policy::pattern::Match;
+use crate::policy::path::CanonicalPath;
+use crate::policy::pattern::{Match, PathPattern};
 use crate::policy::requirement::{Demand, Requirement};
 use crate::token::TokenKind;
 
@@ -27,6 +28,38 @@ pub struct Route {
     pub floors: Box<[usize]>,
     /// What a refused browser is offered; `None`: nothing but a page.
     pub on_deny: Option<Box<OnDeny>>,
+    /// What is kept of a sign-in that comes here; `None`: nothing.
+    pub keep: Option<Box<Keep>>,
+    /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
+    pub ends: Box<[Ending]>,
+}
+
+/// What is kept of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The cookie's name, which begins with `__Host-`.
+    pub cookie: Box<str>,
+    /// For how many seconds.
+    pub seconds: u32,
+    /// The paths where it ends before.
+    pub ends_on: Box<[PathPattern]>,
+}
+
+/// A kept cookie that ends on some paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The cookie's name.
+    pub cookie: Box<str>,
+    /// The paths.
+    pub path: PathPattern,
+}
+
+impl Ending {
+    /// Whether it ends on this path, or would for an application that takes `;…` for parameters.
+    #[must_use]
+    pub fn is_on(&self, path: &CanonicalPath) -> bool {
+        self.path.matches(path) || path.without_parameters().is_some_and(|bare| self.path.matches(&bare))
+    }
 }
 
 /// A floor: demands that hold on top of every route they touch.
@@ -65,6 +98,8 @@ pub enum Place {
         /// Whether an error response of the identity provider, which has no token, is forwarded.
         forwards_errors: bool,
     },
+    /// The cookie with this name in which a gate kept what was proved at sign-in; from these origins as any other cookie.
+    Kept(Box<str>, Origins),
 }
 
 /// The origins from which a cookie is taken with an unsafe method.

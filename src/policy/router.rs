@@ -216,6 +216,8 @@ mod tests {
             on_deny: None,
             mode: Mode::Enforce,
             reads_form: false,
+            keep: None,
+            ends: Box::default(),
         }
     }
 

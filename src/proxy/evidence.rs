@@ -6,12 +6,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::assurance::{Assurance, pair};
-use crate::policy::{Denial, Policy, TokenSource, Tokens};
+use crate::policy::{Denial, Place, Policy, TokenSource, Tokens};
 use crate::proxy::extract::Found;
+use crate::proxy::kept::Desk;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::verify::Verify;
 use crate::reason::Reason;
-use crate::token::{Timestamp, TokenKind};
+use crate::token::{Credential, Timestamp, TokenKind};
 
 /// The verified tokens of a request, with where they were found.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ pub(super) async fn verify<'r, V: Verify>(
     policy: &Policy,
     found: SmallVec<[Found<'r>; 1]>,
     peer: IpAddr,
-    now: Timestamp,
+    desk: Desk<'_>,
 ) -> Result<Verified<'r>, Refusal> {
     let mut verified = Verified::default();
     let mut first: Option<Refusal> = None;
@@ -42,7 +43,14 @@ pub(super) async fn verify<'r, V: Verify>(
         }
     };
     for one in found {
-        match verifier.verify(&one.credential, policy, peer, now).await {
+        if let Place::Kept(name, _) = &one.source.place {
+            match desk.open(&one.credential, name, policy) {
+                Ok(assurance) => verified.add(one, Arc::new(assurance)).unwrap_or_else(&mut note),
+                Err(refusal) => note(refusal),
+            }
+            continue;
+        }
+        match verifier.verify(&one.credential, policy, peer, desk.now).await {
             // A client that speaks of a proof must not be let in without one, and no proof is checked yet.
             Ok(assurance) if one.with_proof => {
                 note(refused(
@@ -85,10 +93,13 @@ impl<'r> Verified<'r> {
     }
 
     fn check_pair(&self, policy: &Policy) -> Result<(), Refusal> {
-        let (Some((found, access)), Some((_, id))) = (&self.access, &self.id) else { return Ok(()) };
-        let together = policy
-            .issuer(access.issuer)
-            .is_some_and(|issuer| pair::belong(issuer, access, found.credential.expose(), id));
+        let (Some((found, access)), Some((id_found, id))) = (&self.access, &self.id) else { return Ok(()) };
+        let together = policy.issuer(access.issuer).is_some_and(|issuer| {
+            if found.is_kept() || id_found.is_kept() {
+                return pair::kept_beside(access, id);
+            }
+            pair::belong(issuer, access, found.credential.expose(), id)
+        });
         if together {
             return Ok(());
         }
@@ -116,6 +127,24 @@ impl<'r> Verified<'r> {
     /// When the newest of them was issued.
     pub(super) fn issued(&self) -> Option<Timestamp> {
         self.access.iter().chain(&self.id).filter_map(|(_, one)| one.issued).max()
+    }
+
+    /// The token whose evidence spoke, if it came with this very request and was not kept before.
+    pub(super) fn witness_that_came(&self, by: TokenKind) -> Option<(&Credential, &Assurance)> {
+        let place = match by {
+            TokenKind::Access => &self.access,
+            TokenKind::Id => &self.id,
+        };
+        place.as_ref().filter(|(found, _)| !found.is_kept()).map(|(found, one)| (&found.credential, &**one))
+    }
+
+    /// Whether the evidence that spoke, or would have, was kept before.
+    pub(super) fn is_kept(&self, by: Option<TokenKind>) -> bool {
+        let kept = |place: &Option<(Found<'_>, _)>| place.as_ref().is_some_and(|(found, _)| found.is_kept());
+        match (by, &self.access) {
+            (Some(TokenKind::Id), _) | (_, None) => kept(&self.id),
+            (Some(TokenKind::Access) | None, Some(_)) => kept(&self.access),
+        }
     }
 
     /// Where they were found.

@@ -34,6 +34,13 @@ pub(super) enum Posted<'f> {
     Unread(Refusal),
 }
 
+impl Found<'_> {
+    /// Whether it is no token, but what was kept of one.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.source.place, Place::Kept(..))
+    }
+}
+
 /// The tokens that a request carries where its route looks; never none. The same token in two places is one.
 ///
 /// # Errors
@@ -68,7 +75,7 @@ pub(super) fn credentials<'r>(
             // That there are two was noted above.
             Place::Authorization => Ok(authorized.and_then(bearer)),
             Place::Header(name) => field(&head.headers, name),
-            Place::Cookie(name, _) => cookie(&head.headers, name),
+            Place::Cookie(name, _) | Place::Kept(name, _) => cookie(&head.headers, name),
             Place::Form { name, .. } => form.map_or(Ok(None), |form| form.token(name)),
         };
         let token = first.note(token);
@@ -78,7 +85,7 @@ pub(super) fn credentials<'r>(
         stands_somewhere = true;
         // Of a form no origin is asked: the identity provider's page posts it, which is another site by design. What guards
         // it is `state` or `nonce`, which the application checks; and no browser adds a form by itself, as it does a cookie.
-        if let Place::Cookie(_, origins) = &source.place {
+        if let Place::Cookie(_, origins) | Place::Kept(_, origins) = &source.place {
             let _allowed = first.note(origin::check(head, origins, own));
         }
         let Some(token) = token.flatten() else { continue };
@@ -208,11 +215,16 @@ fn only<'h>(fields: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h Heade
 }
 
 fn cookie<'h>(fields: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
-    let mut values = pairs(fields).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
+    let mut values = cookies(fields, name);
     match (values.next(), values.next()) {
         (value, None) => Ok(value.filter(|value| !value.is_empty())),
         (_, Some(_)) => Err(refused(Reason::TokenDuplicate, "the cookie that carries a token stands there twice")),
     }
+}
+
+/// The values of the cookies with this name.
+pub(super) fn cookies<'h>(fields: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+    pairs(fields).filter(move |(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
 /// The cookies of a request (RFC 6265 section 4.2.1), whether in one field or in several.
@@ -220,7 +232,8 @@ fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     fields.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(pair)
 }
 
-fn pair(text: &[u8]) -> (&[u8], &[u8]) {
+/// A cookie's name and value.
+pub(super) fn pair(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii();
     let equals = text.iter().position(|byte| *byte == b'=');
     match equals.and_then(|equals| text.split_at_checked(equals)) {
@@ -236,20 +249,23 @@ pub(super) fn strip(fields: &mut HeaderMap, source: &TokenSource) {
         Place::Authorization => drop(fields.remove(header::AUTHORIZATION)),
         Place::Header(name) => drop(fields.remove(&**name)),
         Place::Form { .. } => {}
-        Place::Cookie(name, _) => {
-            let kept: Vec<&[u8]> = fields
-                .get_all(header::COOKIE)
-                .iter()
-                .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-                .map(<[u8]>::trim_ascii)
-                .filter(|text| !text.is_empty() && pair(text).0 != name.as_bytes())
-                .collect();
-            let left = HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
-            match left {
-                Some(left) => drop(fields.insert(header::COOKIE, left)),
-                None => drop(fields.remove(header::COOKIE)),
-            }
-        }
+        Place::Cookie(name, _) | Place::Kept(name, _) => strip_cookies(fields, |found| found == name.as_bytes()),
+    }
+}
+
+/// Takes the cookies with these names out, and no others.
+pub(super) fn strip_cookies(fields: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool) {
+    let stays: Vec<&[u8]> = fields
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|text| !text.is_empty() && !goes(pair(text).0))
+        .collect();
+    let left = HeaderValue::from_bytes(&stays.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
+    match left {
+        Some(left) => drop(fields.insert(header::COOKIE, left)),
+        None => drop(fields.remove(header::COOKIE)),
     }
 }
 
@@ -289,6 +305,8 @@ mod tests {
             on_deny: None,
             mode: Mode::Enforce,
             reads_form: false,
+            keep: None,
+            ends: Box::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -26,20 +26,17 @@ use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::extract::Posted;
 use crate::proxy::form::{self, Form};
-use crate::proxy::forwarding::body::RequestBody;
-use crate::proxy::forwarding::exchange::{self, Head};
-use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::glance::Glance;
-use crate::proxy::headers::Fields;
-use crate::proxy::identity::Identity;
+use crate::proxy::kept::Desk;
 use crate::proxy::origin::Own;
+use crate::proxy::passage::Passage;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, metadata, spare, target};
+use crate::proxy::{evidence, extract, kept, metadata, spare, target};
 use crate::reason::Reason;
-use crate::telemetry::{Blocked, Decision, Forwarding, UpstreamFailure};
+use crate::telemetry::{Blocked, Decision};
 use crate::token::Timestamp;
 
 /// A request on its way, with what was found out of it so far: for the record, whatever the outcome.
@@ -62,9 +59,12 @@ struct Walk<'w, 'l, V> {
     metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
     form: Option<Box<Form>>,
+    /// The kept cookies that ended here, or are good for nothing any more.
+    ended: kept::Names<'l>,
 }
 
 /// Handles one request, whatever it is.
+#[expect(clippy::too_many_lines, reason = "the walk from its beginning to its end, read from top to bottom")]
 pub(super) async fn handle<V: Verify>(
     connection: &Connection<V>,
     request: Request<Incoming>,
@@ -98,17 +98,22 @@ pub(super) async fn handle<V: Verify>(
         metadata: None,
         tokens: Verified::default(),
         form: None,
+        ended: kept::Names::new(),
     };
     let mut outcome = match readable {
         _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
         Err(unreadable) => Err(unreadable),
-        Ok(()) => walk.judge(&mut body, &exchange).await,
+        Ok(()) => {
+            let judged = walk.judge(&mut body, &exchange).await;
+            walk.settle(judged)
+        }
     };
     let reader = outcome.is_err().then(|| walk.reader());
     if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, metadata, tokens, form, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, form, ended, .. } = walk;
+    let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
     let is_head = head.method == Method::HEAD;
     if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
         exchange.lane.leave(body, &exchange.answer_by);
@@ -129,6 +134,7 @@ pub(super) async fn handle<V: Verify>(
                 id,
                 approach,
                 started,
+                desk,
             };
             passage.forward(&head, body, form, &permit).await
         }
@@ -139,7 +145,7 @@ pub(super) async fn handle<V: Verify>(
         // A permit is for a route and a path; without them there is none.
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
-    let response = match passed {
+    let mut response = match passed {
         Ok((response, lease, forwarding)) => {
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
@@ -153,6 +159,7 @@ pub(super) async fn handle<V: Verify>(
             last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
         }
     };
+    kept::delete(response.headers_mut(), &ended);
     drop(host);
     spare::give(head.headers);
     response
@@ -173,6 +180,11 @@ fn refuse<V: Verify>(
     let supported = supported.as_ref().map(|values| &***values);
     let resource_metadata = live.metadata.as_ref().map(|metadata| &*metadata.url);
     respond::refuse(refusal, &Context { supported, resource_metadata, ..context }, answered)
+}
+
+/// What kept cookies of this request are judged by.
+fn desk<'a, V>(gate: &'a Gate<V>, host: &'a str, id: &'a HeaderValue, now: Timestamp) -> Desk<'a> {
+    Desk { sealing: gate.sealing.as_ref(), recorder: &*gate.recorder, host, id, now }
 }
 
 /// Says of a response that its connection ends with it, where it does.
@@ -199,6 +211,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);
+        let desk = desk(gate, host, self.id, self.now);
         if route.require == Requirement::Public {
             body_fits?;
             return Ok(judge(policy, route, &target, None, self.now)?);
@@ -216,7 +229,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             body_fits => Posted::Unseen(body_fits),
         };
         let verified = match extract::credentials(route, self.head, gate.limits.token, own, posted) {
-            Ok(found) => evidence::verify(&gate.verifier, policy, found, self.approach.client, self.now).await,
+            Ok(found) => evidence::verify(&gate.verifier, policy, found, self.approach.client, desk).await,
             Err(refusal) => {
                 if refusal.denial.reason == Reason::TokenMissing
                     && self.form.as_ref().is_some_and(|form| form.is_error_response(route))
@@ -234,6 +247,19 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let judged = judge(policy, route, &target, self.tokens.as_tokens(), self.now);
         let repeats = &self.connection.worker.repeats;
         Ok(judged.map_err(|denial| repeats.judge(denial, policy, route, &self.tokens))?)
+    }
+
+    /// Ends the kept sign-ins that a permitted request logs out of, and gives up those for which one was refused.
+    fn settle(&mut self, outcome: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
+        let policy = &self.live.policy;
+        let Some((_, route)) = self.route.filter(|_| !policy.kept().is_empty()) else { return outcome };
+        let desk = desk(&self.connection.worker.gate, self.host.as_deref().unwrap_or_default(), self.id, self.now);
+        match (&outcome, &self.path) {
+            (Ok(_), Some(path)) if !route.ends.is_empty() => self.ended = desk.end(route, self.head, path)?,
+            (Ok(_), _) => {}
+            (Err(refusal), _) => self.ended = desk.spent(route, self.head, refusal, policy),
+        }
+        outcome
     }
 
     /// Who reads what comes of it, if that is a refusal.
@@ -259,6 +285,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             policy: &self.live.policy,
             route: self.metadata.map(|metadata| &metadata.route).or(self.route.map(|(_, route)| route)),
             assurance: self.tokens.speakers(by).map(|(_, witness)| &**witness),
+            kept: self.tokens.is_kept(by) || outcome.is_err() && !self.ended.is_empty(),
             outcome: outcome.as_ref().map_err(|refusal| &*refusal.denial),
             status: match (outcome, reader, self.metadata) {
                 (Err(refusal), Some(reader), _) => Some(respond::status_for(refusal, reader).as_u16()),
@@ -292,88 +319,4 @@ fn check_fields(fields: &HeaderMap, limit: usize) -> Result<(), Refusal> {
     }
     let detail = format!("the head has {} fields, `limits.headers` is {limit}", fields.len());
     Err(Refusal { head_too_large: true, ..Refusal::new(Denial::because(Reason::RequestMalformed), detail) })
-}
-
-/// A permitted request on its way to the upstream.
-struct Passage<'p, V> {
-    connection: &'p Connection<V>,
-    exchange: &'p Exchange,
-    live: &'p Snapshot,
-    route: &'p Route,
-    place: usize,
-    glance: Glance,
-    path: &'p CanonicalPath,
-    tokens: &'p Verified<'p>,
-    id: &'p HeaderValue,
-    approach: &'p Approach,
-    started: Instant,
-}
-
-impl<V: Verify> Passage<'_, V> {
-    async fn forward(
-        &self,
-        head: &Parts,
-        body: Incoming,
-        form: Option<Box<Form>>,
-        permit: &Permit,
-    ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
-        let worker = &self.connection.worker;
-        let gate = &worker.gate;
-        let unreachable = |detail: String| Refusal::new(Denial::because(Reason::UpstreamUnreachable), detail);
-        let upstream = self.live.upstream_of_route.get(self.place).and_then(|place| worker.pools.get(*place));
-        let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
-
-        let unwritten = |error: http::Error| unreachable(format!("the target cannot be written: {error}"));
-        let mut uri = target::forwarded(self.path, &head.uri).map_err(|error| unwritten(error.into()))?;
-        if pool.upstream().http2 {
-            uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
-        }
-        let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
-        let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
-
-        let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
-        let answer_by = &self.exchange.answer_by;
-        answer_by.set(limit);
-        let body = match form {
-            Some(form) => RequestBody::read(form.into_body()),
-            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream()),
-        };
-        let fields = Fields {
-            given: &head.headers,
-            glance: self.glance,
-            approach: self.approach,
-            id: self.id,
-            identity: identity.as_deref(),
-            // Where nothing was verified (`observe-all`), whatever stands in the place of a token goes.
-            stripped: match permit.would_deny() {
-                Some(_) if gate.identity.strip_token && permit.by().is_none() => self.route.take.iter().collect(),
-                Some(_) | None => self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
-            },
-            taken: &self.route.take,
-            version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
-            is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
-        };
-        let outgoing = Head { method: &head.method, uri, fields };
-        let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
-        let (response, lease) = answer.map_err(|failure| {
-            let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
-            if failure.by_upstream {
-                forwarding.failed(failure.reason);
-                gate.recorder.upstream_failed(&UpstreamFailure {
-                    id: self.id.to_str().unwrap_or_default(),
-                    route: &self.route.name,
-                    upstream: &pool.upstream().name,
-                    mode: self.route.mode,
-                    would_deny: permit.would_deny().is_some(),
-                    reason: failure.reason,
-                    status: respond::status(&refusal).as_u16(),
-                    detail: &refusal.detail,
-                });
-            }
-            refusal
-        })?;
-        forwarding.answered(response.status().as_u16());
-        Ok((response, lease, forwarding))
-    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Fields<'f> {
     pub(super) identity: Option<&'f Identity>,
     /// Where tokens stand that are not passed on.
     pub(super) stripped: SmallVec<[&'f TokenSource; 2]>,
+    /// The names of the cookies that the gate keeps for itself.
+    pub(super) kept: &'f [Box<str>],
     /// Where the route looks for tokens.
     pub(super) taken: &'f [TokenSource],
     /// What the upstream speaks.
@@ -62,6 +64,9 @@ impl Fields<'_> {
             }
         }
         self.stripped.iter().for_each(|source| extract::strip(fields, source));
+        if !self.kept.is_empty() && self.given.contains_key(header::COOKIE) {
+            extract::strip_cookies(fields, |name| self.kept.iter().any(|kept| kept.as_bytes() == name));
+        }
         // A token beside the one that was verified, in a spelling that the application may know too.
         for source in self.taken {
             if let Place::Header(name) = &source.place {
@@ -200,6 +205,7 @@ mod tests {
             id: &id,
             identity: None,
             stripped,
+            kept: &[],
             taken: &taken,
             version,
             is_unmeasured,

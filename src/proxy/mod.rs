@@ -16,8 +16,10 @@ mod glance;
 mod handler;
 mod headers;
 mod identity;
+mod kept;
 mod metadata;
 mod origin;
+mod passage;
 mod preview;
 mod refusal;
 mod repeats;
@@ -30,6 +32,7 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub use kept::Sealing;
 pub(crate) use preview::{Preview, preview};
 pub(crate) use respond::{Told, told};
 pub use verify::Verify;

@@ -13,7 +13,7 @@ use crate::policy::{METADATA_ROUTE, Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::health::{AuditUse, Health};
 use crate::telemetry::histogram::Histogram;
-use crate::telemetry::record::Protocol;
+use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
 use crate::telemetry::sharded::{SHARDS, Sharded, shard};
@@ -32,6 +32,8 @@ pub struct Metrics {
     pub(super) spoken: [[AtomicU64; 2]; Protocol::ALL.len()],
     pub(super) unreadable: AtomicU64,
     pub(super) unproxied: AtomicU64,
+    /// By [`KeptEvent`].
+    pub(super) kept: Sharded<[AtomicU64; KeptEvent::ALL.len()]>,
     /// Each worker's counters of each upstream. Locked when a worker starts, and at a scrape.
     upstreams: Mutex<BTreeMap<Box<str>, Vec<UpstreamMeter>>>,
     sources: ArcSwap<Sources>,
@@ -207,6 +209,13 @@ impl Metrics {
         self.unproxied.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts what became of a kept cookie.
+    pub fn kept(&self, event: KeptEvent) {
+        if let Some(count) = self.kept.here().and_then(|counts| counts.get(event as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a connection that could not be taken from the system.
     pub fn accept_failed(&self) {
         self.accept_errors.fetch_add(1, Ordering::Relaxed);
@@ -343,6 +352,9 @@ pub(crate) mod tests {
         metrics.connection_speaks(Protocol::Http1, false);
         metrics.connection_speaks(Protocol::Http2, true);
         metrics.accept_failed();
+        metrics.kept(KeptEvent::Set);
+        metrics.kept(KeptEvent::Opened);
+        metrics.kept(KeptEvent::Opened);
         let (one, other) = (Rc::new(metrics.upstream("app")), Rc::new(metrics.upstream("app")));
         one.connected();
         for status in [200, 204, 503] {
@@ -369,6 +381,9 @@ pub(crate) mod tests {
             r"stepgate_connections_refused_total 1",
             r"stepgate_connections_accepted_total 1",
             r"stepgate_accept_errors_total 1",
+            r#"stepgate_kept_total{event="set"} 1"#,
+            r#"stepgate_kept_total{event="opened"} 2"#,
+            r#"stepgate_kept_total{event="full"} 0"#,
             r#"stepgate_connections_total{protocol="h1",tls="no"} 1"#,
             r#"stepgate_connections_total{protocol="h2",tls="yes"} 1"#,
             r#"stepgate_upstream_failures_total{upstream="app",reason="upstream_timeout"} 1"#,

@@ -25,6 +25,6 @@ pub mod upstream;
 pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::{Metrics, Verdict};
 pub use occasionally::Occasionally;
-pub use record::{Blocked, Decision, Protocol, Recorder, UpstreamFailure};
+pub use record::{Blocked, Decision, KeptEvent, Protocol, Recorder, UpstreamFailure};
 pub use reloads::{FilesHealth, Reloads};
 pub use upstream::{Forwarding, UpstreamMeter};

@@ -32,6 +32,8 @@ pub struct Decision<'a> {
     pub route: Option<&'a Route>,
     /// The token that spoke: of two, the one whose evidence was enough, or else the access token.
     pub assurance: Option<&'a Assurance>,
+    /// Whether that was kept of an earlier sign-in, and came in a sealed cookie.
+    pub kept: bool,
     /// Allowed or refused.
     pub outcome: Result<&'a Permit, &'a Denial>,
     /// The status that we answered with; `None` when the request is forwarded.
@@ -121,6 +123,51 @@ impl Protocol {
     }
 }
 
+/// What became of a kept cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptEvent {
+    /// A sign-in was kept.
+    Set,
+    /// One that was kept was believed.
+    Opened,
+    /// One that was kept was not believed.
+    Refused,
+    /// A logout ended one.
+    Ended,
+    /// A sign-in was not kept: it is too large for a cookie.
+    TooLarge,
+    /// A sign-in was not kept, or a logout refused: no more ended ones can be remembered.
+    Full,
+    /// A sign-in was not kept for another reason.
+    Failed,
+}
+
+impl KeptEvent {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Set, Self::Opened, Self::Refused, Self::Ended, Self::TooLarge, Self::Full, Self::Failed];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Opened => "opened",
+            Self::Refused => "refused",
+            Self::Ended => "ended",
+            Self::TooLarge => "too_large",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether somebody has to look at it.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::TooLarge | Self::Full | Self::Failed)
+    }
+}
+
 /// Takes what happened. Called from the data path: must neither wait nor block.
 pub trait Recorder: Send + Sync {
     /// A request was decided. Called once for each request, before it is forwarded or answered.
@@ -160,6 +207,9 @@ pub trait Recorder: Send + Sync {
 
     /// A client and we came to no terms on TLS.
     fn handshake_failed(&self, _peer: IpAddr, _detail: &str) {}
+
+    /// Something became of a kept cookie. `id`: the request's; `detail`: where there is trouble, what it is.
+    fn kept(&self, _event: KeptEvent, _id: &str, _detail: &str) {}
 
     /// What came on a connection was no HTTP request that could be answered by the policy.
     fn request_unreadable(&self, _peer: IpAddr, _detail: &str) {}

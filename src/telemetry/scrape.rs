@@ -13,7 +13,7 @@ use crate::reason::Reason;
 use crate::telemetry::histogram::{Histogram, Read};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process::Process;
-use crate::telemetry::record::Protocol;
+use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Outcome;
 use crate::telemetry::upstream::{CLASSES, Totals};
 use crate::token::Timestamp;
@@ -35,6 +35,7 @@ struct Families(Arc<Metrics>);
 impl Collector for Families {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         self.decisions(&mut out)?;
+        self.kept(&mut out)?;
         self.connections(&mut out)?;
         self.upstreams(&mut out)?;
         self.logs(&mut out)?;
@@ -72,6 +73,17 @@ impl Families {
         counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)?;
         let unproxied = self.0.unproxied.load(Ordering::Relaxed);
         counter(out, "stepgate_proxy_headers_refused", "Connections closed for want of a PROXY header", unproxied)
+    }
+
+    fn kept(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "What became of kept cookies";
+        let mut kept = out.encode_descriptor("stepgate_kept", help, None, MetricType::Counter)?;
+        for event in KeptEvent::ALL {
+            let counts = self.0.kept.all().filter_map(|counts| counts.get(event as usize));
+            let count = counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+            kept.encode_family(&[("event", event.name())])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
     }
 
     fn connections(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -32,6 +32,11 @@ impl ClaimPath {
         &self.written
     }
 
+    /// Member names from the top of the claims down; never empty.
+    pub(crate) fn steps(&self) -> &[Box<str>] {
+        &self.steps
+    }
+
     /// The value that this names in a set of claims (RFC 6901 section 4: a step into an array is its decimal index).
     #[must_use]
     pub fn find<'c>(&self, claims: &'c Json) -> Option<&'c Json> {

@@ -1,6 +1,8 @@
 //! The claims that decide whether a token is one of this issuer, for us, now (RFC 7519 section 4, RFC 9068 section 4,
 //! OpenID Connect Core section 3.1.3.7). What they say of the sign-in is `assurance`'s to read.
 
+use std::sync::Arc;
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::Reason;
@@ -62,6 +64,38 @@ pub(in crate::token) fn believe(
     let audiences = audiences.iter().map(|audience| Box::from(*audience)).collect();
     drop(fits);
     Ok(VerifiedToken { kind, audiences, expires: times.expires, issued: times.issued, claims })
+}
+
+/// Checks claims that were believed when a token came, and kept since, by what is asked of such a token now: that its kind is
+/// taken at all, for whom it is, and what it must have. Its own times and `typ` were checked when it came. Says for whom it
+/// is.
+pub(crate) fn believe_again(
+    claims: &Json,
+    kind: TokenKind,
+    expectation: &Expectation,
+) -> Result<Arc<[Box<str>]>, Rejection> {
+    let rule = match kind {
+        TokenKind::Access => &expectation.access,
+        TokenKind::Id => &expectation.id,
+    };
+    let Some(rule) = rule else {
+        let why = format!("the policy has no `{}` for this issuer any more", kind.name());
+        return Err(Rejection::new(Reason::AudienceWrong, why));
+    };
+    let audiences = audiences(claims, &rule.audience_from)?;
+    if !audiences.iter().any(|audience| rule.audiences.iter().any(|ours| **ours == **audience)) {
+        let why =
+            format!("what was kept is of an {} token for none of the audiences that the policy has now", kind.name());
+        return Err(Rejection::new(Reason::AudienceWrong, why));
+    }
+    if kind == TokenKind::Id {
+        check_authorized_party(text(claims, "azp")?, rule, audiences.len())?;
+    }
+    if let Some(lacking) = rule.has.iter().find(|required| !required.is_in(claims)) {
+        let why = format!("what was kept lacks the claim `{}`, by which the kind of a token is told", lacking.claim);
+        return Err(Rejection::new(Reason::TokenKindWrong, why));
+    }
+    Ok(audiences.into_iter().map(Box::from).collect())
 }
 
 struct Times {

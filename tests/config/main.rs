@@ -52,9 +52,15 @@ fn no_secret_is_ever_said() {
             assert!(!said.contains("hunter2") && !said.contains("ter2"), "{said}");
         }
     };
-    for settings in
-        ["secrets", "credential_in_clear", "credential_under_another_key", "credential_env_no_name", "proxy_with_user"]
-    {
+    for settings in [
+        "secrets",
+        "credential_in_clear",
+        "credential_under_another_key",
+        "credential_env_no_name",
+        "proxy_with_user",
+        "seal_key_in_clear",
+        "seal_keys_in_clear",
+    ] {
         refused(&format!("settings/invalid/{settings}.yaml"), &|file| *load_settings(file).unwrap_err());
     }
     refused("invalid/secrets.yaml", &|file| *load_policy(vec![file]).unwrap_err());

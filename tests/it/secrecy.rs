@@ -1,5 +1,6 @@
 //! No part of a token is ever written down or sent back.
 
+use crate::kept_support;
 use crate::support::{POLICY, Request, Token, Upstream, World, now};
 
 #[test]
@@ -64,6 +65,46 @@ fn no_token_is_in_any_log_line_metric_or_answer() {
                 "{name}"
             );
         }
+    }
+}
+
+#[test]
+fn no_part_of_a_kept_cookie_and_no_key_is_in_any_log_line_metric_or_answer() {
+    let settings = "telemetry: { log: debug, format: json }\nidentity: { headers: true, strip_token: false }";
+    let world = kept_support::world(|setup| setup.settings(settings));
+    let cookie = kept_support::sign_in(&world, &Token::id());
+    let flipped = kept_support::flipped(&cookie);
+    let mut answers = String::new();
+    for value in
+        [&*cookie, &*flipped, &cookie[..cookie.len() / 2], &format!("{cookie}="), &format!("{cookie}.{cookie}")]
+    {
+        for request in [
+            Request::get("/app/1"),
+            Request::post("/app/1", "x"),
+            Request::get("/app/1").host("other.example"),
+            Request::get("/app/strongest"),
+            Request::get("/any/1").bearer(value),
+            Request::get("/public/1"),
+            Request::get(&format!("/app/1?kept={value}")),
+            Request::get("/app/a%2Fb"),
+            Request::get("/logout"),
+        ] {
+            let response = world.gate.send(&kept_support::with(request, value));
+            answers.push_str(&response.head);
+            answers.push_str(&response.body);
+        }
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let written = world.gate.everything_written();
+    assert!(written.contains("\"reason\":\"signature_invalid\"") && written.contains("\"kept\":true"), "it was read");
+    let secrets = [&*cookie, &*flipped, kept_support::KEY, kept_support::OTHER_KEY];
+    for piece in secrets.iter().flat_map(|secret| secret.as_bytes().chunks(16)).filter(|piece| piece.len() == 16) {
+        let piece = std::str::from_utf8(piece).unwrap();
+        assert!(!written.contains(piece), "the gate wrote down {piece}");
+        assert!(!answers.contains(piece), "the gate sent back {piece}");
+    }
+    for seen in world.upstream.seen() {
+        assert!(!seen.header("cookie").unwrap_or_default().contains("__Host-stepgate"), "{}", seen.line);
     }
 }
 

@@ -264,6 +264,7 @@ impl Setup {
             upstreams: vec![upstream],
             identity: self.identity,
             public_url: self.public_url,
+            sealing: None,
             limits: self.limits,
         });
         let (shutdown, told) = watch::channel(false);
@@ -367,6 +368,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         on_deny: None,
         mode: Mode::Enforce,
         reads_form: false,
+        keep: None,
+        ends: Box::default(),
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         on_deny: None,
         mode: Mode::Enforce,
         reads_form: false,
+        keep: None,
+        ends: Box::default(),
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -106,6 +108,7 @@ pub(crate) fn some_line<'a>(
         policy,
         route: policy.routes().first(),
         assurance: token,
+        kept: false,
         outcome: Err(denial),
         status: Some(401),
         detail: "",
@@ -155,7 +158,7 @@ fn the_line_is_the_documented_one_member_for_member() {
         concat!(
             r#"{"v":1,"ts":"2026-01-01T12:00:00.123456Z","id":"r-1","trace":null,"via":"proxy","method":"POST","#,
             r#""host":"api.bank.example","path":"/admin/7","route":"all","mode":"enforce","decision":"deny","#,
-            r#""reason":"level_too_low","hint":"","status":401,"issuer":null,"kind":"access","subject":"alice","client":"app","#,
+            r#""reason":"level_too_low","hint":"","status":401,"issuer":null,"kind":"access","kept":false,"subject":"alice","client":"app","#,
             r#""acr":["urn:example:loa:1"],"amr":["pwd"],"auth_time":1767268740,"level":"single-factor","#,
             r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"#,
             r#""policy":"sha256:00","micros":41}"#
@@ -257,6 +260,8 @@ pub(crate) fn some_permit() -> Permit {
         on_deny: None,
         mode: Mode::Enforce,
         reads_form: false,
+        keep: None,
+        ends: Box::default(),
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

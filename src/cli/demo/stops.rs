@@ -230,6 +230,8 @@ fn carrier(route: &Route, kind: TokenKind) -> Option<Carrier> {
         Place::Header(name) => Some(Carrier::Header(name.to_string())),
         Place::Cookie(name, _) => Some(Carrier::Cookie(name.to_string())),
         Place::Form { name, .. } => Some(Carrier::Form(name.to_string())),
+        // No token goes there: the gate itself sets that cookie.
+        Place::Kept(..) => None,
     })
 }
 

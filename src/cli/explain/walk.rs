@@ -158,6 +158,7 @@ fn source(source: &TokenSource) -> String {
     let place = match &source.place {
         Place::Authorization => "the field Authorization (Bearer)".to_owned(),
         Place::Header(name) => format!("the field {name}"),
+        Place::Kept(name, _) => format!("what was kept of a sign-in, in the cookie {name}"),
         Place::Form { name, .. } => format!("the parameter {name} of a posted form"),
         Place::Cookie(name, _) => {
             format!("the cookie {name} (by other methods than GET, HEAD and OPTIONS only from its own origins)")

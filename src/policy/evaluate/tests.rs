@@ -140,6 +140,8 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         on_deny: None,
         mode: Mode::Enforce,
         reads_form: false,
+        keep: None,
+        ends: Box::default(),
     }
 }
 

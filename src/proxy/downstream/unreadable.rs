@@ -31,6 +31,7 @@ pub(in crate::proxy) fn answer<V: Verify>(connection: &Connection<V>, found: Sta
         policy: &gate.live.current().policy,
         route: None,
         assurance: None,
+        kept: false,
         outcome: Err(&refusal.denial),
         status: Some(status.as_u16()),
         detail,

@@ -23,6 +23,7 @@ use crate::proxy::downstream::scratch::{self, Scratch};
 use crate::proxy::downstream::timing::{TICK, Ticker};
 use crate::proxy::downstream::turn::{Requests, Turns};
 use crate::proxy::forwarding::pool::Pool;
+use crate::proxy::kept::Sealing;
 use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
@@ -49,6 +50,8 @@ pub struct Gate<V> {
     pub identity: Identity,
     /// What clients call us, if it is configured: the own origin of cookies.
     pub public_url: Option<String>,
+    /// What kept cookies are sealed with, and which were ended; `None`: no keys are configured.
+    pub sealing: Option<Sealing>,
     /// Limits and timeouts.
     pub limits: Limits,
 }

@@ -62,7 +62,7 @@ impl Form {
         let names_error = self.parameters.iter().any(|(name, value)| name == "error" && is_error_code(value));
         let taken = route.take.iter().filter_map(|source| match &source.place {
             Place::Form { name, .. } => Some(&**name),
-            Place::Authorization | Place::Header(_) | Place::Cookie(..) => None,
+            Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Kept(..) => None,
         });
         let mut answers = SIGNS_IN.iter().copied().chain(taken);
         names_error
@@ -247,6 +247,8 @@ mod tests {
             mode: Mode::Enforce,
             upstream: None,
             on_deny: None,
+            keep: None,
+            ends: Box::default(),
             floors: Box::default(),
         }
     }

@@ -198,6 +198,8 @@ fn route(redirect: Option<Template>) -> Route {
         floors: Box::default(),
         mode: crate::policy::Mode::Enforce,
         reads_form: false,
+        keep: None,
+        ends: Box::default(),
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

@@ -78,10 +78,13 @@ pub(super) const INTROSPECTION_INACTIVE: Guide = Guide {
 };
 
 pub(super) const REVOKED: Guide = Guide {
-    causes: &["the user signed out, changed a credential, or an administrator ended the session"],
+    causes: &[
+        "the user signed out, changed a credential, or an administrator ended the session",
+        "a copy of a kept cookie came after its user had signed out",
+    ],
     remedy: &[
         "ask whoever ended the session; the user signs in again",
-        "no request is refused for this by a version that takes no `events`",
+        "of a kept cookie (`kept` in the audit line) it is always the logout that `keep: { ends_on }` names: docs/kept.md",
     ],
     hint: "The token, its session or its subject was revoked on purpose: the user signed out, or somebody ended the session. A new sign-in is needed.",
     new_sign_in: NewSignIn::BringsToken,

@@ -64,11 +64,13 @@ pub(super) const SIGNATURE_INVALID: Guide = Guide {
         "a forged or altered token",
         "the token is of another realm, tenant or environment that uses the same key id",
         "the issuer replaced a key and kept its `kid`",
+        "a kept cookie that was altered or moved to another host, or whose key left `seal.keys`",
     ],
     remedy: &[
         "look who sends it: a stranger is an attack, all clients at once are a key that changed",
         "compare the key set that the gate reads (`keys`) with the one that the issuer signs by",
         "if the issuer reused a `kid`, have it use a new one: verifiers everywhere keep keys by `kid`",
+        "if it is a kept cookie (`kept` in the audit line), compare `seal.keys` of all replicas, and leave a key there until `keep: { for }` has passed: docs/kept.md",
     ],
     hint: "The signature is not by the issuer's key. From one client: a forged token, or one of another tenant or environment. From all at once: the issuer replaced a key under the same `kid`.",
     new_sign_in: NewSignIn::BringsToken,
@@ -94,6 +96,7 @@ pub(super) const CLAIMS_MALFORMED: Guide = Guide {
 pub(super) const EXPIRED: Guide = Guide {
     causes: &[
         "the client does not refresh its token, or keeps a cached one too long",
+        "what was kept of a sign-in is older than `keep: { for }`: the user signs in again",
         "the gate's clock is ahead of the issuer's by more than 30 s",
     ],
     remedy: &[

@@ -1,0 +1,142 @@
+//! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
+
+use std::time::Instant;
+
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::{Response, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::live::Snapshot;
+use crate::policy::{CanonicalPath, Denial, Permit, Route};
+use crate::proxy::downstream::connection::Connection;
+use crate::proxy::downstream::lane::Exchange;
+use crate::proxy::edge::approach::Approach;
+use crate::proxy::evidence::Verified;
+use crate::proxy::form::Form;
+use crate::proxy::forwarding::body::RequestBody;
+use crate::proxy::forwarding::exchange::{self, Head};
+use crate::proxy::forwarding::pool::Lease;
+use crate::proxy::glance::Glance;
+use crate::proxy::headers::Fields;
+use crate::proxy::identity::Identity;
+use crate::proxy::kept::{self, Desk};
+use crate::proxy::refusal::Refusal;
+use crate::proxy::respond;
+use crate::proxy::target;
+use crate::proxy::verify::Verify;
+use crate::reason::Reason;
+use crate::telemetry::{Forwarding, UpstreamFailure};
+
+/// A permitted request on its way to the upstream.
+pub(super) struct Passage<'p, V> {
+    pub(super) connection: &'p Connection<V>,
+    pub(super) exchange: &'p Exchange,
+    pub(super) live: &'p Snapshot,
+    pub(super) route: &'p Route,
+    pub(super) place: usize,
+    pub(super) glance: Glance,
+    pub(super) path: &'p CanonicalPath,
+    pub(super) tokens: &'p Verified<'p>,
+    pub(super) id: &'p HeaderValue,
+    pub(super) approach: &'p Approach,
+    pub(super) started: Instant,
+    pub(super) desk: Desk<'p>,
+}
+
+impl<V: Verify> Passage<'_, V> {
+    /// Forwards it. What the upstream answers, and what goes on until that is sent.
+    ///
+    /// # Errors
+    /// `upstream_unreachable` or `upstream_timeout`, or what was wrong with its body.
+    pub(super) async fn forward(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        form: Option<Box<Form>>,
+        permit: &Permit,
+    ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
+        let worker = &self.connection.worker;
+        let gate = &worker.gate;
+        let unreachable = |detail: String| Refusal::new(Denial::because(Reason::UpstreamUnreachable), detail);
+        let upstream = self.live.upstream_of_route.get(self.place).and_then(|place| worker.pools.get(*place));
+        let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
+
+        let unwritten = |error: http::Error| unreachable(format!("the target cannot be written: {error}"));
+        let mut uri = target::forwarded(self.path, &head.uri).map_err(|error| unwritten(error.into()))?;
+        if pool.upstream().http2 {
+            uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
+        }
+        let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
+        let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
+
+        let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
+        let answer_by = &self.exchange.answer_by;
+        answer_by.set(limit);
+        let body = match form {
+            Some(form) => RequestBody::read(form.into_body()),
+            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream()),
+        };
+        let fields = Fields {
+            given: &head.headers,
+            glance: self.glance,
+            approach: self.approach,
+            id: self.id,
+            identity: identity.as_deref(),
+            // Where nothing was verified (`observe-all`), whatever stands in the place of a token goes.
+            stripped: match permit.would_deny() {
+                Some(_) if gate.identity.strip_token && permit.by().is_none() => self.route.take.iter().collect(),
+                Some(_) | None => self.tokens.sources().filter(|_| gate.identity.strip_token).collect(),
+            },
+            kept: self.live.policy.kept(),
+            taken: &self.route.take,
+            version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
+            is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
+        };
+        let outgoing = Head { method: &head.method, uri, fields };
+        let mut forwarding = Forwarding::begin(pool.meter(), self.started);
+        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
+        let (mut response, lease) = answer.map_err(|failure| {
+            let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
+            if failure.by_upstream {
+                forwarding.failed(failure.reason);
+                gate.recorder.upstream_failed(&UpstreamFailure {
+                    id: self.id.to_str().unwrap_or_default(),
+                    route: &self.route.name,
+                    upstream: &pool.upstream().name,
+                    mode: self.route.mode,
+                    would_deny: permit.would_deny().is_some(),
+                    reason: failure.reason,
+                    status: respond::status(&refusal).as_u16(),
+                    detail: &refusal.detail,
+                });
+            }
+            refusal
+        })?;
+        forwarding.answered(response.status().as_u16());
+        self.keep(&mut response, permit);
+        Ok((response, lease, forwarding))
+    }
+
+    /// Keeps what was proved, where the route says so and the application did not refuse it. Of kept cookies the gate alone
+    /// says anything.
+    fn keep(&self, response: &mut Response<Incoming>, permit: &Permit) {
+        let kept = self.live.policy.kept();
+        if kept.is_empty() {
+            return;
+        }
+        // What a route only observes proves nothing that counts later.
+        let taken = response.status().as_u16() < 400 && permit.would_deny().is_none();
+        let fields = response.headers_mut();
+        kept::remove_theirs(fields, kept);
+        let Some(keep) = self.route.keep.as_deref().filter(|_| taken) else { return };
+        // What ends here does not begin here.
+        if self.route.ends.iter().any(|ending| ending.cookie == keep.cookie && ending.is_on(self.path)) {
+            return;
+        }
+        if let Some(cookie) = self.desk.keep(keep, &self.live.policy, self.tokens, permit) {
+            kept::set(fields, cookie);
+        }
+    }
+}

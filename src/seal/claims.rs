@@ -1,0 +1,112 @@
+//! Which of a token's claims are kept: those that the policy in force reads, as they stood, and no others.
+
+use crate::assurance::{ClaimTable, Issuer};
+use crate::token::{ClaimPath, Json, TokenKind};
+
+/// Claims that are read whatever the policy says: the session that pairs are tied by, for whom an `id_token` is, and when the
+/// token was issued.
+const ALWAYS: [&str; 3] = ["sid", "azp", "iat"];
+
+/// The claims that an issuer's mapping, its rule for tokens of this kind and the policy's own table read.
+pub(super) fn read<'p>(issuer: &'p Issuer, kind: TokenKind, table: &'p ClaimTable) -> Vec<&'p ClaimPath> {
+    let mapping = &issuer.mapping;
+    let sources =
+        [&mapping.acr.from, &mapping.amr.from, &mapping.auth_time, &mapping.subject, &mapping.client, &mapping.scopes];
+    let mut paths: Vec<&ClaimPath> = sources.into_iter().flatten().chain(table.paths()).collect();
+    let rule = match kind {
+        TokenKind::Access => &issuer.expectation.access,
+        TokenKind::Id => &issuer.expectation.id,
+    };
+    if let Some(rule) = rule {
+        paths.push(&rule.audience_from);
+        paths.extend(rule.has.iter().map(|required| &required.claim));
+    }
+    paths
+}
+
+/// The claims without what none of the paths reads. What is nested keeps its place, so that every path finds in them what it
+/// found before, and lists stay whole.
+pub(super) fn only(claims: &Json, paths: &[&ClaimPath]) -> Json {
+    let always: Vec<[Box<str>; 1]> = ALWAYS.iter().map(|name| [Box::from(*name)]).collect();
+    let steps: Vec<&[Box<str>]> =
+        paths.iter().map(|path| path.steps()).chain(always.iter().map(<[Box<str>; 1]>::as_slice)).collect();
+    pruned(claims, &steps).unwrap_or_else(|| Json::object([]))
+}
+
+/// A value without what no path reads; `None`: nothing of it is read.
+fn pruned(value: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
+    if paths.iter().any(|path| path.is_empty()) {
+        return Some(value.clone());
+    }
+    match value {
+        Json::Object(members) => {
+            let read = members.iter().filter_map(|(name, value)| {
+                let below: Vec<&[Box<str>]> = paths
+                    .iter()
+                    .filter_map(|path| path.split_first())
+                    .filter(|(step, _)| ***step == **name)
+                    .map(|(_, rest)| rest)
+                    .collect();
+                (!below.is_empty()).then(|| pruned(value, &below).map(|value| (name.clone(), value))).flatten()
+            });
+            let read: Box<[_]> = read.collect();
+            (!read.is_empty()).then_some(Json::Object(read))
+        }
+        // A step into a list is an index: what stands before it must stay.
+        Json::Array(_) => Some(value.clone()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+    }
+}
+
+/// How many bytes each of the claims takes, by name and never by value.
+pub(super) fn sizes(claims: &Json) -> Vec<(String, usize)> {
+    let Json::Object(members) = claims else { return Vec::new() };
+    let size = |value: &Json| serde_json::to_string(value).map_or(0, |text| text.len());
+    let mut sizes: Vec<(String, usize)> = members.iter().map(|(name, value)| (name.to_string(), size(value))).collect();
+    sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(claims: &str, paths: &[&str]) -> String {
+        let paths: Vec<ClaimPath> = paths.iter().map(|path| ClaimPath::parse(path).unwrap()).collect();
+        let claims = Json::parse(claims.as_bytes()).unwrap();
+        let kept = only(&claims, &paths.iter().collect::<Vec<_>>());
+        for path in &paths {
+            assert_eq!(path.find(&kept), path.find(&claims), "{path}: read after as before");
+        }
+        serde_json::to_string(&kept).unwrap()
+    }
+
+    #[test]
+    fn what_the_policy_reads_stays_as_it_stood_and_nothing_else_does() {
+        let claims =
+            r#"{"acr":"2","email":"ada@x","amr":null,"sub":"ada","sid":"s","ext":{"a":1,"b":{"c":2,"d":3}},"n":[]}"#;
+        for (paths, left) in [
+            (&["acr", "amr"][..], r#"{"acr":"2","amr":null,"sid":"s"}"#),
+            (&["/ext/a"], r#"{"sid":"s","ext":{"a":1}}"#),
+            (&["/ext/b/c"], r#"{"sid":"s","ext":{"b":{"c":2}}}"#),
+            (&["/ext/b/c", "ext"], r#"{"sid":"s","ext":{"a":1,"b":{"c":2,"d":3}}}"#),
+            (&["/ext/b/x", "/sub/x", "none", "n"], r#"{"sid":"s","n":[]}"#),
+            (&["/ext/a/x"], r#"{"sid":"s"}"#),
+            (&[], r#"{"sid":"s"}"#),
+        ] {
+            assert_eq!(kept(claims, paths), left, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_a_path_leads_into_stays_whole() {
+        let claims = r#"{"list":[{"b":4,"z":1},{"b":5}],"sub":"ada"}"#;
+        assert_eq!(kept(claims, &["/list/1/b"]), r#"{"list":[{"b":4,"z":1},{"b":5}]}"#);
+    }
+
+    #[test]
+    fn sizes_name_claims_largest_first() {
+        let claims = Json::parse(br#"{"a":"x","groups":["one","two"]}"#).unwrap();
+        assert_eq!(sizes(&claims), [("groups".to_owned(), 13), ("a".to_owned(), 3)]);
+    }
+}
