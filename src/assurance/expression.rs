@@ -91,7 +91,7 @@ impl<'t> View<'t> {
     }
 
     /// The distinct classes that certainly, and that possibly, took part.
-    fn classes(&self, methods: &'t [Method]) -> (Classes, Classes) {
+    pub(in crate::assurance) fn classes(&self, methods: &'t [Method]) -> (Classes, Classes) {
         let trusted = self.evidence.reading.user_verification_trusted;
         self.left(methods).fold((Classes::NONE, Classes::NONE), |(certain, possible), method| {
             let both = method.class.is.and(method.class.may);

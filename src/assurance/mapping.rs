@@ -92,7 +92,7 @@ impl ValueMapping {
 }
 
 impl Accept {
-    fn read(self, value: &Json) -> Option<Vec<Box<str>>> {
+    pub(in crate::assurance) fn read(self, value: &Json) -> Option<Vec<Box<str>>> {
         let values: Vec<Box<str>> = match value {
             Json::String(text) if self.space_separated => {
                 text.split(' ').filter(|v| !v.is_empty()).map(Box::from).collect()

@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod methods;
 pub mod pair;
 mod provable;
+pub mod retrace;
 pub mod truth;
 
 pub use claims::{ClaimFacts, ClaimSlot, ClaimTable};
@@ -24,4 +25,5 @@ pub use issuer::{Assurance, Caller, Challenge, Issuer, IssuerId, ListedChallenge
 pub use level::{Ladder, Ladders, Rung, Rungs};
 pub use list::List;
 pub use methods::{Classes, FactorClass, MethodClass, MethodTable};
+pub use retrace::{Looked, Retraced, classes_counted};
 pub use truth::Truth;

@@ -4,6 +4,7 @@ mod catalogue;
 mod check;
 mod demo;
 mod descriptors;
+mod explain;
 mod files;
 mod gate;
 mod healthcheck;
@@ -53,6 +54,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Judge the cases of *.test.yaml by the functions that judge requests
     Test(test::TestArgs),
+    /// Tell step by step what would become of a request with a token, why, and what would have been enough
+    Explain(explain::ExplainArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
     /// List the reasons for which requests are refused, or tell all about one
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => ended(demo::run(&arguments)),
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Reasons(arguments) => reasons::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -136,7 +136,7 @@ fn read(root: &Node, policy: &Policy, out: &mut Report) -> Option<Tests> {
     Some(Tests { now, tokens, cases, sources: Sources::default() })
 }
 
-fn token(name: &str, node: &Node, policy: &Policy, now: Timestamp, out: &mut Report) -> Option<TestToken> {
+pub(super) fn token(name: &str, node: &Node, policy: &Policy, now: Timestamp, out: &mut Report) -> Option<TestToken> {
     let fields = Fields::of(node, TOKEN, out)?;
     let issuer = fields.required("issuer", out).and_then(|node| {
         let name = reader::text(node, "an issuer's name", out)?;
@@ -173,7 +173,7 @@ fn rule(issuer: &Issuer, kind: TokenKind) -> Option<&KindRule> {
 }
 
 /// A claim, `None` when the test takes a default out.
-type Member = (Box<str>, Option<Json>);
+pub(super) type Member = (Box<str>, Option<Json>);
 
 fn with_defaults(own: Vec<Member>, issuer: &Issuer, rule: Option<&KindRule>, now: Timestamp) -> Json {
     let second = |offset: i64| Json::Number(now.plus_seconds(offset).seconds().into());
@@ -197,7 +197,7 @@ fn with_defaults(own: Vec<Member>, issuer: &Issuer, rule: Option<&KindRule>, now
     Json::object(all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))))
 }
 
-fn members(node: &Node, now: Timestamp, out: &mut Report) -> Option<Vec<Member>> {
+pub(super) fn members(node: &Node, now: Timestamp, out: &mut Report) -> Option<Vec<Member>> {
     let pairs = reader::mapping(node, "`claims`", out)?;
     let member = |(key, node): &(yaml::Key, Node), out: &mut Report| {
         if node.kind == Kind::Null {
@@ -322,7 +322,7 @@ fn expected(fields: &Fields<'_>, out: &mut Report) -> Option<Expected> {
 }
 
 /// Method, authority and path of `GET https://api.example/a?b`.
-fn request(text: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn request(text: &str) -> Option<(&str, &str, &str)> {
     let (method, url) = text.split_once(' ')?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod audit;
 pub mod cases;
 pub mod catalogue;
+pub mod claims_file;
 pub mod classes;
 pub mod expanded;
 pub mod expression;

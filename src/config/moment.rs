@@ -17,7 +17,7 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Timestamp> {
 }
 
 /// `2026-01-01T12:00:00Z`: RFC 3339 in UTC and whole seconds.
-fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let numbers = |text: &str, separator: char, widths: [usize; 3]| -> Option<[i64; 3]> {
         let parts: Vec<&str> = text.split(separator).collect();

@@ -47,6 +47,32 @@ impl ClaimPath {
     }
 }
 
+impl ClaimPath {
+    /// A set of claims with this value where the path names one, over what was there. What is in the way and no object is
+    /// replaced.
+    #[must_use]
+    pub fn put(&self, claims: Json, value: Json) -> Json {
+        let Some((last, above)) = self.steps.split_last() else { return claims };
+        set(claims, above, last, value)
+    }
+}
+
+fn set(within: Json, above: &[Box<str>], last: &str, value: Json) -> Json {
+    let (name, deeper) = above.split_first().map_or((last, None), |(first, rest)| (&**first, Some(rest)));
+    let inner = |before: Option<Json>| match deeper {
+        None => value,
+        Some(rest) => set(before.unwrap_or(Json::Null), rest, last, value),
+    };
+    let mut members = match within {
+        Json::Object(members) => members.into_vec(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Vec::new(),
+    };
+    let place = members.iter().position(|(key, _)| **key == *name);
+    let before = place.map(|place| members.swap_remove(place).1);
+    members.push((name.to_owned().into(), inner(before)));
+    Json::Object(members.into())
+}
+
 /// An index as RFC 6901 writes it: decimal, without leading zeros.
 fn index(step: &str) -> Option<usize> {
     let plain = step.bytes().all(|byte| byte.is_ascii_digit()) && (step == "0" || !step.starts_with('0'));
@@ -79,6 +105,18 @@ impl fmt::Display for ClaimPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_where_a_path_names_it_is_found_there_and_the_rest_stays() {
+        let claims = || Json::parse(br#"{"a":{"b":2,"c":1},"d":[7],"e":"x"}"#).unwrap();
+        for path in ["e", "new", "/a/b", "/a/new/er", "/d/x", "/a~1b/c"] {
+            let path = ClaimPath::parse(path).unwrap();
+            let put = path.put(claims(), Json::Bool(true));
+            assert_eq!(path.find(&put), Some(&Json::Bool(true)), "{path}");
+            let kept = ClaimPath::parse("/a/c").unwrap();
+            assert_eq!(kept.find(&put), kept.find(&claims()), "{path}");
+        }
+    }
 
     #[test]
     fn names_and_pointers_find_what_they_name() {

@@ -135,22 +135,22 @@ impl Times {
 }
 
 /// How a token compares with the rules of the two kinds.
-struct Fits<'t> {
-    kinds: SmallVec<[Fit<'t>; 2]>,
+pub(super) struct Fits<'t> {
+    pub(super) kinds: SmallVec<[Fit<'t>; 2]>,
 }
 
-struct Fit<'t> {
-    kind: TokenKind,
-    rule: &'t KindRule,
+pub(super) struct Fit<'t> {
+    pub(super) kind: TokenKind,
+    pub(super) rule: &'t KindRule,
     audiences: SmallVec<[&'t str; 4]>,
     /// One of the audiences is the rule's.
-    audience: bool,
+    pub(super) audience: bool,
     /// Everything else that the rule asks for holds too.
     rest: bool,
 }
 
 impl<'t> Fits<'t> {
-    fn read(claims: &'t Json, typ: Option<&str>, expectation: &'t Expectation) -> Result<Self, Rejection> {
+    pub(super) fn read(claims: &'t Json, typ: Option<&str>, expectation: &'t Expectation) -> Result<Self, Rejection> {
         let rules = [(TokenKind::Access, &expectation.access), (TokenKind::Id, &expectation.id)];
         let mut kinds = SmallVec::new();
         for (kind, rule) in rules {
@@ -169,12 +169,12 @@ impl<'t> Fits<'t> {
         Ok(Self { kinds })
     }
 
-    fn audience_is_ours(&self) -> bool {
+    pub(super) fn audience_is_ours(&self) -> bool {
         self.kinds.iter().any(|fit| fit.audience)
     }
 
     /// The one kind that the token is of: none if no rule fits, and none if both do.
-    fn kind(&self) -> Option<(TokenKind, &'t KindRule, &[&'t str])> {
+    pub(super) fn kind(&self) -> Option<(TokenKind, &'t KindRule, &[&'t str])> {
         let mut fitting = self.kinds.iter().filter(|fit| fit.audience && fit.rest);
         match (fitting.next(), fitting.next()) {
             (Some(fit), None) => Some((fit.kind, fit.rule, &fit.audiences)),
@@ -182,7 +182,7 @@ impl<'t> Fits<'t> {
         }
     }
 
-    fn why_not_ours(&self) -> String {
+    pub(super) fn why_not_ours(&self) -> String {
         let mut named: Vec<&str> = Vec::new();
         for audience in self.kinds.iter().flat_map(|fit| &fit.audiences) {
             if !named.contains(audience) {
@@ -208,7 +208,7 @@ impl<'t> Fits<'t> {
         format!("{named}; the policy expects {}", expected.join(", "))
     }
 
-    fn why_no_kind(&self, claims: &Json, typ: Option<&str>) -> String {
+    pub(super) fn why_no_kind(&self, claims: &Json, typ: Option<&str>) -> String {
         if claims.member("events").is_some() {
             return "the token has `events`: it is a logout or security event token".into();
         }
@@ -236,7 +236,7 @@ impl<'t> Fits<'t> {
     }
 }
 
-fn typ_fits(kind: TokenKind, typ: Option<&str>, rule: &KindRule) -> bool {
+pub(super) fn typ_fits(kind: TokenKind, typ: Option<&str>, rule: &KindRule) -> bool {
     if typ.is_some_and(|typ| OTHER_TYPES.contains(&typ) || kind == TokenKind::Id && typ == "at+jwt") {
         return false;
     }
@@ -257,7 +257,7 @@ fn audiences<'c>(claims: &'c Json, from: &ClaimPath) -> Result<SmallVec<[&'c str
 }
 
 /// OpenID Connect Core section 3.1.3.7, steps 4 and 5.
-fn check_authorized_party(azp: Option<&str>, rule: &KindRule, audiences: usize) -> Result<(), Rejection> {
+pub(super) fn check_authorized_party(azp: Option<&str>, rule: &KindRule, audiences: usize) -> Result<(), Rejection> {
     match azp {
         Some(azp) if !rule.audiences.iter().any(|ours| **ours == *azp) => {
             Err(Rejection::new(Reason::AzpWrong, "`azp` is not one of the `id` audiences of this policy"))

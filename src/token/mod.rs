@@ -5,6 +5,7 @@
 
 pub mod algorithm;
 pub mod at_hash;
+pub mod checks;
 pub mod claim_path;
 pub mod claims;
 pub mod credential;
@@ -27,6 +28,7 @@ pub mod verify;
 
 pub use algorithm::Algorithm;
 pub use at_hash::at_hash_fits;
+pub use checks::{Check, Held, Shown, danger_show};
 pub use claim_path::ClaimPath;
 pub use credential::Credential;
 pub use expectation::{Expectation, KindRule, Required, TokenKind};

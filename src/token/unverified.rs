@@ -116,7 +116,7 @@ impl std::fmt::Debug for Unverified {
     }
 }
 
-fn json(part: &str, what: &str) -> Result<Json, Rejection> {
+pub(in crate::token) fn json(part: &str, what: &str) -> Result<Json, Rejection> {
     let text = URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_stray| malformed(format!("the {what} part is not canonical base64url")))?;

@@ -54,7 +54,7 @@ pub fn danger_assume_signed(
     claims::believe(claims, typ.map(plain_type).as_deref(), expectation, now)
 }
 
-fn signing_key(token: &Unverified, keys: &KeySet) -> Result<KeyId, Rejection> {
+pub(in crate::token) fn signing_key(token: &Unverified, keys: &KeySet) -> Result<KeyId, Rejection> {
     let algorithm = token.algorithm();
     let candidates = keys.select(token.kid(), algorithm).map_err(|none| match none {
         NoKey::Unknown if token.kid().is_some() => {

@@ -11,4 +11,5 @@ mod shared;
 mod tests;
 mod verifier;
 
+pub(crate) use verifier::why_unknown;
 pub use verifier::{Rejected, Verifier};

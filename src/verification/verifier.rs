@@ -181,7 +181,7 @@ fn again(
 }
 
 /// What is told of an `iss` that no issuer of the policy has.
-fn why_unknown(iss: &str, policy: &Policy) -> String {
+pub(crate) fn why_unknown(iss: &str, policy: &Policy) -> String {
     let slash_apart = |one: &str, other: &str| one.strip_suffix('/') == Some(other);
     let near = policy.issuers().iter().find(|issuer| {
         let ours = &*issuer.expectation.issuer;

@@ -2,13 +2,17 @@
 
 mod challenge;
 mod footing;
+mod mend;
 mod shortfall;
 mod steps;
 mod telling;
+mod tree;
 mod wording;
 
 pub(in crate::policy) use footing::footing;
+pub use mend::{Mend, mend};
 pub use steps::{Asked, Step, What, ground, retell};
+pub use tree::{Asking, Branch, Missed, Reckoned, outline, reckon};
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};

@@ -165,7 +165,7 @@ fn worth(policy: &Policy, token: &Assurance, method: &Method, ignored: &[Box<str
     format!("{} ({})", list(std::slice::from_ref(&method.value)), words.join(", "))
 }
 
-fn asked(policy: &Policy, condition: &Condition) -> String {
+pub(super) fn asked(policy: &Policy, condition: &Condition) -> String {
     match condition {
         Condition::Issuers(ids) => {
             let names = ids.iter().filter_map(|id| policy.issuer(*id)).map(|issuer| issuer.name.clone());
@@ -191,7 +191,7 @@ fn asked(policy: &Policy, condition: &Condition) -> String {
     }
 }
 
-fn expression(policy: &Policy, evidence: &Expression) -> String {
+pub(super) fn expression(policy: &Policy, evidence: &Expression) -> String {
     let parts = |parts: &[Expression], word: &str| {
         let parts: Vec<String> = parts.iter().map(|part| expression(policy, part)).collect();
         format!("({})", parts.join(word))

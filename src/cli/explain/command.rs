@@ -1,0 +1,147 @@
+//! The command: what is asked, by what, and in which form the answer is shown.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::explain::input::{self, From};
+use crate::cli::explain::told::Explained;
+use crate::cli::explain::walk::{Question, explain};
+use crate::cli::explain::{human, json};
+use crate::cli::files::NamedBy;
+use crate::cli::output::{Failure, PROBLEMS, complain, say};
+use crate::clock;
+use crate::config::cases;
+use crate::config::moment;
+use crate::config::settings::Limits;
+use crate::policy::ResourceMetadata;
+
+/// Arguments of `stepgate explain`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Claims are shown, whatever is in them: names and numbers of persons too. A token and its
+signature never are. A token is never taken from the command line, where other users of the
+machine can read it.
+
+Signatures are checked with the keys in the policy's `jwks_file`, or those of --jwks; nobody is
+asked for keys. Where there are none it is said loudly, and the rest is explained as if the
+signature were good.
+
+Exit codes:
+  0  the request is let through
+  1  it is refused
+  2  it could not be explained: a wrong argument, a missing file, a policy with errors")]
+pub(in crate::cli) struct ExplainArgs {
+    /// The request, such as `POST https://api.example/payments/7`
+    request: String,
+    /// A place where a token is not taken
+    #[arg(hide = true)]
+    more: Vec<String>,
+    /// A place where a token is not taken
+    #[arg(long, hide = true, value_name = "TOKEN")]
+    token: Vec<String>,
+    /// A file with a token; twice for an access token and an id_token, in either order
+    #[arg(long, value_name = "FILE")]
+    token_file: Vec<PathBuf>,
+    /// Read a token from standard input
+    #[arg(long)]
+    token_stdin: bool,
+    /// An environment variable with a token
+    #[arg(long, value_name = "NAME")]
+    token_env: Vec<String>,
+    /// A file with claims in place of a token, as tests write them (`issuer`, `kind`, `claims`), or all claims of a decoded token,
+    /// as YAML or JSON; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    claims: Vec<PathBuf>,
+    /// The folder of the policy, or one of its files [default: the one that the settings name, or `policies`]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// A stepgate.yaml: names the policies, the limits on tokens and keys, and what clients call the gate
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A key set (JWKS) to check signatures with, in place of the issuer's own
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// The moment at which it is judged, such as `2026-01-01T12:00:00Z` [default: now]
+    #[arg(long, value_name = "TIME")]
+    now: Option<String>,
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t)]
+    format: Form,
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// Step by step, for people
+    #[default]
+    Human,
+    /// One JSON object, as docs/explain.md describes it
+    Json,
+}
+
+/// Runs it: exit code 0 when the request is let through, 1 when it is refused, 2 when it could not run.
+#[must_use]
+pub(in crate::cli) fn run(args: &ExplainArgs) -> ExitCode {
+    match explained(args).and_then(|told| show(&told, args.format)) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn show(told: &Explained, form: Form) -> Result<ExitCode, Failure> {
+    match form {
+        Form::Human => say(human::text(told).trim_end())?,
+        Form::Json => {
+            for (name, why) in told.unchecked() {
+                complain(&human::safe(&format!("stepgate: THE SIGNATURE WAS NOT CHECKED of {name}: {why}")));
+            }
+            say(&json::value(told).to_string())?;
+        }
+    }
+    Ok(if told.denial.is_none() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
+    if !args.more.is_empty() || !args.token.is_empty() {
+        let reason = "a token is not taken from the command line, where other users of the machine can read it, and there is one \
+                      request; use --token-file, --token-stdin or --token-env";
+        return Err(Failure::could_not_run(reason));
+    }
+    // What was written is not repeated: it might be a token.
+    let request = cases::request(&args.request).ok_or_else(|| {
+        let help = "write a method and a URL, such as \"GET https://api.example/accounts\"";
+        Failure::could_not_run(format!("the argument REQUEST is no request; {help}"))
+    })?;
+    let (method, authority, path) = request;
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        let upper = method.to_ascii_uppercase();
+        return Err(Failure::could_not_run(format!("methods are case-sensitive: did you mean `{upper}`?")));
+    }
+    let now = match &args.now {
+        None => clock::now(),
+        Some(text) => moment::parse(text).ok_or_else(|| {
+            Failure::could_not_run(format!("`{text}` is no moment; write it in UTC, such as `2026-01-01T12:00:00Z`"))
+        })?,
+    };
+    let settings = args.config.as_deref().map(input::settings).transpose()?;
+    let limits = settings.as_ref().map_or_else(Limits::default, |settings| settings.limits.clone());
+    let (dir, by) = match (&args.policies, &settings, &args.config) {
+        (Some(dir), _, _) => (dir.as_path(), NamedBy::Argument),
+        (None, Some(settings), Some(file)) => (settings.policies.as_path(), NamedBy::Setting(file.clone())),
+        (None, _, _) => (Path::new("policies"), NamedBy::Default),
+    };
+    let loaded = input::policy(dir, &by)?;
+    let keys = input::keys(&loaded.keys, args.jwks.as_deref(), &limits)?;
+    let from = From {
+        files: args.token_file.clone(),
+        stdin: args.token_stdin,
+        env: args.token_env.clone(),
+        claims: args.claims.clone(),
+    };
+    let given = input::given(&from, &loaded.policy, limits.token, now)?;
+    let (policy, request, keys, given) = (&loaded.policy, &*args.request, &*keys, &*given);
+    let public_url = settings.as_ref().and_then(|settings| settings.public_url.as_deref());
+    let metadata = public_url.and_then(|url| ResourceMetadata::of(policy, url));
+    let metadata = metadata.as_ref();
+    Ok(explain(&Question { policy, keys, request, method, authority, path, given, metadata, now }))
+}

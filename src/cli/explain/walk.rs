@@ -1,0 +1,258 @@
+//! The way of a request, without sockets, with each step kept.
+
+use crate::assurance::{classes_counted, pair};
+use crate::cli::explain::tokens::{self, Believed};
+use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
+use crate::policy::{
+    CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
+    Target, TokenSource, Tokens, canonical_host, ground, judge, mend, outline, overlook, reckon, retell,
+};
+use crate::proxy::preview;
+use crate::reason::{NewSignIn, Reason};
+use crate::token::{Timestamp, TokenKind};
+
+/// One request, and all that it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'q> {
+    pub(super) policy: &'q Policy,
+    /// The keys of each issuer, in the policy's order.
+    pub(super) keys: &'q [Keys],
+    /// As it was written.
+    pub(super) request: &'q str,
+    pub(super) method: &'q str,
+    pub(super) authority: &'q str,
+    pub(super) path: &'q str,
+    pub(super) given: &'q [Given],
+    /// What the gate itself answers, if the settings say what clients call it.
+    pub(super) metadata: Option<&'q ResourceMetadata>,
+    pub(super) now: Timestamp,
+}
+
+/// Takes a request its way.
+pub(super) fn explain(question: &Question<'_>) -> Explained {
+    let Question { policy, request, now, .. } = *question;
+    let mut told = Explained {
+        request: request.to_owned(),
+        now,
+        policy: policy.hash().into(),
+        canonical: None,
+        route: None,
+        passed_over: Vec::new(),
+        nearly: Vec::new(),
+        floors: Vec::new(),
+        takes: Vec::new(),
+        tokens: Vec::new(),
+        pair: None,
+        reckoned: Vec::new(),
+        asks: Vec::new(),
+        denial: None,
+        would_deny: None,
+        decided: String::new(),
+        levels: Vec::new(),
+        response: None,
+        client: None,
+        operator: None,
+    };
+    let (outcome, mended) = walk(question, &mut told);
+    told.decided = Step::Decided(outcome.clone()).text(policy);
+    let reached = outcome.as_ref().map_or_else(|denial| denial.levels.as_slice(), Permit::levels);
+    told.levels = reached.iter().map(|rung| policy.ladders().name(*rung).to_owned()).collect();
+    told.would_deny = outcome.as_ref().ok().and_then(Permit::would_deny).cloned();
+    let operator = |denial: &Denial| {
+        let guide = denial.reason.guide();
+        let hint = policy.hint(denial.reason, denial.issuer).to_owned();
+        Operator { hint, remedy: guide.remedy, sources: guide.sources }
+    };
+    told.operator = told.would_deny.as_ref().map(operator);
+    if let Err(denial) = outcome {
+        let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
+        told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url)));
+        told.client = Some(client(&denial, mended));
+        told.operator = Some(operator(&denial));
+        told.denial = Some(denial);
+    }
+    told
+}
+
+fn refused(reason: Reason, detail: impl Into<String>) -> Denial {
+    Denial { detail: detail.into(), ..Denial::because(reason) }
+}
+
+type Outcome = Result<Permit, Denial>;
+
+fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>) {
+    let Question { policy, method, authority, now, .. } = *question;
+    if matches!(method, "CONNECT" | "TRACE") {
+        return (Err(refused(Reason::RequestMalformed, format!("{method} is never forwarded"))), None);
+    }
+    let Some(host) = canonical_host(authority) else {
+        return (Err(refused(Reason::RequestMalformed, format!("`{authority}` is no host"))), None);
+    };
+    let path = match CanonicalPath::parse(question.path) {
+        Ok(path) => path,
+        Err(ambiguity) => return (Err(refused(Reason::PathAmbiguous, ambiguity.to_string())), None),
+    };
+    told.canonical = Some((host.clone().into_owned(), path.to_string()));
+    let target = Target { method, host: &host, path: &path };
+    told.nearly = policy.nearly(&target).iter().map(named).collect();
+    let own = question.metadata.filter(|metadata| metadata.answers(policy, &target));
+    let route = match (own, policy.route_at(&target)) {
+        (Some(metadata), _) => &metadata.route,
+        (None, Ok((place, route))) => {
+            told.passed_over = policy.passed_over(&target, place).iter().map(named).collect();
+            route
+        }
+        (None, Err(denial)) => return (Err(denial), None),
+    };
+    for step in ground(policy, route, &target) {
+        match &step {
+            Step::Route(route) => told.route = Some(Named { name: route.name.to_string(), text: step.text(policy) }),
+            Step::Floor(floor) => told.floors.push(Named { name: floor.name.to_string(), text: step.text(policy) }),
+            Step::Token(_) | Step::Evidence { .. } | Step::Level { .. } | Step::Asked(_) | Step::Decided(_) => {}
+        }
+    }
+    if route.require == Requirement::Public {
+        return (decided(policy, route, &target, None, now), None);
+    }
+    told.takes = route.take.iter().map(source).collect();
+    told.asks = outline(policy, route, &target);
+    let (tokens, believed) = tokens::look(question.given, route, policy, question.keys, now);
+    told.tokens = tokens;
+    // A route that only observes may let through what brings no token that could be believed.
+    let believed = match believed {
+        Ok(believed) => believed,
+        Err(denial) => return (overlook(policy, route, &target, denial), None),
+    };
+    let tokens = match paired(policy, &believed, told) {
+        Ok(tokens) => tokens,
+        Err(denial) => return (overlook(policy, route, &target, denial), None),
+    };
+    let Some(tokens) = tokens else { return (decided(policy, route, &target, None, now), None) };
+    told.reckoned = reckoned(policy, route, &target, tokens, now);
+    told.asks.clear();
+    let outcome = decided(policy, route, &target, Some(tokens), now);
+    let mended = outcome.is_err().then(|| mend(policy, route, &target, tokens, now)).flatten();
+    let main = believed.first().map(|token| token.assurance.issuer);
+    (outcome.map_err(|denial| Denial { issuer: denial.issuer.or(main), ..denial }), mended)
+}
+
+/// The decision: what the retelling of it ends with.
+fn decided(policy: &Policy, route: &Route, target: &Target<'_>, tokens: Option<Tokens<'_>>, now: Timestamp) -> Outcome {
+    match retell(policy, route, target, tokens, now).pop() {
+        Some(Step::Decided(outcome)) => outcome,
+        _ => judge(policy, route, target, tokens, now),
+    }
+}
+
+fn named(elsewhere: &Elsewhere<'_>) -> Named {
+    Named { name: elsewhere.route.name.to_string(), text: elsewhere.why.clone() }
+}
+
+/// Where a route looks, in words.
+fn source(source: &TokenSource) -> String {
+    let kinds = match source.kinds {
+        Kinds::Access => "access tokens",
+        Kinds::Id => "id_tokens",
+        Kinds::Any => "access tokens and id_tokens",
+    };
+    let place = match &source.place {
+        Place::Authorization => "the field Authorization (Bearer)".to_owned(),
+        Place::Header(name) => format!("the field {name}"),
+        Place::Kept(name, _) => format!("what was kept of a sign-in, in the cookie {name}"),
+        Place::Form { name, .. } => format!("the parameter {name} of a posted form"),
+        Place::Cookie(name, _) => {
+            format!("the cookie {name} (by other methods than GET, HEAD and OPTIONS only from its own origins)")
+        }
+    };
+    format!("{place}, for {kinds}")
+}
+
+/// The tokens as the decision takes them: two only if they belong together.
+fn paired<'b>(
+    policy: &Policy,
+    believed: &'b [Believed<'_>],
+    told: &mut Explained,
+) -> Result<Option<Tokens<'b>>, Denial> {
+    let of = |kind| tokens::of_kind(believed, kind);
+    let (access, id) = match (of(TokenKind::Access), of(TokenKind::Id)) {
+        (Some(access), Some(id)) => (access, id),
+        (Some(one), None) | (None, Some(one)) => return Ok(Some(Tokens::One(&one.assurance))),
+        (None, None) => return Ok(None),
+    };
+    let issuer = policy.issuer(access.assurance.issuer);
+    let tied = issuer.is_some_and(|issuer| pair::belong(issuer, &access.assurance, access.text, &id.assurance));
+    let by = match issuer.map(|issuer| issuer.pair) {
+        Some(crate::assurance::Pair::Subject) => "an equal subject and client",
+        Some(crate::assurance::Pair::Bound) | None => {
+            "`at_hash` of the access token in the id_token, or an equal `sid`"
+        }
+    };
+    if tied {
+        told.pair = Some((true, format!("the two belong together, by {by}")));
+        return Ok(Some(Tokens::Pair { access: &access.assurance, id: &id.assurance }));
+    }
+    let detail = format!("nothing ties the id_token to the access token: it takes one issuer, and {by}");
+    told.pair = Some((false, detail.clone()));
+    Err(Denial { issuer: Some(access.assurance.issuer), ..refused(Reason::TokensDisagree, detail) })
+}
+
+fn reckoned(
+    policy: &Policy,
+    route: &Route,
+    target: &Target<'_>,
+    tokens: Tokens<'_>,
+    now: Timestamp,
+) -> Vec<ReckonedTold> {
+    let all = reckon(policy, route, target, tokens, now);
+    let name = |rung: &crate::assurance::Rung| policy.ladders().name(*rung).to_owned();
+    let told = |reckoned: crate::policy::Reckoned| {
+        let token = match tokens {
+            Tokens::Pair { id, .. } if reckoned.witness == TokenKind::Id => id,
+            Tokens::Pair { access: token, .. } | Tokens::One(token) => token,
+        };
+        let evidence = Step::Evidence { token, ignored: reckoned.ignored.clone(), now }.text(policy);
+        let classes = classes_counted(token, &reckoned.ignored);
+        let classes = classes.map(|(certain, possible)| {
+            let perhaps = possible.names().filter(|name| !certain.names().any(|sure| sure == *name)).collect();
+            (certain.names().collect(), perhaps)
+        });
+        let levels = reckoned.reached.iter().map(name).collect();
+        let missed = reckoned.missed.iter().map(|missed| name(&missed.rung)).collect();
+        ReckonedTold { reckoned, evidence, classes, levels, missed }
+    };
+    all.into_iter().map(told).collect()
+}
+
+/// What the client could do about a refusal.
+fn client(denial: &Denial, mend: Option<Mend>) -> Client {
+    let new_sign_in = denial.reason.guide().new_sign_in;
+    let scope: Vec<&str> = denial.scope.iter().map(|scope| &**scope).collect();
+    let text = match (&denial.step_up, &mend, new_sign_in) {
+        (Some(_), Some(mend), _) => vec![sign_in(mend)],
+        (Some(_), None, _) => vec![
+            "The answer asks for another sign-in, but none was found that this route would let in: look at what it asks."
+                .to_owned(),
+        ],
+        (None, _, NewSignIn::Mends) => {
+            vec!["Nothing: no sign-in at this issuer would be enough, so none is asked for.".to_owned()]
+        }
+        (None, _, NewSignIn::BringsToken) => vec![format!("A new token {}.", NewSignIn::BringsToken.words())],
+        (None, _, NewSignIn::DoesNot) if !scope.is_empty() => {
+            vec![format!("Ask for a token with the scope {}; no new sign-in is needed for that.", scope.join(" "))]
+        }
+        (None, _, NewSignIn::DoesNot) => vec!["Nothing by signing in again: something else has to change.".to_owned()],
+    };
+    Client { new_sign_in, mend, text }
+}
+
+fn sign_in(mend: &Mend) -> String {
+    let claims: Vec<String> = mend
+        .claims
+        .iter()
+        .map(|(path, value)| format!("`{path}` {}", serde_json::to_string(value).unwrap_or_default()))
+        .collect();
+    let claims = if claims.is_empty() { String::new() } else { format!(", whose token says {}", claims.join(" and ")) };
+    let scopes =
+        if mend.scopes.is_empty() { String::new() } else { format!(", with the scope {}", mend.scopes.join(" ")) };
+    format!("Sign in again: a new sign-in now{claims}{scopes} is let in (all else as it is).")
+}

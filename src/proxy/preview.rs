@@ -1,0 +1,76 @@
+//! What a client would be answered, for whoever explains a refusal: the response that `respond` makes, and no other.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use http::header::HeaderValue;
+use http_body::Body as _;
+
+use crate::config::settings::Limits;
+use crate::policy::Denial;
+use crate::proxy::downstream::lane::{Answered, Lane};
+use crate::proxy::downstream::timing::Ticker;
+use crate::proxy::downstream::wire::Watch;
+use crate::proxy::respond::{self, Asked, Context, Reader};
+
+/// A response that would be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Preview {
+    pub(crate) status: u16,
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<String>,
+    /// `Retry-After`, in seconds.
+    pub(crate) retry_after: Option<String>,
+    /// The problem document.
+    pub(crate) body: String,
+}
+
+/// The response to a request of a program refused so. `realm`: its canonical host, empty where none could be read.
+/// `resource_metadata`: where our metadata stands, if there is any. No issuer is asked what it supports.
+pub(crate) fn preview(denial: &Denial, realm: &str, resource_metadata: Option<&str>) -> Preview {
+    const ID: HeaderValue = HeaderValue::from_static("example");
+    let watch = Watch::new(&Ticker::new(), &Limits::default());
+    let answered = Answered::new(Lane::Alone(watch), None);
+    let (asking, ()) = http::Request::new(()).into_parts();
+    let asked = Asked { head: &asking, path: None, public_url: None };
+    let reader = Reader::default();
+    let context = Context { id: &ID, realm, head: false, supported: None, resource_metadata, asked, reader };
+    let response = respond::refuse(&denial.clone().into(), &context, answered);
+    let (head, mut body) = response.into_parts();
+    let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // A refusal is one piece, which is there at once.
+    let frame = Pin::new(&mut body).poll_frame(&mut TaskContext::from_waker(Waker::noop()));
+    let text = match &frame {
+        Poll::Ready(Some(Ok(frame))) => frame.data_ref().map(|data| String::from_utf8_lossy(data).into_owned()),
+        Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+    };
+    Preview {
+        status: head.status.as_u16(),
+        challenge: field("www-authenticate"),
+        retry_after: field("retry-after"),
+        body: text.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assurance::Challenge;
+    use crate::policy::StepUp;
+    use crate::reason::Reason;
+
+    #[test]
+    fn it_is_what_the_proxy_sends() {
+        let step_up = StepUp { acr_values: Some(Challenge::Listed(["gold".into()].into())), ..StepUp::default() };
+        let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::LevelTooLow) };
+        let shown = preview(&denial, "api.example", None);
+        assert_eq!(shown.status, 401);
+        let challenge = "Bearer realm=\"api.example\", error=\"insufficient_user_authentication\", acr_values=\"gold\"";
+        assert_eq!(shown.challenge.as_deref(), Some(challenge));
+        let body: serde_json::Value = serde_json::from_str(&shown.body).unwrap();
+        assert_eq!(body["acr_values"], serde_json::json!(["gold"]));
+        let named = preview(&denial, "", Some("https://api.example/m")).challenge.unwrap();
+        assert!(named.contains("resource_metadata=\"https://api.example/m\""), "{named}");
+        assert_eq!(preview(&Denial::because(Reason::KeysUnavailable), "", None).retry_after.as_deref(), Some("1"));
+    }
+}
