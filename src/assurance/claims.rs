@@ -26,6 +26,11 @@ impl ClaimTable {
         self.0.get(usize::from(slot.0)).map_or("", ClaimPath::as_written)
     }
 
+    /// Which claim it is.
+    pub(crate) fn path(&self, slot: ClaimSlot) -> Option<&ClaimPath> {
+        self.0.get(usize::from(slot.0))
+    }
+
     /// All claims that it names.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &ClaimPath> {
         self.0.iter()

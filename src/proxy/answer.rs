@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -112,12 +113,13 @@ impl Body for ResponseBody {
     }
 }
 
-/// Takes out of a response's trailers what is between two neighbours.
+/// Takes out of a response's trailers what is between two neighbours, and cookies: set there, nobody looked at them.
 fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
     frame.into_trailers().map_or_else(
         |frame| frame,
         |mut trailers| {
             headers::remove_hop_by_hop(&mut trailers);
+            trailers.remove(header::SET_COOKIE);
             Frame::trailers(trailers)
         },
     )
@@ -131,5 +133,22 @@ impl Drop for Content {
         {
             lease.give_back();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn an_upstream_sets_no_cookie_in_trailers() {
+        let mut trailers = HeaderMap::new();
+        for (name, value) in [("set-cookie", "__Host-stepgate=x"), ("keep-alive", "1"), ("grpc-status", "0")] {
+            trailers.append(name, value.parse().unwrap());
+        }
+        let left = cleaned(Frame::<Bytes>::trailers(trailers)).into_trailers().unwrap();
+        assert_eq!(left.keys().map(header::HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status"]);
     }
 }

@@ -243,6 +243,10 @@ pub(super) fn remove_theirs(fields: &mut HeaderMap, kept: &[Box<str>]) {
 pub(super) fn set(fields: &mut HeaderMap, cookie: HeaderValue) {
     fields.append(header::SET_COOKIE, cookie);
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What speaks to one kind of cache goes over what speaks to all (RFC 9213 section 2.2).
+    for targeted in ["cdn-cache-control", "surrogate-control"] {
+        fields.remove(targeted);
+    }
 }
 
 /// Has an answer delete cookies.
@@ -291,6 +295,17 @@ mod tests {
         for own in ["__host-stepgate=x", "__Host-stepgate2=x", "a=__Host-stepgate=x", "a=1; __Host-stepgate=x", "x"] {
             assert_eq!(left(&[own]), [own], "{own}");
         }
+    }
+
+    #[test]
+    fn an_answer_with_a_kept_cookie_is_stored_by_no_cache() {
+        let mut fields = HeaderMap::new();
+        for name in ["cache-control", "cdn-cache-control", "surrogate-control"] {
+            fields.insert(name, HeaderValue::from_static("public, max-age=60"));
+        }
+        set(&mut fields, HeaderValue::from_static("__Host-a=x"));
+        assert_eq!(fields.len(), 2, "{fields:?}");
+        assert_eq!(fields["cache-control"], "no-store");
     }
 
     struct Told(std::sync::Mutex<Vec<KeptEvent>>);

@@ -1,6 +1,6 @@
 //! Which of a token's claims are kept: those that the policy in force reads, as they stood, and no others.
 
-use crate::assurance::{ClaimTable, Issuer};
+use crate::assurance::{ClaimTable, Expression, Issuer};
 use crate::token::{ClaimPath, Json, TokenKind};
 
 /// Claims that are read whatever the policy says: the session that pairs are tied by, for whom an `id_token` is, and when the
@@ -22,6 +22,48 @@ pub(super) fn read<'p>(issuer: &'p Issuer, kind: TokenKind, table: &'p ClaimTabl
         paths.extend(rule.has.iter().map(|required| &required.claim));
     }
     paths
+}
+
+/// How many bytes tell one path from every other that a policy has.
+const MARK: usize = 4;
+
+/// The paths that were read, in a few bytes each: what is not among the claims that are kept was then not there either.
+pub(super) fn marks(paths: &[&ClaimPath]) -> Box<[u8]> {
+    paths.iter().flat_map(|path| mark(path.steps())).collect()
+}
+
+fn mark(steps: &[Box<str>]) -> [u8; MARK] {
+    let mut hasher = blake3::Hasher::new();
+    for step in steps {
+        hasher.update(&u64::try_from(step.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(step.as_bytes());
+    }
+    let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
+    [a, b, c, d]
+}
+
+/// A claim that the issuer's mapping, or its rule for clients, reads now and nobody looked at when these were kept. Such a
+/// claim is not absent: a later source, `absent` or another caller would stand in for what it may have said.
+pub(super) fn unread<'p>(issuer: &'p Issuer, table: &'p ClaimTable, marks: &[u8]) -> Option<&'p ClaimPath> {
+    let mapping = &issuer.mapping;
+    let sources =
+        [&mapping.acr.from, &mapping.amr.from, &mapping.auth_time, &mapping.subject, &mapping.client, &mapping.scopes];
+    let mut paths: Vec<&ClaimPath> = sources.into_iter().flatten().collect();
+    if let Some(rule) = &issuer.client_when {
+        rule.walk(&mut |part| {
+            if let Expression::Claim(slot, _) | Expression::Present(slot) = part {
+                paths.extend(table.path(*slot));
+            }
+        });
+    }
+    // With a claim all that is in it was kept.
+    let was_read = |path: &ClaimPath| {
+        let steps = path.steps();
+        let within = (1..=steps.len()).filter_map(|length| steps.get(..length)).map(mark);
+        steps.first().is_some_and(|first| ALWAYS.contains(&&**first))
+            || within.into_iter().any(|wanted| marks.chunks_exact(MARK).any(|mark| *mark == wanted))
+    };
+    paths.into_iter().find(|path| !was_read(path))
 }
 
 /// The claims without what none of the paths reads. What is nested keeps its place, so that every path finds in them what it

@@ -9,6 +9,7 @@ use crate::Reason;
 use crate::assurance::{Assurance, IssuerId};
 use crate::policy::Policy;
 use crate::seal::claims;
+use crate::token::rejection::quoted;
 use crate::token::{Credential, Json, Rejection, Timestamp, TokenKind, Unverified};
 
 /// How many random bytes tell one kept sign-in from every other.
@@ -30,6 +31,8 @@ pub struct Kept {
     kind: TokenKind,
     issuer: Box<str>,
     iss: Box<str>,
+    /// Which claims were looked at ([`claims::marks`]).
+    read: Box<[u8]>,
     claims: Json,
 }
 
@@ -63,7 +66,8 @@ impl Kept {
         if all.member("cnf").is_some_and(|cnf| *cnf != Json::Null) {
             return Err(NotKept::Bound);
         }
-        let kept = claims::only(all, &claims::read(issuer, assurance.kind, policy.claims()));
+        let paths = claims::read(issuer, assurance.kind, policy.claims());
+        let kept = claims::only(all, &paths);
         Ok(Self {
             id,
             // Whole seconds, rounded down: never longer than was said.
@@ -71,6 +75,7 @@ impl Kept {
             kind: assurance.kind,
             issuer: issuer.name.clone(),
             iss: issuer.expectation.issuer.clone(),
+            read: claims::marks(&paths),
             claims: kept,
         })
     }
@@ -95,7 +100,7 @@ impl Kept {
 
     /// As text, to be sealed.
     ///
-    /// `None` never: claims that were read can be written.
+    /// `None` never: claims that were read can be written, and no policy reads so many that they could not be counted.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let kind = match self.kind {
@@ -106,6 +111,8 @@ impl Kept {
         text.extend_from_slice(&self.id.0);
         text.extend_from_slice(&self.until.seconds().to_be_bytes());
         text.push(kind);
+        text.extend_from_slice(&u16::try_from(self.read.len()).ok()?.to_be_bytes());
+        text.extend_from_slice(&self.read);
         serde_json::to_writer(&mut text, &(&*self.issuer, &*self.iss, &self.claims)).ok()?;
         // White space after a JSON document is no part of it.
         text.resize(text.len().next_multiple_of(STEP), b' ');
@@ -125,7 +132,9 @@ impl Kept {
     fn read(text: &[u8]) -> Option<Self> {
         let (id, rest) = text.split_first_chunk::<SESSION>()?;
         let (until, rest) = rest.split_first_chunk::<8>()?;
-        let (kind, json) = rest.split_first()?;
+        let (kind, rest) = rest.split_first()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (read, json) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         let kind = match *kind {
             KIND_ACCESS => TokenKind::Access,
             KIND_ID => TokenKind::Id,
@@ -138,13 +147,14 @@ impl Kept {
             return None;
         };
         let until = Timestamp::from_seconds(i64::from_be_bytes(*until));
-        Some(Self { id: SessionId(*id), until, kind, issuer, iss, claims })
+        Some(Self { id: SessionId(*id), until, kind, issuer, iss, read: read.into(), claims })
     }
 
     /// What it proves under the policy in force, as if the token had come again.
     ///
     /// # Errors
-    /// `issuer_unknown`: the policy has no such issuer any more, or means another one by the name; `expired`; or what the
+    /// `issuer_unknown`: the policy has no such issuer any more, or means another one by the name; `expired`, and where its
+    /// mapping reads what was not kept; or what the
     /// policy finds wrong with such a token now. With the issuer, where the policy has it.
     pub fn recall(&self, policy: &Policy, now: Timestamp) -> Result<Assurance, (Rejection, Option<IssuerId>)> {
         let Some(issuer) = policy.issuer_of(&self.iss).filter(|issuer| issuer.name == self.issuer) else {
@@ -156,6 +166,12 @@ impl Kept {
         if now >= self.until {
             let ago = now.seconds().saturating_sub(self.until.seconds());
             let why = format!("what was kept of the sign-in ended {ago} s ago");
+            return Err(refused(Rejection::new(Reason::Expired, why)));
+        }
+        if let Some(claim) = claims::unread(issuer, policy.claims(), &self.read) {
+            let claim = quoted(claim.as_written());
+            let why =
+                format!("the policy reads the claim {claim} now, and what was kept of the sign-in is from before");
             return Err(refused(Rejection::new(Reason::Expired, why)));
         }
         issuer.assess_again(self.kind, &self.claims, policy.claims(), self.until).map_err(refused)

@@ -126,14 +126,39 @@ fn the_mapping_in_force_is_obeyed_and_not_that_of_the_sign_in() {
     assert_eq!(acr(POLICY).as_deref(), Some("2"));
     assert_eq!(acr(&POLICY.replace("gold: \"2\"", "gold: \"3\"")).as_deref(), Some("3"));
     assert_eq!(acr(&POLICY.replace("[/ext/assurance, acr]", "[acr]")).as_deref(), Some("1"));
-    // What nothing read at sign-in is not there now.
-    assert_eq!(acr(&POLICY.replace("[/ext/assurance, acr]", "[/ext/more]")), None);
     assert_eq!(
         acr(&POLICY
             .replace("    mapping:", "    trust: { acr: false }\n    mapping:")
             .replace("multi-factor: { acr: [\"2\"] }", "multi-factor: { factors: 2 }")),
         None
     );
+}
+
+#[test]
+fn what_nobody_looked_at_when_it_was_kept_is_not_taken_for_absent() {
+    // The token says otherwise in each of these: a weaker `acr`, no such factors, another subject, a client.
+    let mut claims = claims();
+    (claims["weak"], claims["methods"], claims["uid"], claims["idtyp"]) =
+        (json!("0"), json!(["fax"]), json!("eve"), json!("app"));
+    let client_when = "    client_when: { claims: { idtyp: app } }\n    mapping:";
+    let kept = again(&kept(&policy(POLICY), &claims));
+    for (from, to) in [
+        ("[/ext/assurance, acr]", "[weak, /ext/assurance, acr]"),
+        ("[/ext/assurance, acr]", "[/ext/more]"),
+        ("    mapping:", "    mapping:\n      amr: { from: [methods], absent: [pwd, otp] }"),
+        ("    mapping:", "    mapping:\n      subject: { from: [uid, sub] }"),
+        ("    mapping:", "    mapping:\n      auth_time: { from: [/ext/at, auth_time] }"),
+        ("    mapping:", client_when),
+    ] {
+        let other = POLICY.replace(from, to);
+        assert_ne!(other, POLICY);
+        assert_eq!(refused(&kept, &policy(&other), NOW), Reason::Expired, "{to}");
+    }
+    // What lies in a claim that was kept whole was kept, and so is what is kept under every policy.
+    let whole = self::kept(&policy(&POLICY.replace("/ext/assurance", "ext")), &claims);
+    assert!(again(&whole).recall(&policy(POLICY), NOW).is_ok());
+    let by_session = POLICY.replace("    mapping:", "    mapping:\n      subject: { from: [sid, sub] }");
+    assert!(kept.recall(&policy(&by_session), NOW).is_ok());
 }
 
 #[test]
@@ -210,11 +235,13 @@ fn a_token_that_is_bound_to_a_key_is_not_kept() {
 fn what_was_never_sealed_is_malformed() {
     let good = kept(&policy(POLICY), &claims()).to_bytes().unwrap();
     let head = &good[..SESSION + 8];
-    let with = |kind: u8, json: &str| [head, &[kind], json.as_bytes()].concat();
+    let with = |kind: u8, json: &str| [head, &[kind, 0, 0], json.as_bytes()].concat();
     assert!(Kept::from_bytes(&with(KIND_ID, r#"["bank","iss",{}]"#)).is_ok());
     for odd in [
         Vec::new(),
         head.to_vec(),
+        [head, &[KIND_ID, 0]].concat(),
+        [head, &[KIND_ID, 0, 200], br#"["bank","iss",{}]"#].concat(),
         with(b'x', r#"["bank","iss",{}]"#),
         with(KIND_ID, ""),
         with(KIND_ID, "[]"),

@@ -1,5 +1,7 @@
 //! What a form says: its parameters, and of them the token.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use crate::policy::{Denial, Place, Route};
@@ -22,15 +24,19 @@ impl Form {
     pub(super) fn parse(body: Bytes, query: Option<&str>) -> Result<Self, Refusal> {
         let undecodable = || unsupported("the form has a broken escape, or is not in UTF-8");
         let (mut parameters, mut elsewhere) = (Vec::new(), Vec::new());
+        let asked = query.unwrap_or_default().split(['&', ';']);
+        let in_query = asked.clone().count();
+        if body.split(|byte| matches!(byte, b'&' | b';')).take(MOST + 1).count().saturating_add(in_query) > MOST {
+            return Err(unsupported("the form and the query have more parameters than any application reads"));
+        }
         for piece in body.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()) {
             let (name, value) = pair(piece);
             parameters.push((decoded(name).ok_or_else(undecodable)?, decoded(value).ok_or_else(undecodable)?));
             let beyond = piece.split(|byte| *byte == b';').skip(1);
             elsewhere.extend(beyond.filter_map(|piece| decoded(pair(piece).0)));
         }
-        // What can't be decoded there is no name that anybody asks for.
-        let asked = query.unwrap_or_default().split(['&', ';']);
-        elsewhere.extend(asked.filter_map(|piece| decoded(pair(piece.as_bytes()).0)));
+        // What can't be decoded there an application may make something of: it is read as far as it goes.
+        elsewhere.extend(asked.map(|piece| lenient(pair(piece.as_bytes()).0)));
         // Some applications take it for the charset of all the rest.
         let charset = parameters.iter().find(|(name, _)| passes_for(name, "_charset_"));
         if charset.is_some_and(|(_, value)| !value.eq_ignore_ascii_case("utf-8")) {
@@ -58,7 +64,7 @@ impl Form {
     /// Whether it is an error response of an identity provider (RFC 6749 section 4.1.2.1) and nothing besides: beside other
     /// parameters an application might overlook the error, and sign somebody in whom nobody judged.
     pub(in crate::proxy) fn is_error_response(&self, route: &Route) -> bool {
-        let once = |wanted: &str| self.parameters.iter().filter(|(name, _)| name == wanted).count() == 1;
+        let names: HashSet<&str> = self.parameters.iter().map(|(name, _)| &**name).collect();
         let names_error = self.parameters.iter().any(|(name, value)| name == "error" && is_error_code(value));
         let taken = route.take.iter().filter_map(|source| match &source.place {
             Place::Form { name, .. } => Some(&**name),
@@ -66,7 +72,8 @@ impl Form {
         });
         let mut answers = SIGNS_IN.iter().copied().chain(taken);
         names_error
-            && self.parameters.iter().all(|(name, _)| once(name) && is_of_error(name))
+            && names.len() == self.parameters.len()
+            && names.into_iter().all(is_of_error)
             && !answers.any(|answer| self.elsewhere.iter().any(|name| passes_for(name, answer)))
     }
 
@@ -109,6 +116,26 @@ fn pair(piece: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Text without its escapes; broken ones stay as they are.
+fn lenient(text: &[u8]) -> String {
+    decoded(text).unwrap_or_else(|| {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let [byte, after @ ..] = rest {
+            let escape = rest.get(..3).filter(|escape| escape.starts_with(b"%"));
+            let digits = escape.and_then(|escape| std::str::from_utf8(escape.get(1..)?).ok());
+            let plain = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+            let (byte, after) = match plain.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                Some(byte) => (byte, rest.get(3..).unwrap_or_default()),
+                None => (if *byte == b'+' { b' ' } else { *byte }, after),
+            };
+            bytes.push(byte);
+            rest = after;
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
 /// Text without its escapes; `None`: one is broken, or it is not in UTF-8.
 fn decoded(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -136,6 +163,10 @@ fn passes_for(name: &str, wanted: &str) -> bool {
     let bare = name.split('[').next().unwrap_or_default();
     plain(&name) == wanted || plain(bare.trim_end()) == wanted
 }
+
+/// How many parameters a form and its query may have. Whoever has shown no token yet shall not have us look at thousands, and
+/// what an application leaves out past its own limit (PHP and many others: 1,000) it may not be judged by.
+const MOST: usize = 1_000;
 
 pub(super) fn unsupported(detail: &'static str) -> Refusal {
     Refusal::new(Denial::because(Reason::BodyUnsupported), detail)
@@ -205,7 +236,8 @@ mod tests {
         ] {
             assert_eq!(token(body), Err(Reason::TokenDuplicate), "{body}");
         }
-        for query in ["id_token=b", "x=1&ID_TOKEN=b", "id%5Ftoken", "a;id_token=b", "id_token[]=b"] {
+        for query in ["id_token=b", "x=1&ID_TOKEN=b", "id%5Ftoken", "a;id_token=b", "id_token[]=b", "id_token%00%ff=b"]
+        {
             for body in ["id_token=a", "error=access_denied", "x=1"] {
                 let form = asked(body, Some(query)).ok().unwrap();
                 assert_eq!(token_of(&form), Err(Reason::TokenDuplicate), "{query} {body}");
@@ -225,6 +257,16 @@ mod tests {
         assert_eq!(token("x=%E2%82%AC&id_token=a"), Ok(Some("a".into())));
         assert_eq!(form("id_token=a&_charset_=utf-16").err(), Some(Reason::BodyUnsupported));
         assert_eq!(token("id_token=a&_charset_=UTF-8"), Ok(Some("a".into())));
+    }
+
+    #[test]
+    fn a_form_of_more_parameters_than_applications_read_is_refused_before_they_are_looked_at() {
+        let of = |count: usize| (0..count).map(|n| format!("error_{n}")).collect::<Vec<_>>().join("&");
+        assert!(asked(&of(MOST - 1), Some("x")).is_ok());
+        assert_eq!(asked(&of(MOST), Some("x")).err(), Some(Reason::BodyUnsupported));
+        assert_eq!(asked(&of(1), Some(&of(MOST))).err(), Some(Reason::BodyUnsupported));
+        assert_eq!(form(&of(MOST + 1).replace('&', ";")).err(), Some(Reason::BodyUnsupported));
+        assert_eq!(form(&"&".repeat(60_000)).err(), Some(Reason::BodyUnsupported));
     }
 
     fn callback() -> Route {
