@@ -128,7 +128,7 @@ impl Terminal {
             Shell::Ours => {
                 let words = client::words(&command, &self.variables);
                 match words[0].as_str() {
-                    "curl" => client::curl(&words[1..]),
+                    "curl" => client::curl(&words[1..], self.folder.path()),
                     "stepgate" => said_by(Command::new(STEPGATE).args(&words[1..]).current_dir(self.folder.path())),
                     "tail" => self.tail(&words[1..]),
                     other => panic!("this test knows no `{other}`"),
