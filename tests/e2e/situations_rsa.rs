@@ -68,7 +68,8 @@ fn what_rsas_id_token_proved_at_the_callback_holds_for_later_requests_until_logo
     let cookie = kept(&portal, code.id());
     assert_eq!(portal.passes(&payslip(&cookie)), told("multi-factor", None, Some("otp")));
     assert_eq!(portal.upstream.last().header("cookie"), Some("own=1"), "the application never sees it");
-    portal.refused(&Request::get("/payslips/2025-12"), 401, "token_missing");
+    let (refused, line) = portal.gate.decision(&Request::get("/payslips/2025-12").host(portal.host));
+    assert_eq!((refused.status, &line["reason"]), (401, &"token_missing".into()), "{line}");
 
     // A text message lets in, and not to payslips.
     let text = portal.provider.sign_in("bob").with("--amr", "pwd,sms").tokens();
