@@ -39,9 +39,8 @@ lint: ## clippy, warnings are errors
 	./tests/mutants/run.py --list
 
 .PHONY: core
-core: ## the fence: the core builds and passes without a socket, a file or a clock
+core: ## the fence: the core builds without a socket, a file or a clock (`unit` runs its tests)
 	$(CARGO) check --locked --lib --no-default-features
-	$(CARGO) test --locked --lib --no-default-features
 
 .PHONY: unit
 unit: ## tests that need nothing but Rust

@@ -188,7 +188,7 @@ fn check_holds_a_policy_against_the_settings() {
 fn a_redirect_that_needs_the_gates_own_name_is_refused_by_check_and_by_run_where_there_is_none() {
     let check = |config: &str| stepgate(&["check", "tests/config/cli/redirects", "--config", config]);
     let (code, out, _) = check("tests/config/cli/nameless.yaml");
-    assert!(out.contains("policy.yaml:7:34") && out.contains("policy.yaml:14:26"), "{out}");
+    assert!(out.contains("policy.yaml:8:34") && out.contains("policy.yaml:15:26"), "{out}");
     assert!(out.contains("set `public_url` in stepgate.yaml") && out.ends_with("2 errors, 0 lints\n"), "{out}");
     assert_eq!(code, Some(1));
     let (code, out, _) = check("tests/config/cli/named.yaml");

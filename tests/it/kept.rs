@@ -121,6 +121,21 @@ fn age_counts_from_the_sign_in_at_the_issuer() {
 }
 
 #[test]
+fn what_a_route_only_observes_is_not_kept() {
+    let watched = "version: 1\nroutes:\n  - name: watched\n    match: { path: /watched }\n    mode: observe\n    \
+        take: [ { header: x-id-token, kind: id } ]\n    require: { level: multi-factor }\n    \
+        keep: { cookie: __Host-short, for: 2s }\n";
+    let world = world(|setup| setup.policy(watched));
+    let signed_in = |token: &Token| {
+        let token = token.sign(&world.bank);
+        world.gate.send(&Request::post("/watched", "x").host("app.example").header("X-Id-Token", &token))
+    };
+    let lifted = signed_in(&Token::id().weak());
+    assert_eq!((lifted.status, kept(&lifted, "__Host-short")), (200, None), "{}", lifted.head);
+    assert!(kept(&signed_in(&Token::id()), "__Host-short").is_some(), "what would pass anyway is kept");
+}
+
+#[test]
 fn only_a_sign_in_that_the_application_took_is_kept() {
     let world = world(|setup| setup);
     let answered = |status: &str| world.gate.send(&callback(&world, &Token::id()).header("X-Answer", status));
