@@ -28,7 +28,7 @@ use stepgate::assurance::Assurance;
 use stepgate::config::{SourceFile, load_policy};
 use stepgate::jwks::{IssuerKeysConfig, KeySettings, KeyStore};
 use stepgate::policy::{CanonicalPath, Policy, Target, Tokens, decide};
-use stepgate::seal::{Kept, Keyring, Label, NONCE, SESSION, SealKey, SessionId};
+use stepgate::seal::{Kept, Keyring, Label, NONCE, SealKey};
 use stepgate::token::{Credential, KeyLimits, KeyPlace, KeySet, KeySource, Timestamp, Unverified, verify};
 use stepgate::verification::Verifier;
 
@@ -176,7 +176,7 @@ fn kept_opening(bencher: Bencher<'_, '_>, keys: usize) {
     let key =
         |number: u8| SealKey::parse(&keys::base64_url((0..32u8).map(|n| n ^ number).collect::<Vec<_>>())).unwrap();
     let label = Label { cookie: "__Host-stepgate", host: "app.example" };
-    let kept = Kept::of(&credential, &assurance, &policy, SessionId([7; SESSION]), 28_800, now).unwrap();
+    let kept = Kept::of(&credential, &assurance, &policy, 28_800, now).unwrap();
     let first = Keyring::new(&[key(0)]).unwrap();
     let value = first.seal(kept.to_bytes().unwrap(), label, [9; NONCE]).unwrap();
     let ring = Keyring::new(&(0..u8::try_from(keys).unwrap()).rev().map(key).collect::<Vec<_>>()).unwrap();
@@ -196,7 +196,7 @@ fn kept_sealing(bencher: Bencher<'_, '_>) {
     let label = Label { cookie: "__Host-stepgate", host: "app.example" };
     let ring = Keyring::new(&[key]).unwrap();
     bencher.bench(|| {
-        let kept = Kept::of(black_box(&credential), &assurance, &policy, SessionId([7; SESSION]), 28_800, now).unwrap();
+        let kept = Kept::of(black_box(&credential), &assurance, &policy, 28_800, now).unwrap();
         ring.seal(kept.to_bytes().unwrap(), label, [9; NONCE]).is_some()
     });
 }

@@ -25,9 +25,18 @@ async fn echo(request: Request) -> Response {
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
         "headers": headers(&head.headers),
-        "body": String::from_utf8_lossy(&body),
+        "body": shown(&String::from_utf8_lossy(&body)),
     });
     Json(seen).into_response()
+}
+
+/// A body as it came, but for the tokens in a form.
+fn shown(body: &str) -> String {
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) if is_token(value) => format!("{name}=[redacted]"),
+        Some(_) | None => pair.to_owned(),
+    };
+    body.split('&').map(pair).collect::<Vec<_>>().join("&")
 }
 
 fn headers(headers: &HeaderMap) -> Value {
@@ -62,5 +71,12 @@ mod tests {
         map.append("x-stepgate-amr", "otp".parse().unwrap());
         let seen = json!({ "authorization": "[redacted]", "x-id-token": "[redacted]", "x-stepgate-amr": "pwd, otp" });
         assert_eq!(headers(&map), seen);
+    }
+
+    #[test]
+    fn of_a_form_all_but_the_token_is_shown() {
+        let body = "state=a%20b&id_token=eyJhbGciOiJFUzI1NiJ9.e30.c2ln&&more=eyJ=1&last";
+        assert_eq!(shown(body), "state=a%20b&id_token=[redacted]&&more=eyJ=1&last");
+        assert_eq!(shown(""), "");
     }
 }

@@ -56,6 +56,19 @@ pub enum Carrier {
     Cookie(String),
     /// The parameter of this name in a posted form.
     Form(String),
+    /// The cookie of this name, which the gate sets where the token was brought before.
+    Kept(String, Box<SignIn>),
+}
+
+/// A request that signs in: what the gate keeps of its token is the cookie of a later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// What carries the token there.
+    pub carrier: Carrier,
 }
 
 impl Tour {
@@ -68,21 +81,39 @@ impl Tour {
     /// The command of a stop, for a POSIX shell.
     #[must_use]
     pub fn command(&self, stop: &Stop) -> String {
-        let method = if stop.method == "GET" { String::new() } else { format!(" -X {}", stop.method) };
-        let host = stop.host.as_ref().map(|host| format!(" -H {}", quoted(&format!("Host: {host}"))));
-        let url = quoted(&format!("http://{}{}", self.gate, stop.path));
-        let mut command = format!("curl -i{method}{} {url}", host.unwrap_or_default());
+        let mut command = format!("curl -i{}", self.request(&stop.method, stop.host.as_deref(), &stop.path));
         for (carrier, query) in &stop.tokens {
-            let token = format!("$(curl -s {})", quoted(&format!("http://{}/token?{query}", self.idp)));
-            let argument = match carrier {
-                Carrier::Authorization => format!("-H \"Authorization: Bearer {token}\""),
-                Carrier::Header(name) => format!("-H \"{name}: {token}\""),
-                Carrier::Cookie(name) => format!("-H \"Cookie: {name}={token}\""),
-                Carrier::Form(name) => format!("-d \"{name}={token}\""),
-            };
-            command.push_str(&format!(" \\\n  {argument}"));
+            command.push_str(&format!(" \\\n  {}", self.argument(carrier, query, stop.host.as_deref())));
         }
         command
+    }
+
+    /// What follows `curl -i`, but for the token.
+    fn request(&self, method: &str, host: Option<&str>, path: &str) -> String {
+        let method = if method == "GET" { String::new() } else { format!(" -X {method}") };
+        let host = host.map(|host| format!(" -H {}", quoted(&format!("Host: {host}"))));
+        let url = quoted(&format!("http://{}{path}", self.gate));
+        format!("{method}{} {url}", host.unwrap_or_default())
+    }
+
+    /// What brings a token, made when the command runs.
+    fn argument(&self, carrier: &Carrier, query: &str, host: Option<&str>) -> String {
+        let token = format!("$(curl -s {})", quoted(&format!("http://{}/token?{query}", self.idp)));
+        match carrier {
+            Carrier::Authorization => format!("-H \"Authorization: Bearer {token}\""),
+            Carrier::Header(name) => format!("-H \"{name}: {token}\""),
+            Carrier::Cookie(name) => format!("-H \"Cookie: {name}={token}\""),
+            Carrier::Form(name) => format!("-d \"{name}={token}\""),
+            // By hand: curl's own jar would send a `Secure` cookie over plain HTTP to loopback names alone.
+            Carrier::Kept(name, sign_in) => {
+                let request = self.request(&sign_in.method, host, &sign_in.path);
+                let inner = self.argument(&sign_in.carrier, query, host);
+                format!(
+                    "-H \"Cookie: $(curl -si{request} \\\n    {inner} | grep -o {})\"",
+                    quoted(&format!("{name}=[^;]*"))
+                )
+            }
+        }
     }
 }
 
@@ -142,6 +173,11 @@ mod tests {
     #[test]
     fn what_is_printed_is_safe_for_a_shell() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let sign_in = SignIn {
+            method: "POST".to_owned(),
+            path: "/callback".to_owned(),
+            carrier: Carrier::Form("id_token".to_owned()),
+        };
         let stop = Stop {
             route: "pay".to_owned(),
             method: "POST".to_owned(),
@@ -152,6 +188,7 @@ mod tests {
                 (Carrier::Header("x-id-token".to_owned()), "kind=id".to_owned()),
                 (Carrier::Cookie("id".to_owned()), "kind=id".to_owned()),
                 (Carrier::Form("id_token".to_owned()), "kind=id".to_owned()),
+                (Carrier::Kept("__Host-a".to_owned(), Box::new(sign_in)), "kind=id".to_owned()),
             ],
             says: vec!["amr pwd".to_owned()],
             refused: Some("level_too_low".to_owned()),
@@ -172,7 +209,9 @@ mod tests {
              -H \"Authorization: Bearer $(curl -s 'http://127.0.0.1:2/token?issuer=a')\" \\\n  \
              -H \"x-id-token: $(curl -s 'http://127.0.0.1:2/token?kind=id')\" \\\n  \
              -H \"Cookie: id=$(curl -s 'http://127.0.0.1:2/token?kind=id')\" \\\n  \
-             -d \"id_token=$(curl -s 'http://127.0.0.1:2/token?kind=id')\""
+             -d \"id_token=$(curl -s 'http://127.0.0.1:2/token?kind=id')\" \\\n  \
+             -H \"Cookie: $(curl -si -X POST -H 'Host: api.example' 'http://127.0.0.1:1/callback' \\\n    \
+             -d \"id_token=$(curl -s 'http://127.0.0.1:2/token?kind=id')\" | grep -o '__Host-a=[^;]*')\""
         );
         let printed = tour.to_string();
         assert!(printed.contains("THESE ARE NOT THE REAL ISSUERS") && printed.contains("https://a.example"));

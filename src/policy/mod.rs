@@ -229,7 +229,10 @@ fn end_what_is_kept(routes: &mut [Route]) -> Box<[Box<str>]> {
             names.push(keep.cookie.clone());
         }
         for path in &keep.ends_on {
-            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone() };
+            let same =
+                routes.iter().filter_map(|route| route.keep.as_deref()).filter(|same| same.cookie == keep.cookie);
+            let seconds = same.map(|same| same.seconds).max().unwrap_or_default();
+            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone(), seconds };
             if !endings.contains(&ending) {
                 endings.push(ending);
             }

@@ -52,6 +52,8 @@ pub struct Ending {
     pub cookie: Box<str>,
     /// The paths.
     pub path: PathPattern,
+    /// For how many seconds it is kept at the most.
+    pub seconds: u32,
 }
 
 impl Ending {

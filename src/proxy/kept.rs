@@ -13,7 +13,7 @@ use crate::proxy::evidence::Verified;
 use crate::proxy::extract;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
-use crate::seal::{Ended, Full, Kept, Keyring, Label, NONCE, SESSION, SessionId};
+use crate::seal::{Ended, Full, Kept, Keyring, Label, NONCE, SessionId};
 use crate::telemetry::{KeptEvent, Recorder};
 use crate::token::{Credential, Timestamp};
 use crate::verification::Rejected;
@@ -106,7 +106,9 @@ impl Desk<'_> {
                 if kept.until() <= self.now {
                     continue;
                 }
-                match sealing.ended.end(kept.id(), kept.until(), self.now) {
+                // Another cookie of the same token may have been kept until later, but not for longer from now on.
+                let until = kept.until().max(self.now.plus_seconds(ending.seconds.into()));
+                match sealing.ended.end(kept.id(), until, self.now) {
                     Ok(true) => self.note(KeptEvent::Ended, ""),
                     Ok(false) => {}
                     Err(Full) => {
@@ -178,16 +180,18 @@ impl Desk<'_> {
     ) -> Result<HeaderValue, (KeptEvent, String)> {
         let failed = |why: &str| (KeptEvent::Failed, why.to_owned());
         let sealing = self.sealing.ok_or_else(|| failed("there are no `seal.keys`"))?;
-        let (mut id, mut nonce) = ([0; SESSION], [0; NONCE]);
-        let drawn = getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut nonce));
-        drawn.map_err(|_none| failed("the system has no randomness to give"))?;
-        let id = SessionId(id);
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).map_err(|_none| failed("the system has no randomness to give"))?;
+        let id = SessionId::of(credential);
+        if sealing.ended.has(&id) {
+            return Err((KeptEvent::Refused, "a logout ended this sign-in, and its token came again".to_owned()));
+        }
         if !sealing.ended.has_room_for(&id, self.now) {
             let why = "nothing more is kept until some of the sign-ins that were ended would have ended by themselves: a \
                        logout could not be remembered";
             return Err((KeptEvent::Full, why.to_owned()));
         }
-        let kept = Kept::of(credential, assurance, policy, id, keep.seconds, self.now)
+        let kept = Kept::of(credential, assurance, policy, keep.seconds, self.now)
             .map_err(|error| failed(&error.to_string()))?;
         let text = kept.to_bytes().ok_or_else(|| failed("it cannot be written"))?;
         let label = Label { cookie: &keep.cookie, host: self.host };
@@ -365,7 +369,8 @@ routes:
         let logout = |desk: &Desk<'_>| desk.end(&policy.routes()[1], &request, &path).map(|names| names.to_vec());
         // Every part is full: of other sign-ins, for as long as theirs last.
         for part in 0..=u8::MAX {
-            let _full = sealing.ended.end(SessionId([part; SESSION]), now.plus_seconds(60), now);
+            let other = Credential::new(&format!("{part}.s"), 4_096).unwrap();
+            let _full = sealing.ended.end(SessionId::of(&other), now.plus_seconds(60), now);
         }
         let refused = logout(&desk).unwrap_err();
         assert_eq!(refused.denial.reason, Reason::Overloaded);

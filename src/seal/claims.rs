@@ -1,5 +1,7 @@
 //! Which of a token's claims are kept: those that the policy in force reads, as they stood, and no others.
 
+use aws_lc_rs::digest;
+
 use crate::assurance::{ClaimTable, Expression, Issuer};
 use crate::token::{ClaimPath, Json, TokenKind};
 
@@ -33,13 +35,12 @@ pub(super) fn marks(paths: &[&ClaimPath]) -> Box<[u8]> {
 }
 
 fn mark(steps: &[Box<str>]) -> [u8; MARK] {
-    let mut hasher = blake3::Hasher::new();
+    let mut hash = digest::Context::new(&digest::SHA256);
     for step in steps {
-        hasher.update(&u64::try_from(step.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(step.as_bytes());
+        hash.update(&u64::try_from(step.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(step.as_bytes());
     }
-    let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
-    [a, b, c, d]
+    hash.finish().as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// A claim that the issuer's mapping, or its rule for clients, reads now and nobody looked at when these were kept. Such a

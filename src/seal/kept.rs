@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
+
 use crate::Reason;
 use crate::assurance::{Assurance, IssuerId};
 use crate::policy::Policy;
@@ -12,16 +14,17 @@ use crate::seal::claims;
 use crate::token::rejection::quoted;
 use crate::token::{Credential, Json, Rejection, Timestamp, TokenKind, Unverified};
 
-/// How many random bytes tell one kept sign-in from every other.
-pub const SESSION: usize = 16;
+/// How many bytes tell one kept sign-in from every other.
+pub(in crate::seal) const SESSION: usize = 16;
 /// The text is filled up to a multiple of this, so that its length tells next to nothing of what is in it.
 const STEP: usize = 64;
 const KIND_ACCESS: u8 = b'a';
 const KIND_ID: u8 = b'i';
 
-/// Tells one kept sign-in from every other. Random, and never told to anyone.
+/// Tells one sign-in from every other, and is never told to anyone. It is the token's own, so that whoever posts one token
+/// again and again has one sign-in to end, and takes one place among those that were ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(pub [u8; SESSION]);
+pub struct SessionId(pub(in crate::seal) [u8; SESSION]);
 
 /// What is kept of a sign-in.
 #[derive(Clone, PartialEq)]
@@ -56,7 +59,6 @@ impl Kept {
         credential: &Credential,
         assurance: &Assurance,
         policy: &Policy,
-        id: SessionId,
         seconds: u32,
         now: Timestamp,
     ) -> Result<Self, NotKept> {
@@ -69,7 +71,7 @@ impl Kept {
         let paths = claims::read(issuer, assurance.kind, policy.claims());
         let kept = claims::only(all, &paths);
         Ok(Self {
-            id,
+            id: SessionId::of(credential),
             // Whole seconds, rounded down: never longer than was said.
             until: Timestamp::from_seconds(now.seconds()).plus_seconds(seconds.into()),
             kind: assurance.kind,
@@ -179,6 +181,15 @@ impl Kept {
 }
 
 impl SessionId {
+    /// Of what a token says. Not of its signature, of which there may be several for one text.
+    #[must_use]
+    pub fn of(credential: &Credential) -> Self {
+        let token = credential.expose();
+        let said = token.rsplit_once('.').map_or(token, |(said, _)| said);
+        let hash = digest::digest(&digest::SHA256, said.as_bytes());
+        Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
     /// A number that is spread evenly.
     pub(in crate::seal) fn spread(&self) -> usize {
         let [first, ..] = self.0;

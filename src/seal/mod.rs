@@ -12,5 +12,5 @@ mod key;
 
 pub use ended::{Ended, Full};
 pub use envelope::{Keyring, Label, MOST_KEYS, NONCE, Opening};
-pub use kept::{Kept, NotKept, SESSION, SessionId};
+pub use kept::{Kept, NotKept, SessionId};
 pub use key::{BadKey, SealKey};

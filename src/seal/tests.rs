@@ -53,7 +53,7 @@ fn believed(policy: &Policy, claims: &Value) -> (Credential, Assurance) {
 
 fn kept(policy: &Policy, claims: &Value) -> Kept {
     let (credential, assurance) = believed(policy, claims);
-    Kept::of(&credential, &assurance, policy, SessionId([9; SESSION]), 3_600, NOW).unwrap()
+    Kept::of(&credential, &assurance, policy, 3_600, NOW).unwrap()
 }
 
 /// Through bytes and back, as a cookie goes.
@@ -227,7 +227,7 @@ fn a_token_that_is_bound_to_a_key_is_not_kept() {
     let text = |value: String| URL_SAFE_NO_PAD.encode(value);
     let token = format!("{}.{}.{}", text(r#"{"alg":"ES256"}"#.into()), text(bound.to_string()), text("s".into()));
     let credential = Credential::new(&token, 16 << 10).unwrap();
-    let kept = Kept::of(&credential, &assurance, &policy, SessionId([1; SESSION]), 60, NOW);
+    let kept = Kept::of(&credential, &assurance, &policy, 60, NOW);
     assert_eq!(kept.unwrap_err(), NotKept::Bound);
 }
 

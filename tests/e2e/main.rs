@@ -28,6 +28,7 @@ mod reload;
 #[expect(dead_code, reason = "the other suite uses more of it")]
 mod shared;
 mod situations;
+mod situations_rsa;
 mod slow_heads;
 mod step_up;
 mod support;

@@ -7,28 +7,41 @@ use serde_json::Value;
 
 use crate::support::{Alg, Gate, Key, Provider, Request, Upstream, jwks};
 
+const SEAL: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+
 /// A provider in a vendor's shape, and a gate with an example policy before an upstream.
-struct Situation {
-    provider: Provider,
-    upstream: Upstream,
-    gate: Gate,
-    host: &'static str,
+pub(crate) struct Situation {
+    pub(crate) provider: Provider,
+    pub(crate) upstream: Upstream,
+    pub(crate) gate: Gate,
+    pub(crate) host: &'static str,
 }
 
 impl Situation {
     /// `ours`: the example's issuer that the provider plays, by its name there.
     fn start(example: &str, ours: &str, host: &'static str, provider: &[&str]) -> Self {
+        Self::with(example, ours, host, provider, "")
+    }
+
+    /// With more in `stepgate.yaml`; `STEPGATE_SEAL` has a key.
+    pub(crate) fn with(example: &str, ours: &str, host: &'static str, provider: &[&str], settings: &str) -> Self {
         let provider = Provider::start(provider);
         let upstream = Upstream::start();
         let policy = played(example, ours, &provider.issuer);
         let strangers = jwks(&[&Key::new(Alg::Es256, "nobody's")]);
-        let gate = Gate::setup(&upstream).file("strangers.json", &strangers).policy(&policy).start();
+        let gate = Gate::setup(&upstream).file("strangers.json", &strangers).policy(&policy).settings(settings);
+        let gate = gate.environment("STEPGATE_SEAL", SEAL).start();
         gate.wait_until_ready(Duration::from_secs(20));
         Self { provider, upstream, gate, host }
     }
 
     /// It is refused for this reason, and the upstream hears nothing; the audit line.
-    fn refused(&self, request: &Request, status: u16, reason: &str) -> (crate::shared::http::Response, Value) {
+    pub(crate) fn refused(
+        &self,
+        request: &Request,
+        status: u16,
+        reason: &str,
+    ) -> (crate::shared::http::Response, Value) {
         let before = self.upstream.count();
         let (refused, line) = self.gate.decision(&request.clone().host(self.host));
         assert_eq!((refused.status, line["reason"].as_str()), (status, Some(reason)), "{line}");
@@ -40,7 +53,7 @@ impl Situation {
     }
 
     /// It goes through; what the upstream was told.
-    fn passes(&self, request: &Request) -> Vec<Option<String>> {
+    pub(crate) fn passes(&self, request: &Request) -> Vec<Option<String>> {
         let (answer, line) = self.gate.decision(&request.clone().host(self.host));
         assert_eq!(answer.status, 200, "{line}");
         let seen = self.upstream.last();
@@ -48,7 +61,7 @@ impl Situation {
     }
 }
 
-fn told(level: &str, acr: Option<&str>, amr: Option<&str>) -> Vec<Option<String>> {
+pub(crate) fn told(level: &str, acr: Option<&str>, amr: Option<&str>) -> Vec<Option<String>> {
     [Some(level), acr, amr].map(|text| text.map(str::to_owned)).into()
 }
 
@@ -79,31 +92,8 @@ fn played(example: &str, ours: &str, issuer: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn hint(line: &Value) -> &str {
+pub(crate) fn hint(line: &Value) -> &str {
     line["hint"].as_str().unwrap_or_default()
-}
-
-#[test]
-fn rsa_sends_amr_only_of_a_challenge_and_its_absence_is_told_from_weakness() {
-    let portal = Situation::start("rsa-relying-party", "rsa", "portal.example", &["--shape", "rsa"]);
-    let payslip = |token: &str| Request::get("/payslips/2025-12").header("X-Id-Token", token);
-
-    let unchallenged = portal.provider.sign_in("ann").password().tokens();
-    let (refused, line) = portal.refused(&payslip(unchallenged.id()), 401, "amr_missing");
-    assert!(hint(&line).contains("Access Policy") && hint(&line).contains("Rule Sets"), "{line}");
-    assert_eq!(refused.challenge().get("acr_values"), None, "RSA has no acr to ask for");
-    assert_eq!(refused.challenge().get("max_age"), Some("3600"));
-
-    let weak = portal.provider.sign_in("ann").with("--amr", "pwd,sms").tokens();
-    let (_, line) = portal.refused(&payslip(weak.id()), 401, "level_too_low");
-    assert!(hint(&line).contains("RSA did challenge"), "{line}");
-
-    let code = portal.provider.sign_in("ann").with("--amr", "pwd,otp").tokens();
-    assert_eq!(portal.passes(&payslip(code.id())), told("multi-factor", None, Some("otp")));
-
-    // Too long ago, which a new sign-in mends.
-    let old = portal.provider.sign_in("ann").with("--amr", "pwd,otp").with("--ago", "4000").tokens();
-    portal.refused(&payslip(old.id()), 401, "auth_too_old");
 }
 
 #[test]

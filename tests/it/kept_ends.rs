@@ -24,6 +24,19 @@ fn a_logout_ends_it_for_all_workers_and_deletes_it() {
 }
 
 #[test]
+fn a_token_that_comes_again_is_the_same_sign_in_and_ends_with_it() {
+    let world = world(|setup| setup);
+    let token = Token::id();
+    let keep = || kept(&world.passes(&callback(&world, &token)), NAME);
+    let (first, second) = (keep().unwrap(), keep().unwrap());
+    assert_ne!(first, second, "sealed twice");
+    world.passes(&with(Request::get("/logout"), &first));
+    world.refuses(&with(Request::get("/app/1"), &second), 401, "revoked");
+    assert_eq!(keep(), None, "nor is it kept anew");
+    assert_eq!(world.gate.metric("stepgate_kept_total{event=\"ended\"}"), 1.0);
+}
+
+#[test]
 fn it_ends_whatever_the_application_answers() {
     let world = world(|setup| setup);
     for status in ["200", "302", "403", "500", "0"] {

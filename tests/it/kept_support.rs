@@ -1,5 +1,7 @@
 //! An application behind a sign-in that is kept: the callback, what it guards, its logout.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::shared::gate::Setup;
 use crate::support::{Answer, Request, Response, Token, Upstream, World};
 
@@ -80,9 +82,11 @@ pub(crate) fn callback(world: &World, token: &Token) -> Request {
     Request::post("/signin", "x").host("app.example").header("X-Id-Token", &token.sign(&world.bank))
 }
 
-/// Signs in, and says what is in the cookie.
+/// Signs in with a token that is like no other, and says what is in the cookie.
 pub(crate) fn sign_in(world: &World, token: &Token) -> String {
-    let response = world.passes(&callback(world, token));
+    static SIGN_INS: AtomicUsize = AtomicUsize::new(0);
+    let token = token.clone().claim("jti", SIGN_INS.fetch_add(1, Ordering::Relaxed).to_string());
+    let response = world.passes(&callback(world, &token));
     kept(&response, NAME).unwrap_or_else(|| panic!("nothing was kept\n{}", response.head))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// The words of a command, quotes and variables resolved.
@@ -35,10 +36,11 @@ pub(crate) fn words(command: &str, variables: &BTreeMap<String, String>) -> Vec<
     words
 }
 
-/// What curl would write.
-pub(crate) fn curl(arguments: &[String]) -> String {
+/// What curl would write. Jars of cookies are files in the folder.
+pub(crate) fn curl(arguments: &[String], folder: &Path) -> String {
     let (mut method, mut url, mut body) = (None, None, Vec::new());
     let (mut headers, mut with_head, mut into_query) = (Vec::new(), false, false);
+    let mut fill = None;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().unwrap().clone();
@@ -48,6 +50,8 @@ pub(crate) fn curl(arguments: &[String]) -> String {
             "-G" => into_query = true,
             "-X" => method = Some(value()),
             "-H" => headers.push(value()),
+            "-b" => headers.push(format!("Cookie: {}", std::fs::read_to_string(folder.join(value())).unwrap())),
+            "-c" => fill = Some(folder.join(value())),
             "-d" => body.push(value()),
             "--data-urlencode" => {
                 let pair = value();
@@ -76,13 +80,27 @@ pub(crate) fn curl(arguments: &[String]) -> String {
     if !headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:")) {
         write!(head, "Host: {authority}\r\n").unwrap();
     }
-    headers.push("Accept: */*".to_owned());
+    if !headers.iter().any(|header| header.starts_with("Accept:")) {
+        headers.push("Accept: */*".to_owned());
+    }
     if !body.is_empty() {
         headers.push(format!("Content-Length: {}", body.len()));
     }
     headers.iter().for_each(|header| write!(head, "{header}\r\n").unwrap());
     let (head, body) = exchange(&authority, &format!("{head}\r\n{body}"));
+    if let Some(jar) = fill {
+        std::fs::write(jar, cookies(&head)).unwrap();
+    }
     if with_head { format!("{head}\n{body}") } else { body }
+}
+
+/// What an answer sets, as a request has it. All that is sent here goes to loopback addresses, so `Secure` hinders nothing.
+fn cookies(head: &str) -> String {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let set = lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).map(|(_, value)| value);
+    let held: Vec<&str> =
+        set.filter(|set| !set.contains("Max-Age=0")).filter_map(|set| set.split(';').next()).collect();
+    held.join("; ")
 }
 
 fn exchange(authority: &str, request: &str) -> (String, String) {

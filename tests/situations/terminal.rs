@@ -128,7 +128,7 @@ impl Terminal {
             Shell::Ours => {
                 let words = client::words(&command, &self.variables);
                 match words[0].as_str() {
-                    "curl" => client::curl(&words[1..]),
+                    "curl" => client::curl(&words[1..], self.folder.path()),
                     "stepgate" => said_by(Command::new(STEPGATE).args(&words[1..]).current_dir(self.folder.path())),
                     "tail" => self.tail(&words[1..]),
                     other => panic!("this test knows no `{other}`"),
@@ -149,7 +149,11 @@ impl Terminal {
     fn as_on_the_page(&self, said: &str) -> String {
         // The ends of curl's lines.
         let said = said.replace('\r', "");
-        self.addresses.iter().fold(said, |text, (page, real)| text.replace(real, page))
+        let escaped = |address: &str| address.replace(':', "%3A");
+        let on_page = |text: String, (page, real): &(String, String)| {
+            text.replace(real, page).replace(&escaped(real), &escaped(page))
+        };
+        self.addresses.iter().fold(said, on_page)
     }
 
     fn end(&mut self) {

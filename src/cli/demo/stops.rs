@@ -8,7 +8,7 @@ use crate::cli::test::judge::{Decision, judge};
 use crate::config::cases::{Case, Expected, TestToken, Tests};
 use crate::config::{SourceFile, Sources, Span};
 use crate::demo::Mint;
-use crate::demo::tour::{Carrier, Stop};
+use crate::demo::tour::{Carrier, SignIn, Stop};
 use crate::demo::wish::Wish;
 use crate::policy::{
     CanonicalPath, Condition, HostPattern, Methods, Place, Policy, Requirement, Route, Segment, Target, canonical_host,
@@ -74,22 +74,24 @@ fn rank(reason: Reason) -> usize {
 
 /// The cases of the tests that come to this route.
 fn of_tests(route: &Route, policy: &Policy, tests: &[Tests]) -> Vec<(Case, Vec<Query>)> {
-    let is_here = |case: &Case| {
-        let (Some(host), Ok(path)) = (canonical_host(&case.authority), CanonicalPath::parse(&case.path)) else {
-            return false;
-        };
-        let target = Target { method: &case.method, host: &host, path: &path };
-        policy.route(&target).is_ok_and(|found| found.name == route.name)
-    };
     let mut found = Vec::new();
     for tests in tests {
-        for case in tests.cases.iter().filter(|case| is_here(case)) {
+        for case in tests.cases.iter().filter(|case| comes_to(case, route, policy)) {
             let named = case.tokens.iter().filter_map(|place| tests.tokens.get(*place));
             let queries = named.map(|token| vec![("test".to_owned(), token.name.to_string())]).collect();
             found.push((case.clone(), queries));
         }
     }
     found
+}
+
+/// Whether a request is this route's.
+fn comes_to(case: &Case, route: &Route, policy: &Policy) -> bool {
+    let (Some(host), Ok(path)) = (canonical_host(&case.authority), CanonicalPath::parse(&case.path)) else {
+        return false;
+    };
+    let target = Target { method: &case.method, host: &host, path: &path };
+    policy.route(&target).is_ok_and(|found| found.name == route.name)
 }
 
 /// Requests to a route that has no tests: sign-ins of many kinds, of each issuer.
@@ -193,7 +195,8 @@ fn stop(route: &Route, case: &Case, queries: &[Query], policy: &Policy, mint: &M
         says.push(sign_in(&content.claims));
         let claims = Json::parse(content.claims.to_string().as_bytes()).ok()?;
         let token = TestToken { name: "token".into(), typ: content.typ.map(Into::into), claims };
-        carried.push((carrier(route, kind(&token, policy, now))?, written(query)));
+        let carrier = carrier(route, kind(&token, policy, now)).or_else(|| kept(route, case, &token, policy, now))?;
+        carried.push((carrier, written(query)));
         tokens.push(token);
     }
     let tokens: Vec<&TestToken> = tokens.iter().collect();
@@ -230,8 +233,31 @@ fn carrier(route: &Route, kind: TokenKind) -> Option<Carrier> {
         Place::Header(name) => Some(Carrier::Header(name.to_string())),
         Place::Cookie(name, _) => Some(Carrier::Cookie(name.to_string())),
         Place::Form { name, .. } => Some(Carrier::Form(name.to_string())),
-        // No token goes there: the gate itself sets that cookie.
+        // No token goes there: the gate itself sets that cookie, see `kept`.
         Place::Kept(..) => None,
+    })
+}
+
+/// The cookie that a route takes, if bringing the token to a route that keeps it there gives one for this host.
+fn kept(route: &Route, case: &Case, token: &TestToken, policy: &Policy, now: Timestamp) -> Option<Carrier> {
+    // Other methods want a page's origin beside such a cookie, which no command has.
+    if !["GET", "HEAD"].contains(&&*case.method) {
+        return None;
+    }
+    let cookies = route.take.iter().filter_map(|source| match &source.place {
+        Place::Kept(name, _) => Some(name),
+        Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. } => None,
+    });
+    cookies.into_iter().find_map(|cookie| {
+        let mut keepers = policy.routes().iter().filter(|one| one.keep.as_ref().is_some_and(|k| k.cookie == *cookie));
+        keepers.find_map(|keeper| {
+            let sign_in = Case { authority: case.authority.clone(), ..an_example(keeper) };
+            let let_in = comes_to(&sign_in, keeper, policy)
+                && judge(&sign_in, &[token], policy, now).decision == Decision::Allow;
+            let carrier = carrier(keeper, kind(token, policy, now)).filter(|_| let_in)?;
+            let (method, path) = (sign_in.method.to_string(), sign_in.path.to_string());
+            Some(Carrier::Kept(cookie.to_string(), Box::new(SignIn { method, path, carrier })))
+        })
     })
 }
 
