@@ -247,6 +247,8 @@ fn what_cannot_be_explained_ends_with_2_and_no_token_is_repeated() {
         (&[&*token][..], "is no request"),
         (&[PAY, &token], "not taken from the command line"),
         (&[PAY, "--token", &token], "not taken from the command line"),
+        (&["POST", "https://api.bank.example/payments/7"], "put them in quotes"),
+        (&["POST", &token, "https://api.bank.example/"], "not taken from the command line"),
         (&["get https://api.bank.example/"], "did you mean `GET`"),
         (&[PAY, "--now", "noon"], "is no moment"),
         (&[PAY, "--policies", "nowhere"], "there is no `nowhere`"),

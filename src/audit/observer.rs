@@ -62,7 +62,7 @@ impl Observer {
         let Some(more) = self.observed.get(denial.reason as usize).and_then(Occasionally::due) else { return };
         let Decision { id, method, host, path, peer, route, policy, detail, .. } = *decision;
         let issuer = decision.issuer().and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
-        let hint = policy.hint(denial.reason, decision.issuer());
+        let hint = decision.hint();
         let (reason, route) = (denial.reason.code(), route.map(|route| &*route.name));
         tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, more, "would be denied");
     }
@@ -104,7 +104,7 @@ impl Recorder for Observer {
             }
             (Ok(()), Err(denial)) => {
                 let issuer = decision.issuer().and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
-                let hint = policy.hint(denial.reason, decision.issuer());
+                let hint = decision.hint();
                 let (reason, Decision { method, host, path, peer, .. }) = (denial.reason.code(), *decision);
                 tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, "denied");
             }

@@ -85,7 +85,8 @@ pub(super) fn cookie(node: &Node, out: &mut Report) -> Option<Box<str>> {
         }
         None => {
             let message = format!("`{name}` does not begin with `{PREFIX}`, so other hosts could set it too");
-            Problem::error("bad_cookie", node.span, message).help(format!("write `{PREFIX}{name}`"))
+            Problem::error("bad_cookie", node.span, message)
+                .help(format!("write `{PREFIX}{}`", name.strip_prefix("__Secure-").unwrap_or(name)))
         }
         Some(_) => return Some(name.into()),
     };
@@ -123,19 +124,40 @@ pub(super) fn check(routes: &[(Route, Spans)], out: &mut Report) {
         }
     }
     takes_what_is_kept(routes, &first, out);
-    let taken = |name: &str| {
-        let takes = |route: &Route| {
-            route.take.iter().any(|source| matches!(&source.place, Place::Kept(kept, _) if **kept == *name))
-        };
-        routes.iter().any(|(route, _)| takes(route))
-    };
-    let mut names: Vec<_> = first.iter().filter(|(name, _)| !taken(name)).collect();
+    is_taken(&keepers, &first, routes, out);
+}
+
+/// What no route takes is kept for nothing, and so is what is taken at other hosts alone: there the cookie never comes.
+fn is_taken(keepers: &[Keeper<'_>], first: &HashMap<&str, &Keeper<'_>>, routes: &[(Route, Spans)], out: &mut Report) {
+    let mut names: Vec<_> = first.iter().collect();
     names.sort_unstable_by_key(|(_, keeper)| keeper.spans.cookie);
     for (name, keeper) in names {
-        let message = format!("`{name}` is kept, and no route takes it");
-        let help = format!("add `take: [ {{ kept: {name} }} ]` to the routes that it is for");
+        let takes = |route: &Route| {
+            route.take.iter().any(|source| matches!(&source.place, Place::Kept(kept, _) if **kept == **name))
+        };
+        let takers: Vec<&Route> = routes.iter().map(|(route, _)| route).filter(|route| takes(route)).collect();
+        let keeps = |keeper: &&Keeper<'_>| *keeper.keep.cookie == **name;
+        let (message, help) = if takers.is_empty() {
+            let message = format!("`{name}` is kept, and no route takes it");
+            (message, format!("add `take: [ {{ kept: {name} }} ]` to the routes that it is for"))
+        } else if keepers
+            .iter()
+            .filter(keeps)
+            .any(|keeper| takers.iter().any(|taker| share_a_host(keeper.route, taker)))
+        {
+            continue;
+        } else {
+            let message = format!("`{name}` is kept, and no route at its host takes it");
+            (message, "a browser sends it to the host of the sign-in and to no other".to_owned())
+        };
         out.add(Problem::lint("kept_not_taken", keeper.spans.cookie, message).help(help));
     }
+}
+
+/// Whether one host can be meant by both, whatever their paths and methods.
+fn share_a_host(one: &Route, other: &Route) -> bool {
+    let moved = Match { hosts: one.matches.hosts.clone(), ..other.matches.clone() };
+    moved.overlaps(&other.matches)
 }
 
 /// What is kept is what a token proved: where none can come, or only what was kept before, nothing would ever be.

@@ -20,6 +20,17 @@ pub struct Keys {
     pub later: &'static [&'static str],
 }
 
+/// What to say of a key that the language has in another place. Whoever writes it there is not helped by a similar name.
+fn belongs_elsewhere(what: &str, key: &str) -> Option<&'static str> {
+    match (what, key) {
+        ("a floor", "mode") => {
+            Some("a floor is never only observed: what it refuses stays refused; `mode` stands on routes")
+        }
+        ("a floor", "take" | "keep" | "on_deny" | "upstream") => Some("it stands on the routes that lie on the floor"),
+        _ => None,
+    }
+}
+
 /// A mapping whose keys were checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'n> {
@@ -41,7 +52,8 @@ impl<'n> Fields<'n> {
                 out.add(unsupported(key.span, &key.text).secret(is_secret_key(&key.text)));
                 continue;
             }
-            let help = suggest(&key.text, keys.known.iter().copied());
+            let help = belongs_elsewhere(keys.what, &key.text)
+                .map_or_else(|| suggest(&key.text, keys.known.iter().copied()), str::to_owned);
             let message = format!("unknown key `{}` in {}", key.text, keys.what);
             out.add(Problem::error("unknown_key", key.span, message).help(help).secret(is_secret_key(&key.text)));
         }

@@ -111,7 +111,7 @@ pub(crate) fn size_within(node: &Node, bounds: RangeInclusive<u64>, out: &mut Re
 /// A duration within bounds.
 pub(crate) fn duration_within(node: &Node, bounds: RangeInclusive<Duration>, out: &mut Report) -> Option<Duration> {
     let duration = reader::duration(node, out)?;
-    within(node, duration, bounds, |duration| format!("{duration:?}"), out)
+    within(node, duration, bounds, |duration| Lasting(*duration), out)
 }
 
 /// A whole number within bounds, which `what` names.
@@ -150,9 +150,45 @@ impl Display for Size {
     }
 }
 
+/// A duration as files write it.
+struct Lasting(Duration);
+
+impl Display for Lasting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
+        if seconds == 0 && millis == 0 {
+            return f.write_str("0s");
+        }
+        if self.0.subsec_millis() > 0 || seconds == 0 {
+            return write!(f, "{millis}ms");
+        }
+        let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+        match units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)) {
+            Some((unit, letter)) => write!(f, "{}{letter}", seconds.checked_div(unit).unwrap_or(seconds)),
+            None => write!(f, "{seconds}s"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_said_as_it_is_written() {
+        for (millis, said) in [
+            (0, "0s"),
+            (10, "10ms"),
+            (1_500, "1500ms"),
+            (59_000, "59s"),
+            (60_000, "1m"),
+            (90_000, "90s"),
+            (3_600_000, "1h"),
+            (30 * 86_400_000, "30d"),
+        ] {
+            assert_eq!(Lasting(Duration::from_millis(millis)).to_string(), said);
+        }
+    }
 
     #[test]
     fn a_size_is_said_as_it_is_written() {

@@ -23,7 +23,9 @@ pub struct SealKey([u8; BYTES]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// It is no base64.
-    #[error("it is not base64 of one alphabet (standard or url-safe), in one line")]
+    #[error(
+        "it is not base64 of one alphabet (standard or url-safe), in one line: `openssl rand -base64 32` makes a key"
+    )]
     NotBase64,
     /// It is, of something else than 32 bytes.
     #[error("it is base64 of {0} bytes, and a key has 32: `openssl rand -base64 32` makes one")]

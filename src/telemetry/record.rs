@@ -70,7 +70,10 @@ impl<'a> Decision<'a> {
     /// What the operator should look at; `None` when the request was allowed. For the operator alone.
     #[must_use]
     pub fn hint(&self) -> Option<&'a str> {
-        self.denial().map(|denial| self.policy.hint(denial.reason, self.issuer()))
+        let denial = self.denial()?;
+        // Where a kept cookie was not believed, no token of an issuer was at fault.
+        let of_cookie = (self.kept && self.assurance.is_none()).then(|| denial.reason.hint_of_kept()).flatten();
+        Some(of_cookie.unwrap_or_else(|| self.policy.hint(denial.reason, self.issuer())))
     }
 }
 

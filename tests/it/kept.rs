@@ -90,6 +90,9 @@ fn tampered_with_cut_short_or_moved_it_is_refused_and_deleted() {
     world.passes(&with(Request::get("/app/1"), &value).host("APP.example:8443"));
     let (_, line) = world.gate.decision(&with(Request::get("/app/1"), &flipped(&value)));
     assert_eq!([&line["kept"], &line["subject"], &line["kind"]], [&json!(true), &json!(null), &json!(null)], "{line}");
+    assert!(line["hint"].as_str().unwrap().contains("`seal.keys`"), "no issuer's key is at fault: {line}");
+    let (_, line) = world.gate.decision(&with(Request::get("/app/1"), "made-up"));
+    assert!(line["hint"].as_str().unwrap().contains("not sealed by a gate"), "{line}");
 }
 
 #[test]
@@ -105,6 +108,8 @@ fn it_ends_when_it_was_said_to_and_not_with_the_token() {
     assert!(is_deleted(&refused, "__Host-short"));
     let long = sign_in(&world, &Token::id().claim("exp", now() - 28));
     std::thread::sleep(Duration::from_millis(2_100));
+    let (_, line) = world.gate.decision(&request);
+    assert!(line["hint"].as_str().unwrap().contains("`keep: { for }`"), "{line}");
     world.refuses(&callback(&world, &Token::id().claim("exp", now() - 30)), 401, "expired");
     world.passes(&with(Request::get("/app/1"), &long));
 }

@@ -102,6 +102,12 @@ fn show(told: &Explained, form: Form) -> Result<ExitCode, Failure> {
 }
 
 fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
+    let is_method = !args.request.is_empty() && args.request.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if args.token.is_empty() && is_method && args.more.len() == 1 {
+        let reason =
+            "method and URL are one argument; put them in quotes, such as \"GET https://api.example/accounts\"";
+        return Err(Failure::could_not_run(reason));
+    }
     if !args.more.is_empty() || !args.token.is_empty() {
         let reason = "a token is not taken from the command line, where other users of the machine can read it, and there is one \
                       request; use --token-file, --token-stdin or --token-env";

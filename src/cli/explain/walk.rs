@@ -236,7 +236,7 @@ fn client(denial: &Denial, mend: Option<Mend>) -> Client {
         (None, _, NewSignIn::Mends) => {
             vec!["Nothing: no sign-in at this issuer would be enough, so none is asked for.".to_owned()]
         }
-        (None, _, NewSignIn::BringsToken) => vec![format!("A new token {}.", NewSignIn::BringsToken.words())],
+        (None, _, NewSignIn::BringsToken) => vec!["Get a token: any new one will do, of a new sign-in or refreshed, if it holds what is asked.".to_owned()],
         (None, _, NewSignIn::DoesNot) if !scope.is_empty() => {
             vec![format!("Ask for a token with the scope {}; no new sign-in is needed for that.", scope.join(" "))]
         }

@@ -3,6 +3,7 @@
 //! A reason without a text here does not compile. The texts are for whoever is woken by them: facts, and where to look.
 
 mod issuer;
+mod kept;
 mod request;
 mod sign_in;
 mod text;

@@ -116,7 +116,7 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         level: Level::Warning,
         found: Found::Policy,
         meaning: "a sign-in is kept, and no route takes it",
-        why: "What was proved is sealed into a cookie that every later request brings along, and nobody looks at it. The routes for which it was meant refuse.",
+        why: "What was proved is sealed into a cookie that every later request brings along, and nobody looks at it; or only routes at other hosts do, where no browser sends it. The routes for which it was meant refuse.",
         remedy: "Add `take: [ { kept: NAME } ]` to the routes that it is for, or take `keep` out.",
         example: include_str!("../examples/kept_not_taken.yaml"),
     },
