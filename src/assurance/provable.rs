@@ -1,4 +1,4 @@
-//! Whether an issuer can prove a rung, or what a route asks for itself, at all: some token of it must be able to.
+//! Whether an issuer can prove a rung at all: some proof of it, or of a stronger one, must be able to hold.
 
 use crate::assurance::expression::{Expression, Source};
 use crate::assurance::issuer::Issuer;
@@ -10,12 +10,6 @@ impl Issuer {
     #[must_use]
     pub fn can_prove(&self, rung: Rung) -> bool {
         self.proofs_of(rung).any(|proof| can_be(&proof.evidence, true, self))
-    }
-
-    /// Whether this could certainly hold for some token of this issuer.
-    #[must_use]
-    pub fn can_hold(&self, expression: &Expression) -> bool {
-        can_be(expression, true, self)
     }
 }
 

@@ -17,8 +17,6 @@ pub(super) struct Shortfall<'c> {
     /// Some of the route's own evidence does not hold; and whether that was some about `acr`.
     pub(super) own_failed: bool,
     pub(super) acr_failed: bool,
-    /// Some of it could not hold for any token of this issuer.
-    own_hopeless: bool,
     pub(super) max_age: Option<u32>,
     pub(super) scope: Vec<Box<str>>,
 }
@@ -39,7 +37,6 @@ impl<'c> Shortfall<'c> {
         self.reached.extend(other.reached);
         self.own_failed |= other.own_failed;
         self.acr_failed |= other.acr_failed;
-        self.own_hopeless |= other.own_hopeless;
         self.scope.extend(other.scope);
         self.max_age = self.max_age.into_iter().chain(other.max_age).min();
     }
@@ -105,7 +102,6 @@ impl<'c> Case<'c> {
                 let about_acr = expression.consults().contains(&Source::Acr);
                 short.own_failed |= failed.is_some();
                 short.acr_failed |= failed.is_some() && about_acr;
-                short.own_hopeless |= failed.is_some() && !self.issuer.can_hold(expression);
             }
             Condition::Scopes { all, any } if failed.is_some() => {
                 short.scope.extend(all.iter().chain(any).cloned());
@@ -126,8 +122,8 @@ impl<'c> Case<'c> {
         (short.reason(), !self.is_hopeless(short))
     }
 
-    /// Whether a rung is missed, or evidence, that no token of this issuer can reach.
+    /// Whether a rung is missed that no token of this issuer can reach.
     pub(super) fn is_hopeless(&self, short: &Shortfall<'_>) -> bool {
-        short.own_hopeless || short.missed.iter().any(|rung| !self.issuer.can_prove(*rung))
+        short.missed.iter().any(|rung| !self.issuer.can_prove(*rung))
     }
 }

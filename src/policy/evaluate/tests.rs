@@ -594,22 +594,6 @@ fn an_alternative_that_this_issuer_can_meet_speaks_before_one_that_it_never_can(
 }
 
 #[test]
-fn evidence_that_this_issuer_is_not_believed_about_is_asked_for_by_no_challenge() {
-    let asks = || Requirement::Demands(demand(vec![Condition::Evidence(Expression::Factors(2))]));
-    let weak = token(Some("1"), None);
-    let mendable = judge(issuer(), asks(), vec![], Some(Tokens::One(&weak))).unwrap_err();
-    assert!(mendable.step_up.is_some(), "another sign-in may bring amr");
-    let mut untrusted = issuer();
-    untrusted.mapping.amr.trusted = false;
-    let denial = judge(untrusted.clone(), asks(), vec![], Some(Tokens::One(&weak))).unwrap_err();
-    assert_eq!(denial.step_up, None, "none ever counts");
-    // An alternative that can be met speaks for how to mend it.
-    let either = vec![demand(vec![Condition::Evidence(Expression::Factors(2))]), demand(vec![level("multi-factor")])];
-    let need = Requirement::Demands(demand(vec![Condition::Any(either.into())]));
-    assert!(judge(untrusted, need, vec![], Some(Tokens::One(&weak))).unwrap_err().step_up.is_some());
-}
-
-#[test]
 fn the_levels_told_are_those_under_all_that_is_ignored_here() {
     let floor = Floor {
         name: "f".into(),
