@@ -1,8 +1,11 @@
 //! The OpenID provider in `tests/provider`, as a process of its own, and the sign-ins of its users.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,13 +21,18 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = node("server.mjs")
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("`node` did not start; `make test` installs it");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started = (0..TRIES).find_map(|_| {
+            let mut command = node("server.mjs");
+            let spawned = command.args(arguments).stdout(Stdio::piped()).spawn();
+            let mut process = spawned.expect("`node` did not start; `make test` installs it");
+            let line = first_line(process.stdout.take().unwrap());
+            if line.is_none() {
+                drop(process.kill());
+                drop(process.wait());
+            }
+            line.map(|line| (process, line))
+        });
+        let (process, line) = started.expect("the provider says nothing");
         let ready: Value = serde_json::from_str(&line).expect("the provider did not start; see its message above");
         let control = ready["control"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
         Self {
@@ -108,7 +116,7 @@ impl SignIn<'_> {
     }
 
     pub(crate) fn tokens(self) -> Tokens {
-        let mut command = node("sign_in.mjs");
+        let mut command = node_once("sign_in.mjs");
         Tokens(printed_by(command.args(["--issuer", &self.provider.issuer]).args(&self.arguments)))
     }
 }
@@ -132,14 +140,46 @@ impl Tokens {
 
 /// What a client finds out that knows an API's address alone: see `discover.mjs`.
 pub(crate) fn discover(arguments: &[&str]) -> Value {
-    printed_by(node("discover.mjs").args(arguments))
+    printed_by(node_once("discover.mjs").args(arguments))
 }
 
 fn printed_by(command: &mut Command) -> Value {
-    let output = command.output().expect("`node` did not start; `make test` installs it");
+    let mut run = || command.output().expect("`node` did not start; `make test` installs it");
+    let mut output = run();
+    for _ in 1..TRIES {
+        // As `timeout` says that it had to kill it.
+        if output.status.code() != Some(137) {
+            break;
+        }
+        output = run();
+    }
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "it failed: {printed}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&printed).unwrap()
+}
+
+/// Now and then, once in hundreds of starts, `node` waits for itself before it runs a line of the script.
+const TRIES: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is printed first; `None`: nothing is, for far longer than a start takes.
+fn first_line(printed: impl Read + Send + 'static) -> Option<String> {
+    let (told, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        drop(BufReader::new(printed).read_line(&mut line));
+        told.send(line)
+    });
+    heard.recv_timeout(PATIENCE).ok()
+}
+
+/// A script that runs to its end, and not for ever.
+fn node_once(script: &str) -> Command {
+    let node = node(script);
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", &PATIENCE.as_secs().to_string()]).arg(node.get_program()).args(node.get_args());
+    command.current_dir(node.get_current_dir().unwrap()).stdin(Stdio::null());
+    command
 }
 
 fn node(script: &str) -> Command {
