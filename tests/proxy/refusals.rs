@@ -1,5 +1,6 @@
 //! Every reason that the data path itself produces, produced through the running gate; the upstream sees none of it.
 
+use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
 use stepgate::Reason;
@@ -252,6 +253,24 @@ fn an_announced_body_over_the_limit_takes_its_place_in_the_order_of_the_reasons(
         ("POST /accounts", "Authorization: Bearer low\r\n".to_owned(), Reason::BodyTooLarge, 413),
     ] {
         gate.refused(ask(line, &format!("{fields}Content-Length: 11\r\n")), reason, status, &upstream);
+    }
+}
+
+#[test]
+fn a_client_that_sends_all_it_can_before_it_reads_still_gets_its_refusal() {
+    let upstream = Upstream::plain();
+    let gate = gate(&upstream);
+    for fields in ["Content-Length: 1000000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut client = gate.client();
+        client.send(ask("PUT /admin", fields) + "3b9aca00\r\n");
+        let stream = client.0.get_mut();
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        // Much more than the gate takes: what both sockets hold comes on top.
+        let stopped = (0..1000).find_map(|_| stream.write_all(&[b'a'; 1 << 16]).err()).expect("the gate takes no end of it");
+        assert_eq!(stopped.kind(), ErrorKind::WouldBlock, "{fields}");
+        let response = client.response();
+        assert_eq!((response.status, response.json()["reason"].as_str()), (401, Some("token_missing")), "{fields}");
+        assert!(client.is_closed());
     }
 }
 

@@ -420,8 +420,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
     }
 }
 
-/// Takes and drops what the client still sends, within bounds, so that closing does not destroy the answer on its way: a
-/// socket closed with unread bytes resets the connection (RFC 9112 section 9.6).
+/// Takes and drops what the client still sends, for so long at the most, so that closing does not destroy the answer on its
+/// way: a socket closed with unread bytes resets the connection (RFC 9112 section 9.6). Of much, no more is taken after a
+/// while: then the client can't send, finds the answer, and the rest of the time is its own.
 pub(in crate::proxy) async fn linger(mut io: impl AsyncRead + Unpin, most: Duration) {
     const MOST_BYTES: usize = 1 << 20;
     let drain = async {
@@ -431,7 +432,7 @@ pub(in crate::proxy) async fn linger(mut io: impl AsyncRead + Unpin, most: Durat
         while let Ok(count @ 1..) = tokio::io::AsyncReadExt::read(&mut io, &mut sink).await {
             left = match left.checked_sub(count) {
                 Some(left) => left,
-                None => break,
+                None => return std::future::pending().await,
             };
         }
     };
