@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CARGO := cargo
 BIN := target/e2e/stepgate
 PROVIDER := tests/provider
+PEERS := tests/peers
 SCHEMA := tests/schema
 export CARGO_TERM_COLOR ?= auto
 
@@ -51,9 +52,16 @@ doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 .PHONY: e2e
-e2e: tools ## the whole program against a real OpenID provider, with real clients and peers
+e2e: tools .tools/peers/requirements.txt ## the whole program against a real OpenID provider, with real clients and peers
 	$(CARGO) test --locked --profile e2e --features e2e --test e2e
 	$(CARGO) test --locked --profile e2e --features e2e --test it reload_load
+
+# Made anew when the list changes, as the one of `deploy`.
+.tools/peers/requirements.txt: $(PEERS)/requirements.txt
+	rm -rf .tools/peers
+	python3 -m venv .tools/peers
+	.tools/peers/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	cp $< $@
 
 .PHONY: instructions
 instructions: tools ## a request costs no more instructions than it did: the hot path

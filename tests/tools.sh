@@ -19,6 +19,8 @@ need h2load nghttp2-client
 stream=/usr/lib/nginx/modules/ngx_stream_module.so
 if command -v apt-get >/dev/null 2>&1 && [[ ! -e $stream ]]; then missing+=(libnginx-mod-stream); fi
 need systemd-analyze systemd
+# A server that is built into it stands behind the gate.
+need java default-jdk-headless
 need valgrind valgrind
 if [[ "${1:-}" == bench ]]; then
   PATH="$PATH:/usr/sbin:/sbin"
