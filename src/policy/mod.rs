@@ -23,7 +23,7 @@ use std::collections::HashMap;
 pub use decision::{Denial, Grounds, Permit, StepUp};
 pub use error_response::judge_error_response;
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
-pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, outline, reckon};
+pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, outline, outlined, reckon};
 pub use host::{HostPattern, canonical_host};
 pub use metadata::{METADATA_ROUTE, ResourceMetadata};
 pub use near::Elsewhere;

@@ -1,5 +1,9 @@
 //! What `stepgate test` and `stepgate reasons` say, in each of their forms.
 
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use crate::stepgate;
 
 #[test]
@@ -121,4 +125,65 @@ fn reasons_are_listed_and_told_one_by_one() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["code"], "amr_missing");
     let (code, out, err) = stepgate(&["reasons", "amr_mising"]);
     assert!(out.is_empty() && err.contains("did you mean `amr_missing`?") && code == Some(2), "{err}");
+}
+
+/// Each of its lines stands for something that one change of the cases or the policy would take away.
+#[test]
+fn coverage_says_what_no_case_reaches() {
+    let (code, out, _) = stepgate(&["test", "--coverage", "tests/config/cli/covered"]);
+    assert_eq!(code, Some(0), "what no case reaches is no failure");
+    assert_eq!(out, include_str!("cli/covered/coverage.txt"));
+    let (code, out, _) = stepgate(&["test", "--coverage", "--format", "json", "tests/config/cli/covered"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let coverage = &told["coverage"][0];
+    assert_eq!((code, &coverage["folder"]), (Some(0), &"tests/config/cli/covered".into()));
+    assert_eq!(coverage["counts"]["parts"], serde_json::json!({ "reached": 9, "all": 17 }));
+    let gap = serde_json::json!({ "at": "route `untried`", "lacks": "no case reaches it" });
+    assert!(coverage["gaps"].as_array().unwrap().contains(&gap), "{out}");
+    let (_, out, _) = stepgate(&["test", "--format", "json", "tests/config/cli/covered"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["coverage"], serde_json::json!([]), "nobody asked");
+}
+
+#[test]
+fn coverage_is_of_the_cases_that_ran() {
+    let (_, out, _) = stepgate(&["test", "--coverage", "tests/config/cli/covered", "--filter", "unbelieved"]);
+    assert!(out.contains("  routes   1 of 7\n") && out.contains("lacks    route `pay`: no case reaches it\n"), "{out}");
+}
+
+#[test]
+fn what_a_form_has_no_place_for_is_refused() {
+    for (arguments, says) in [
+        (["--coverage", "--format", "junit"], "JUnit has no place for coverage"),
+        (["--watch", "--format", "json"], "`--watch` is for people"),
+        (["--watch", "--format", "junit"], "`--watch` is for people"),
+    ] {
+        let (code, out, err) = stepgate(&[&["test", "policies/examples/demo"][..], &arguments].concat());
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(err.contains(says), "{err}");
+    }
+}
+
+#[test]
+fn watch_runs_the_tests_again_when_a_file_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["policy.yaml", "policy.test.yaml"] {
+        fs::copy(format!("tests/config/cli/covered/{name}"), folder.path().join(name)).unwrap();
+    }
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+        .args(["test", "--watch"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "8 passed, 0 failed");
+    let policy = folder.path().join("policy.yaml");
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, text.replace("{ level: single-factor, scopes", "{ level: multi-factor, scopes")).unwrap();
+    assert!(next().starts_with("FAILED "), "a password alone is not enough any more");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
 }

@@ -1,5 +1,6 @@
 //! What came of the cases, ready to be shown in any form.
 
+use crate::cli::test::coverage::Coverage;
 use crate::cli::test::judge::{Decision, Judged, Told};
 use crate::config::Rejected;
 use crate::config::cases::Expected;
@@ -29,6 +30,8 @@ pub(super) struct Results {
     pub(super) outcomes: Vec<Outcome>,
     /// Files and policies that could not be taken, with the path to show.
     pub(super) broken: Vec<(String, Box<Rejected>)>,
+    /// What of each policy the cases reach, where that was asked for.
+    pub(super) coverage: Vec<Coverage>,
 }
 
 impl Outcome {

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use crate::cli::files::{self, NamedBy, PolicyFolder};
 use crate::cli::output::{Failure, PROBLEMS, say};
 use crate::cli::test::case::{Outcome, Results};
+use crate::cli::test::coverage::Coverage;
 use crate::cli::test::judge::judge;
-use crate::cli::test::{human, json, junit};
+use crate::cli::test::{human, json, junit, watch};
 use crate::config::cases::{TestToken, Tests};
 use crate::config::{load_policy, load_tests};
 use crate::live::folder::{ReadError, read_file};
@@ -25,6 +26,12 @@ pub(in crate::cli) struct TestArgs {
     /// Show the steps of the cases that came out as expected, too
     #[arg(long, short)]
     verbose: bool,
+    /// Say which routes, floors, conditions, rungs and reasons no case reaches
+    #[arg(long)]
+    coverage: bool,
+    /// Run the tests again whenever a file of them or of their policy changes
+    #[arg(long)]
+    watch: bool,
     /// How what came of them is shown
     #[arg(long, value_enum, default_value_t)]
     format: Form,
@@ -65,6 +72,20 @@ enum CannotTest {
 /// Runs it: exit code 0 when every promise holds, 1 when one does not or a file is wrong, 2 when it could not run.
 #[must_use]
 pub(in crate::cli) fn run(args: &TestArgs) -> ExitCode {
+    match (args.watch, args.coverage, args.format) {
+        (true, _, Form::Json | Form::Junit) => {
+            Failure::could_not_run("`--watch` is for people: leave `--format` out").report()
+        }
+        (_, true, Form::Junit) => {
+            Failure::could_not_run("JUnit has no place for coverage: use `--format json`, or leave `--format` out")
+                .report()
+        }
+        (true, _, Form::Human) => watch::run(args.top(), || once(args)),
+        (false, _, _) => once(args),
+    }
+}
+
+fn once(args: &TestArgs) -> ExitCode {
     match test(args) {
         Ok(results) => {
             let text = match args.format {
@@ -82,6 +103,12 @@ pub(in crate::cli) fn run(args: &TestArgs) -> ExitCode {
     }
 }
 
+impl TestArgs {
+    fn top(&self) -> &Path {
+        self.dir.as_deref().unwrap_or(Path::new("policies"))
+    }
+}
+
 /// Judges all cases.
 ///
 /// # Errors
@@ -89,15 +116,13 @@ pub(in crate::cli) fn run(args: &TestArgs) -> ExitCode {
 fn test(args: &TestArgs) -> Result<Results, CannotTest> {
     let mut results = Results::default();
     let by = if args.dir.is_some() { NamedBy::Argument } else { NamedBy::Default };
-    let folders: Vec<PolicyFolder> = files::find(args.dir.as_deref().unwrap_or(Path::new("policies")), &by)?
-        .into_iter()
-        .filter(|folder| !folder.tests.is_empty())
-        .collect();
+    let folders: Vec<PolicyFolder> =
+        files::find(args.top(), &by)?.into_iter().filter(|folder| !folder.tests.is_empty()).collect();
     if folders.is_empty() {
-        return Err(CannotTest::NoTests(args.dir.clone().unwrap_or_else(|| PathBuf::from("policies"))));
+        return Err(CannotTest::NoTests(args.top().to_owned()));
     }
     for folder in &folders {
-        test_folder(folder, args.filter.as_deref(), &mut results)?;
+        test_folder(folder, args, &mut results)?;
     }
     match &args.filter {
         Some(filter) if results.outcomes.is_empty() && results.broken.is_empty() => {
@@ -107,7 +132,7 @@ fn test(args: &TestArgs) -> Result<Results, CannotTest> {
     }
 }
 
-fn test_folder(folder: &PolicyFolder, filter: Option<&str>, results: &mut Results) -> Result<(), CannotTest> {
+fn test_folder(folder: &PolicyFolder, args: &TestArgs, results: &mut Results) -> Result<(), CannotTest> {
     if folder.policies.is_empty() {
         return Err(CannotTest::NoPolicy(folder.tests.first().unwrap_or(&folder.path).clone()));
     }
@@ -118,11 +143,16 @@ fn test_folder(folder: &PolicyFolder, filter: Option<&str>, results: &mut Result
             return Ok(());
         }
     };
+    let before = results.outcomes.len();
     for path in &folder.tests {
         match load_tests(read_file(path)?, &policy) {
-            Ok(tests) => test_file(path, &tests, &policy, filter, results),
+            Ok(tests) => test_file(path, &tests, &policy, args.filter.as_deref(), results),
             Err(rejected) => results.broken.push((path.display().to_string(), rejected)),
         }
+    }
+    if args.coverage {
+        let outcomes = results.outcomes.get(before..).unwrap_or_default();
+        results.coverage.push(Coverage::of(folder.path.display().to_string(), &policy, outcomes));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::render;
 use crate::cli::test::case::{Outcome, Results};
+use crate::cli::test::coverage::Coverage;
 
 /// `verbose`: the cases that came out as expected too. `colour`: with terminal escapes.
 pub(super) fn text(results: &Results, verbose: bool, colour: bool) -> String {
@@ -13,7 +14,22 @@ pub(super) fn text(results: &Results, verbose: bool, colour: bool) -> String {
         let mark = if outcome.holds() { "ok    " } else { "FAILED" };
         text.push_str(&format!("{mark} {}: {}\n{}", outcome.place(), outcome.title(), story(outcome)));
     }
+    for coverage in &results.coverage {
+        text.push_str(&covered(coverage));
+    }
     text + &summary(results)
+}
+
+/// What the cases reach of a policy, counted, and what none does.
+fn covered(coverage: &Coverage) -> String {
+    let mut text = format!("coverage of {}\n", coverage.folder);
+    for (what, count) in coverage.counts() {
+        text.push_str(&format!("  {what:9}{} of {}\n", count.reached, count.all));
+    }
+    for gap in &coverage.gaps {
+        text.push_str(&format!("  lacks    {}: {}\n", gap.at, gap.lacks));
+    }
+    text
 }
 
 /// What was expected, what came, and the steps, a line each.

@@ -1,9 +1,12 @@
 //! What came of the cases, as one JSON object.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::cli::render;
 use crate::cli::test::case::{Outcome, Results};
+use crate::cli::test::coverage::Coverage;
 use crate::reason::Reason;
 
 pub(super) fn text(results: &Results) -> String {
@@ -14,8 +17,18 @@ pub(super) fn text(results: &Results) -> String {
         "broken": results.broken.len(),
         "cases": results.outcomes.iter().map(case).collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<Value>>(),
+        "coverage": results.coverage.iter().map(covered).collect::<Vec<_>>(),
     })
     .to_string()
+}
+
+fn covered(coverage: &Coverage) -> Value {
+    let counts = coverage.counts().map(|(what, count)| (what, json!({ "reached": count.reached, "all": count.all })));
+    json!({
+        "folder": coverage.folder,
+        "counts": counts.into_iter().collect::<BTreeMap<_, _>>(),
+        "gaps": coverage.gaps.iter().map(|gap| json!({ "at": gap.at, "lacks": gap.lacks })).collect::<Vec<_>>(),
+    })
 }
 
 fn case(outcome: &Outcome) -> Value {

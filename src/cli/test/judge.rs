@@ -3,14 +3,14 @@
 use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
-    self, CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, ground,
-    overlook, retell,
+    self, CanonicalPath, Denial, Permit, Policy, Reckoned, Requirement, Route, Step, Target, Tokens, canonical_host,
+    ground, overlook, reckon, retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
 
 /// What came of a case, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) struct Judged {
     /// What was decided.
     pub(in crate::cli) decision: Decision,
@@ -20,6 +20,19 @@ pub(in crate::cli) struct Judged {
     pub(super) steps: Vec<Told>,
     /// What an operator would be told to look at.
     pub(super) hint: Option<String>,
+    /// What of the policy it came by.
+    pub(super) seen: Seen,
+}
+
+/// What of a policy a case came by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    /// The route: its place in the policy.
+    pub(super) route: Option<usize>,
+    /// The names of the floors under it.
+    pub(super) floors: Vec<Box<str>>,
+    /// The issuer of the tokens that were believed, and what each of them came to.
+    pub(super) reckoned: Option<(IssuerId, Vec<Reckoned>)>,
 }
 
 /// What was decided of a case.
@@ -64,8 +77,8 @@ impl Told {
 
 /// Judges a case.
 pub(in crate::cli) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy, now: Timestamp) -> Judged {
-    let mut steps = Vec::new();
-    let outcome = walk(case, tokens, policy, now, &mut steps);
+    let (mut steps, mut seen) = (Vec::new(), Seen::default());
+    let outcome = walk(case, tokens, policy, now, &mut steps, &mut seen);
     let (decision, denial) = match &outcome {
         Ok(permit) => {
             (permit.would_deny().map_or(Decision::Allow, |d| Decision::WouldDeny(d.reason)), permit.would_deny())
@@ -73,7 +86,7 @@ pub(in crate::cli) fn judge(case: &Case, tokens: &[&TestToken], policy: &Policy,
         Err(denial) => (Decision::Deny(denial.reason), Some(denial)),
     };
     let hint = denial.map(|denial| policy.hint(denial.reason, denial.issuer).to_owned());
-    Judged { decision, text: Step::Decided(outcome).text(policy), steps, hint }
+    Judged { decision, text: Step::Decided(outcome).text(policy), steps, hint, seen }
 }
 
 fn refused(reason: Reason, detail: impl Into<String>) -> Denial {
@@ -86,6 +99,7 @@ fn walk(
     policy: &Policy,
     now: Timestamp,
     told: &mut Vec<Told>,
+    seen: &mut Seen,
 ) -> Result<Permit, Denial> {
     if matches!(&*case.method, "CONNECT" | "TRACE") {
         return Err(refused(Reason::RequestMalformed, format!("{} is never forwarded", case.method)));
@@ -95,7 +109,9 @@ fn walk(
     let path =
         CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
-    let route = policy.route(&target)?;
+    let (place, route) = policy.route_at(&target)?;
+    seen.route = Some(place);
+    seen.floors = policy.floors_under(route, &target).map(|floor| floor.name.clone()).collect();
     let mut rejected = Vec::new();
     let verified = if route.require == Requirement::Public {
         Vec::new()
@@ -124,6 +140,12 @@ fn walk(
         (Some(one), None) | (None, Some(one)) => Some(Tokens::One(one)),
         (None, None) => None,
     };
+    seen.reckoned = tokens.map(|tokens| {
+        let issuer = match tokens {
+            Tokens::One(token) | Tokens::Pair { access: token, .. } => token.issuer,
+        };
+        (issuer, reckon(policy, route, &target, tokens, now))
+    });
     let steps = retell(policy, route, &target, tokens, now);
     told.extend(steps.iter().filter(|step| !matches!(step, Step::Decided(_))).map(|step| Told::of(step, policy)));
     policy::judge(policy, route, &target, tokens, now).map_err(|denial| {

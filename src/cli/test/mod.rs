@@ -2,9 +2,11 @@
 
 mod case;
 mod command;
+mod coverage;
 mod human;
 mod json;
 pub(super) mod judge;
 mod junit;
+mod watch;
 
 pub(super) use command::{TestArgs, run};

@@ -12,7 +12,7 @@ mod wording;
 pub(in crate::policy) use footing::footing;
 pub use mend::{Mend, mend};
 pub use steps::{Asked, Step, What, ground, retell};
-pub use tree::{Asking, Branch, Missed, Reckoned, outline, reckon};
+pub use tree::{Asking, Branch, Missed, Reckoned, outline, outlined, reckon};
 
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Caller, Expression, Fact, Issuer, Rung, Rungs, Source, View};

@@ -107,7 +107,10 @@ pub fn outline(policy: &Policy, route: &Route, target: &Target<'_>) -> Vec<Askin
     std::iter::once(Asking { floor: None, parts: own }).chain(floors).collect()
 }
 
-fn outlined(policy: &Policy, demand: &Demand) -> Vec<Branch> {
+/// What a demand asks, part by part, before anybody is judged by it: every mark is unknown. What a token comes to
+/// ([`reckon`]) has the same branches in the same places, and more below those that evidence decides.
+#[must_use]
+pub fn outlined(policy: &Policy, demand: &Demand) -> Vec<Branch> {
     let group = |(demand, number): (&Demand, usize)| match <[Branch; 1]>::try_from(outlined(policy, demand)) {
         Ok([only]) => only,
         Err(parts) => Branch { parts, ..Branch::leaf(format!("part {number}"), Truth::Unknown) },
