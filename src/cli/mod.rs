@@ -8,6 +8,7 @@ mod explain;
 mod files;
 mod gate;
 mod healthcheck;
+mod init;
 mod named;
 mod output;
 mod parts;
@@ -56,6 +57,8 @@ enum Command {
     Test(test::TestArgs),
     /// Tell step by step what would become of a request with a token, why, and what would have been enough
     Explain(explain::ExplainArgs),
+    /// Write a first policy for an issuer, and tests that it passes
+    Init(init::InitArgs),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
     /// List the reasons for which requests are refused, or tell all about one
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Init(arguments) => ended(init::run(&arguments)),
         Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Reasons(arguments) => reasons::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -10,6 +10,7 @@ mod client;
 mod copy;
 mod discovery;
 mod fetch;
+mod introduce;
 mod issuer_keys;
 mod keeper;
 mod origin;
@@ -20,6 +21,7 @@ mod store;
 mod tests;
 
 pub use cache_dir::CacheDir;
+pub use introduce::acr_values_supported;
 pub use issuer_keys::{Asked, IssuerKeys};
 pub use pace::{KeySettings, Pace};
 pub use store::{IssuerKeysConfig, KeyStore};

@@ -3,6 +3,7 @@
 //! `UPDATE=1 cargo test --test config` writes those words anew; read the difference before committing it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods, reason = "test code")]
 
+mod init;
 mod lints;
 mod settings;
 mod told;

@@ -48,7 +48,7 @@ impl Coverage {
     pub(super) fn of(folder: String, policy: &Policy, outcomes: &[Outcome]) -> Self {
         let mut coverage = Self { folder, ..Self::default() };
         for (place, route) in policy.routes().iter().enumerate() {
-            coverage.route(policy, route, outcomes.iter().filter(|one| one.judged.seen.route == Some(place)));
+            coverage.route(policy, route, &outcomes.iter().filter(|one| one.judged.seen.route == Some(place)));
         }
         for floor in policy.floors() {
             let touching = outcomes.iter().filter(|one| one.judged.seen.floors.contains(&floor.name));
@@ -56,7 +56,7 @@ impl Coverage {
             let touched = touching.clone().next().is_some();
             coverage.floors.add(touched);
             match &floor.demand {
-                Some(demand) => coverage.parts(policy, demand, Some(&floor.name), &at, touching),
+                Some(demand) => coverage.parts(policy, demand, Some(&floor.name), &at, &touching),
                 None if touched => {}
                 None => coverage.lack(&at, "no case reaches it"),
             }
@@ -81,12 +81,12 @@ impl Coverage {
         self.gaps.push(Gap { at: at.to_owned(), lacks: lacks.into() });
     }
 
-    fn route<'o>(&mut self, policy: &Policy, route: &Route, cases: impl Iterator<Item = &'o Outcome> + Clone) {
+    fn route<'o>(&mut self, policy: &Policy, route: &Route, cases: &(impl Iterator<Item = &'o Outcome> + Clone)) {
         let at = format!("route `{}`", route.name);
         let decided = || cases.clone().map(|one| one.judged.decision);
         self.routes.add(decided().next().is_some());
         if let Requirement::Demands(demand) = &route.require {
-            self.parts(policy, demand, None, &at, cases.clone());
+            self.parts(policy, demand, None, &at, cases);
         } else if decided().next().is_none() {
             self.lack(&at, "no case reaches it");
         }
@@ -108,7 +108,7 @@ impl Coverage {
         demand: &Demand,
         floor: Option<&str>,
         at: &str,
-        cases: impl Iterator<Item = &'o Outcome> + Clone,
+        cases: &(impl Iterator<Item = &'o Outcome> + Clone),
     ) {
         let mut parts: Vec<Part> = policy::outlined(policy, demand).iter().map(Part::of).collect();
         let reckoned = cases.clone().filter_map(|one| one.judged.seen.reckoned.as_ref()).flat_map(|(_, all)| all);
@@ -135,7 +135,7 @@ impl Coverage {
         let stands = |issuer: IssuerId, rung: Rung| {
             let seen = outcomes.iter().filter_map(|one| one.judged.seen.reckoned.as_ref());
             let mut of_issuer = seen.filter(|(id, _)| *id == issuer).flat_map(|(_, reckoned)| reckoned);
-            of_issuer.any(|reckoned| reckoned.reached.iter().any(|reached| *reached == rung))
+            of_issuer.any(|reckoned| reckoned.reached.contains(&rung))
         };
         for issuer in policy.issuers() {
             for rung in asked.iter().filter(|rung| issuer.proofs_of(**rung).next().is_some()) {
