@@ -1,7 +1,7 @@
 //! An upstream in several places: which one a request goes to, and to which other when that is out of reach.
 //!
-//! Each worker counts what it has under way at each place and takes the one with the least; among equals they take turns, each
-//! worker from a beginning of its own. All places are looked at, for there are few of them. A place that is left out
+//! Each worker counts what it has under way at each place and takes the one with the least; of equals the one that was not
+//! taken for the longest time, in each worker from a beginning of its own. All places are looked at, for there are few of them. A place that is left out
 //! (`standing`) gets nothing but now and then a request that tries it again, unless all are: then all are used.
 //! A request goes on to another place only where nothing can happen twice. What has one place never comes here.
 
@@ -23,8 +23,8 @@ use crate::proxy::forwarding::standing::{Look, Standing, Terms};
 #[derive(Debug)]
 pub(in crate::proxy) struct Several {
     places: Box<[Place]>,
-    /// Where the next look begins.
-    turn: Cell<usize>,
+    /// How many requests were sent, beginning so that it is more than any place has at first.
+    turn: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Place {
     pool: Rc<Pool>,
     standing: Arc<Standing>,
     busy: Rc<Cell<usize>>,
+    /// The turn in which it was taken last.
+    last: Cell<u64>,
 }
 
 /// A request under way at a place, until its answer is passed on or given up.
@@ -71,12 +73,12 @@ impl Tried {
 
 impl Several {
     pub(in crate::proxy) fn new(pools: impl Iterator<Item = (Rc<Pool>, Arc<Standing>)>) -> Self {
-        let mut random = [0];
+        let mut random = [0; 64];
         // Without randomness the workers begin alike, and go apart with their requests.
         let _unlikely = getrandom::fill(&mut random);
-        let [random] = random;
-        let place = |(pool, standing)| Place { pool, standing, busy: Rc::default() };
-        Self { places: pools.map(place).collect(), turn: Cell::new(usize::from(random)) }
+        let place =
+            |((pool, standing), last)| Place { pool, standing, busy: Rc::default(), last: Cell::new(u64::from(last)) };
+        Self { places: pools.zip(random).map(place).collect(), turn: Cell::new(1 << 8) }
     }
 
     pub(in crate::proxy) fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
@@ -120,7 +122,7 @@ impl Several {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
         let mut last = None;
         while let Some((number, terms)) = self.choose(tried, Instant::now())
-            && let Some(Place { pool, standing, busy }) = self.places.get(number)
+            && let Some(Place { pool, standing, busy, .. }) = self.places.get(number)
         {
             tried.add(number);
             let busy = Busy::begin(busy);
@@ -155,27 +157,32 @@ impl Several {
     /// The place for a request that was at some already. Of those that are left out one that may be tried again comes first,
     /// or it never would; the rest of them come last.
     fn choose(&self, tried: Tried, now: Instant) -> Option<(usize, Terms)> {
-        let count = self.places.len();
-        let begin = self.turn.get().checked_rem(count)?;
-        self.turn.set(begin.saturating_add(1));
-        let (mut least, mut last) = (None::<(usize, usize)>, None);
-        for (number, place) in self.places.iter().enumerate().cycle().skip(begin).take(count) {
-            if tried.has(number) {
-                continue;
-            }
-            let busy = place.busy.get();
+        let (mut least, mut last) = (None, None);
+        for (number, place) in self.places.iter().enumerate().filter(|(number, _)| !tried.has(*number)) {
             let look = place.standing.look(now);
             // A request that failed elsewhere is not the one to try things with.
             if look == Look::Due && tried.count() == 0 && place.standing.try_again(now) {
-                return Some((number, Terms::Trial));
+                return Some(self.take(number, Terms::Trial));
             }
             let best = if look == Look::In { &mut least } else { &mut last };
-            if best.is_none_or(|(_, others)| busy < others) {
-                *best = Some((number, busy));
+            let load = (place.busy.get(), place.last.get(), number);
+            if best.is_none_or(|best| load < best) {
+                *best = Some(load);
             }
         }
-        let ordinary = least.map(|(number, _)| (number, Terms::Ordinary));
-        ordinary.or_else(|| last.map(|(number, _)| (number, Terms::LastResort)))
+        match (least, last) {
+            (Some((.., number)), _) => Some(self.take(number, Terms::Ordinary)),
+            (None, Some((.., number))) => Some(self.take(number, Terms::LastResort)),
+            (None, None) => None,
+        }
+    }
+
+    fn take(&self, number: usize, terms: Terms) -> (usize, Terms) {
+        self.turn.set(self.turn.get().saturating_add(1));
+        if let Some(place) = self.places.get(number) {
+            place.last.set(self.turn.get());
+        }
+        (number, terms)
     }
 }
 
@@ -209,6 +216,13 @@ mod tests {
             counts[chosen(&several, Tried::default()).unwrap().0] += 1;
         }
         assert_eq!(counts, [100; 3], "idle places take turns");
+        several.places[1].standing.unreachable(Terms::Ordinary, Instant::now(), "");
+        let mut counts = [0; 3];
+        for _ in 0..200 {
+            counts[chosen(&several, Tried::default()).unwrap().0] += 1;
+        }
+        assert_eq!(counts, [100, 0, 100], "what is left out leaves its turns to all others");
+        several.places[1].standing.answered(Terms::Trial);
         let _two = [Busy::begin(&several.places[0].busy), Busy::begin(&several.places[2].busy)];
         for _ in 0..10 {
             assert_eq!(chosen(&several, Tried::default()), Some((1, Terms::Ordinary)));
