@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::*;
 use crate::audit::tests::some_policy;
 use crate::telemetry::FilesHealth;
-use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
+use crate::telemetry::health::{AddressHealth, AddressState, CacheUse, IssuerHealth, KeyState};
 use crate::telemetry::upstream::Forwarding;
 use crate::token::Timestamp;
 
