@@ -127,6 +127,21 @@ fn a_connection_that_breaks_before_an_answer_sends_only_what_may_be_sent_twice_e
 }
 
 #[test]
+fn what_may_be_sent_twice_is_sent_twice_and_no_more() {
+    let upstreams = [breaking(), breaking(), breaking()];
+    let gate = before(&upstreams.each_ref().map(|upstream| upstream.address));
+    let seen = || upstreams.iter().map(|upstream| upstream.seen().len()).sum::<usize>();
+    assert_eq!(gate.get("/public", None).status, 502);
+    assert_eq!(seen(), 2);
+    assert_eq!(gate.ask("DELETE /public HTTP/1.1\r\nHost: a\r\n\r\n").status, 502);
+    assert_eq!(seen(), 3, "what changes something is sent once, whether it has a body or not");
+    let mut client = gate.client();
+    let upload = "GET /public HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(client.ask(upload).status, 502);
+    assert_eq!(seen(), 4);
+}
+
+#[test]
 fn nothing_is_sent_again_after_the_head_of_an_answer() {
     let half = || {
         Upstream::scripted(|seen, stream| {
@@ -191,6 +206,7 @@ fn a_body_that_the_client_breaks_off_says_nothing_of_the_upstream() {
     for _ in 0..10 {
         assert_eq!(gate.get("/public", None).status, 200);
     }
+    assert!(gate.standings.health().iter().all(|place| place.failures == 0));
     let gets = |upstream: &Upstream| upstream.seen().iter().filter(|seen| seen.line().starts_with("GET")).count();
     assert_eq!(upstreams.each_ref().map(gets), [5, 5], "both get requests");
 }
