@@ -32,6 +32,8 @@ mod proxy {
     mod multiplexed;
     mod pki;
     mod refusals;
+    mod reuse;
+    mod route_keys;
     mod seams;
     mod secured;
     mod served;
@@ -41,4 +43,5 @@ mod proxy {
     mod trailers;
     mod unreadable;
     mod upstream;
+    mod upstreams;
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::audit::timestamp::Rfc3339;
 use crate::live::Live;
-use crate::telemetry::{Health, IssuerHealth, Reloads};
+use crate::telemetry::{AddressHealth, Health, IssuerHealth, Reloads};
 
 /// Looks at everything that readiness depends on.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub struct Readiness {
     reloads: Arc<Reloads>,
     audit_blocks: Arc<dyn Fn() -> bool + Send + Sync>,
     draining: Arc<AtomicBool>,
+    upstreams: Arc<dyn Fn() -> Vec<AddressHealth> + Send + Sync>,
 }
 
 /// What `/readyz` answers.
@@ -35,6 +36,18 @@ pub(super) struct Report {
     issuers: Vec<IssuerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reload: Option<ReloadReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstreams: Option<Vec<AddressReport>>,
+}
+
+/// What it says, when asked for more, of one place of an upstream.
+#[derive(Debug, Serialize)]
+struct AddressReport {
+    upstream: Box<str>,
+    address: Box<str>,
+    state: &'static str,
+    next_try_in_seconds: u64,
+    error: Option<Box<str>>,
 }
 
 /// What it says, when asked for more, of the policy in force and of the newest content of its folder.
@@ -88,7 +101,21 @@ impl Readiness {
         reloads: Arc<Reloads>,
         audit_blocks: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { live, health, reloads, audit_blocks: Arc::new(audit_blocks), draining: Arc::default() }
+        Self {
+            live,
+            health,
+            reloads,
+            audit_blocks: Arc::new(audit_blocks),
+            draining: Arc::default(),
+            upstreams: Arc::new(Vec::new),
+        }
+    }
+
+    /// The same with what is known of upstreams. One that is out of reach does not make the gate unready: routes to others
+    /// work, and where all gates have the same upstreams no other would do better.
+    #[must_use]
+    pub fn with_upstreams(self, upstreams: Arc<dyn Fn() -> Vec<AddressHealth> + Send + Sync>) -> Self {
+        Self { upstreams, ..self }
     }
 
     /// From now on unready: the process is about to end.
@@ -109,6 +136,7 @@ impl Readiness {
             audit: if blocked { "blocked" } else { "ok" },
             issuers,
             reload: verbose.then(|| self.reload()),
+            upstreams: verbose.then(|| (self.upstreams)().into_iter().map(AddressReport::from).collect()),
         }
     }
 
@@ -127,6 +155,18 @@ impl Readiness {
 
     pub(super) fn issuer(&self, name: &str) -> Option<IssuerReport> {
         self.health.issuers().into_iter().find(|issuer| issuer.name == name).map(IssuerReport::from)
+    }
+}
+
+impl From<AddressHealth> for AddressReport {
+    fn from(place: AddressHealth) -> Self {
+        Self {
+            upstream: place.upstream,
+            address: place.address,
+            state: place.state.name(),
+            next_try_in_seconds: place.out_for.as_secs(),
+            error: place.error,
+        }
     }
 }
 

@@ -20,9 +20,10 @@ use crate::config::settings::WhenBlocked;
 use crate::config::{Settings, SourceFile};
 use crate::live::watch::Nudges;
 use crate::live::{Live, Snapshot};
+use crate::proxy::Standings;
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Sources;
-use crate::telemetry::{Health, Metrics, Reloads};
+use crate::telemetry::{AddressHealth, Health, Metrics, Reloads};
 
 /// How long logs and the audit log may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -114,15 +115,17 @@ fn serve(
     let metrics = Arc::new(Metrics::default());
     metrics.install(&snapshot.policy);
     let reloads = Arc::new(Reloads::new());
-    metrics.observe(sources(&tokens, &audit, logs, &reloads));
+    metrics.observe(sources(&tokens, &audit, logs, &reloads, proxy.standings()));
     let live = Arc::new(Live::new(snapshot));
     let addresses = Addresses { gate: proxy.addresses().to_vec(), admin: admin.as_ref().map(AdminListener::address) };
 
     reloads.observe_files(proxy.files());
     proxy.watch_files(control, &nudges.subscribe());
+    proxy.check_upstreams(control);
 
     let (stop, stopped) = watch::channel(false);
     let readiness = readiness(&live, &tokens, &audit, &reloads, settings.audit.when_blocked);
+    let readiness = readiness.with_upstreams(observed(proxy.standings()));
     if let Some(admin) = admin {
         let actions = Actions::new(credential, logs.filter().clone(), Arc::clone(&read_again));
         let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions);
@@ -152,7 +155,18 @@ fn serve(
     result
 }
 
-fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs, reloads: &Arc<Reloads>) -> Sources {
+/// Who tells how the places of upstreams stand.
+fn observed(standings: Standings) -> Arc<dyn Fn() -> Vec<AddressHealth> + Send + Sync> {
+    Arc::new(move || standings.health())
+}
+
+fn sources(
+    tokens: &Arc<Tokens>,
+    audit: &Arc<Auditor>,
+    logs: &Logs,
+    reloads: &Arc<Reloads>,
+    standings: Standings,
+) -> Sources {
     let (audit, logs) = (Arc::clone(audit), logs.clone());
     let health: Arc<dyn Health> = Arc::<Tokens>::clone(tokens);
     Sources {
@@ -160,6 +174,7 @@ fn sources(tokens: &Arc<Tokens>, audit: &Arc<Auditor>, logs: &Logs, reloads: &Ar
         audit: Some(Arc::new(move || audit.usage())),
         logs_dropped: Some(Arc::new(move || logs.dropped())),
         reloads: Some(Arc::clone(reloads)),
+        upstreams: Some(observed(standings)),
     }
 }
 

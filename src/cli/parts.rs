@@ -21,7 +21,7 @@ use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
 use crate::policy::Policy;
-use crate::proxy::{BindError, Bound, Gate, Sealing, Verify, bind, serve};
+use crate::proxy::{BindError, Bound, Gate, Sealing, Standings, Verify, bind, check_health, serve};
 use crate::telemetry::{CacheUse, FilesHealth, Health, IssuerHealth, Recorder};
 use crate::tls::{self, ListenerTls, UpstreamTls};
 use crate::token::{Credential, KeyLimits, Timestamp};
@@ -172,6 +172,7 @@ pub(super) struct Proxy {
     settings: Settings,
     tls: Vec<Option<ListenerTls>>,
     upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
+    standings: Standings,
     sealing: Option<Sealing>,
 }
 
@@ -198,7 +199,18 @@ impl Proxy {
             Failure::could_not_run(format!("{error}{remedy}"))
         })?;
         let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
-        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls, sealing })
+        let standings = Standings::of(&settings.upstreams);
+        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls, standings, sealing })
+    }
+
+    /// Who knows how the places of upstreams stand.
+    pub(super) fn standings(&self) -> Standings {
+        self.standings.clone()
+    }
+
+    /// Begins to ask upstreams how they are, on this runtime.
+    pub(super) fn check_upstreams(&self, control: &Handle) {
+        check_health(&self.settings.upstreams, &self.upstream_tls, &self.standings, control);
     }
 
     /// Who knows how the certificates and keys of listeners and upstreams stand.
@@ -246,6 +258,7 @@ impl Proxy {
             tls,
             upstreams,
             upstream_tls,
+            standings: self.standings,
             identity,
             public_url,
             sealing: self.sealing,

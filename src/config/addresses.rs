@@ -82,11 +82,14 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 pub(crate) fn never_ourselves(
     listeners: &[(Listener, Span)],
     admin: Option<&(Admin, Span)>,
-    upstreams: &[(Upstream, Span)],
+    upstreams: &[(Upstream, Vec<Span>)],
     out: &mut Report,
 ) {
-    for (upstream, span) in upstreams {
-        let Endpoint::Tcp(host, port) = &upstream.endpoint else { continue };
+    let places = upstreams.iter().flat_map(|(upstream, spans)| {
+        upstream.endpoints().zip(spans).map(move |(endpoint, span)| (upstream, endpoint, span))
+    });
+    for (upstream, endpoint, span) in places {
+        let Endpoint::Tcp(host, port) = endpoint else { continue };
         let targets = targets(host);
         let leads_to = |address: SocketAddr| {
             address.port() == *port && targets.iter().any(|target| reaches(address.ip(), *target))

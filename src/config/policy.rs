@@ -8,6 +8,7 @@ use crate::config::ladders::Scale;
 use crate::config::layers::{InUse, Layers, Written};
 use crate::config::lints;
 use crate::config::on_deny;
+use crate::config::onward;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::profile::{self, Profile};
 use crate::config::reader::{self, Fields, Keys};
@@ -30,8 +31,8 @@ const FILE: Keys = Keys {
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
-    known: &["on_deny"],
-    later: &["streams", "mode", "cors", "upgrades", "timeout", "max_body"],
+    known: &["on_deny", "timeout", "max_body"],
+    later: &["streams", "mode", "cors", "upgrades"],
 };
 
 /// A policy, and what of its files is not the policy's own business.
@@ -115,6 +116,7 @@ struct Parts<'n> {
     ladders: Option<&'n Node>,
     take: Option<&'n Node>,
     on_deny: on_deny::Written,
+    onward: onward::Written,
     profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
@@ -160,14 +162,17 @@ impl<'n> Parts<'n> {
                 }
             }
         }
-        let on_deny = defaults.and_then(|node| Fields::of(node, DEFAULTS, out)?.get("on_deny", out));
+        let defaults = defaults.and_then(|node| Fields::of(node, DEFAULTS, out));
+        let on_deny = defaults.as_ref().and_then(|fields| fields.get("on_deny", out));
         parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
+        // What is written wrong was reported, and the policy is not taken.
+        parts.onward = defaults.and_then(|fields| onward::Written::read(&fields, out)).unwrap_or_default();
         parts
     }
 
     fn inherited(&self, out: &mut Report) -> Inherited {
         let take = self.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
-        Inherited { take, on_deny: self.on_deny.clone() }
+        Inherited { take, on_deny: self.on_deny.clone(), onward: self.onward }
     }
 }
 

@@ -6,13 +6,15 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, take};
+use crate::config::{matches, on_deny, onward, take};
 use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep"],
-    later: &["streams", "cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
+    known: &[
+        "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "timeout", "max_body", "rewrite",
+    ],
+    later: &["streams", "cors", "upgrades", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -42,6 +44,8 @@ pub struct Inherited {
     pub take: Box<[TokenSource]>,
     /// `on_deny` under `defaults`.
     pub on_deny: on_deny::Written,
+    /// `timeout` and `max_body` under `defaults`.
+    pub onward: onward::Written,
 }
 
 /// Reads one route.
@@ -52,11 +56,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     let require_node = require_node(&fields, needs.out);
     let require = require_node.and_then(|node| needs.read(node, matches.as_ref().map(|matches| &matches.path)));
     let own_take = fields.get("take", needs.out).map(|node| take::read(node, needs.out));
-    let modes = [Mode::Enforce, Mode::Observe, Mode::ObserveAll].map(|mode| (mode.name(), mode));
-    let mode = match fields.get("mode", needs.out) {
-        Some(node) => reader::choice(node, &modes, needs.out)?,
-        None => Mode::Enforce,
-    };
+    let mode = mode(&fields, needs.out)?;
     let upstream = match fields.get("upstream", needs.out) {
         Some(node) => Some(reader::text(node, "an upstream's name", needs.out)?.into()),
         None => None,
@@ -69,6 +69,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => Some(keep::keep(node, needs.out)?),
         None => None,
     };
+    let onward = onward::Written::read(&fields, needs.out);
+    let rewrite = onward::rewrite(&fields, matches.as_ref().map(|matches| &matches.path), needs.out);
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -108,8 +110,32 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         keep: keep_spans,
     };
     let (floors, ends) = (Box::default(), Box::default());
-    let route = Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends };
+    let onward::Written { timeout, max_body } = onward?.over(inherited.onward);
+    let route = Route {
+        name,
+        matches,
+        take,
+        reads_form: false,
+        require,
+        mode,
+        upstream,
+        floors,
+        on_deny,
+        keep,
+        ends,
+        timeout,
+        max_body,
+        rewrite: rewrite?,
+    };
     Some((route, spans))
+}
+
+fn mode(fields: &Fields<'_>, out: &mut Report) -> Option<Mode> {
+    let modes = [Mode::Enforce, Mode::Observe, Mode::ObserveAll].map(|mode| (mode.name(), mode));
+    match fields.get("mode", out) {
+        Some(node) => reader::choice(node, &modes, out),
+        None => Some(Mode::Enforce),
+    }
 }
 
 /// A form comes with POST and with no other method.

@@ -90,13 +90,44 @@ pub struct Upstream {
     pub tls: Option<ClientTls>,
     /// How long it may take to answer with a head; `None`: [`Limits::response_head`].
     pub timeout: Option<Duration>,
+    /// Where else it is. Spoken to in the same way; a request goes to the place that has the least to do.
+    pub others: Box<[Endpoint]>,
+    /// How each place is asked whether it is well; `None`: it is not.
+    pub health: Option<HealthCheck>,
+}
+
+/// How an upstream is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked for, with `GET`.
+    pub path: String,
+    /// How often.
+    pub every: Duration,
+    /// How long the answer may take, the connection included.
+    pub timeout: Duration,
+    /// The statuses that mean it is well. Empty: any of 200 to 299.
+    pub status: Box<[u16]>,
+}
+
+impl HealthCheck {
+    /// A check of a path, with everything else as it is when left out.
+    #[must_use]
+    pub fn of(path: String) -> Self {
+        Self { path, every: Duration::from_secs(10), timeout: Duration::from_secs(2), status: Box::default() }
+    }
 }
 
 impl Upstream {
     /// An upstream that speaks HTTP/1.1 in the clear.
     #[must_use]
     pub fn plain(name: String, host: String, port: u16) -> Self {
-        Self { name, endpoint: Endpoint::Tcp(host, port), http2: false, tls: None, timeout: None }
+        let (endpoint, others) = (Endpoint::Tcp(host, port), Box::default());
+        Self { name, endpoint, http2: false, tls: None, timeout: None, others, health: None }
+    }
+
+    /// Everywhere that it is.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.others)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::addresses;
 use crate::config::admin::{self, admin};
 use crate::config::audit::{self, audit};
 use crate::config::fetching::{self, keys};
+use crate::config::health;
 use crate::config::keep;
 use crate::config::limits::{self, limits};
 use crate::config::lints;
@@ -50,6 +51,7 @@ pub const SECTIONS: &[(&str, KeyList)] = &[
     ("listeners[].client_auth", listeners::CLIENT_AUTH),
     ("upstreams.NAME", upstreams::UPSTREAM),
     ("upstreams.NAME.tls", upstreams::TLS),
+    ("upstreams.NAME.health", health::HEALTH),
     ("admin", admin::ADMIN),
     ("admin.credential", admin::SECRET),
     ("identity", IDENTITY),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::config::health;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
 use crate::config::section::Paths;
@@ -11,7 +12,7 @@ use crate::config::url::{self, Url};
 use crate::config::yaml::{self, Kind, Node};
 
 pub(super) const UPSTREAM: KeyList =
-    KeyList { what: "an upstream", known: &["url", "urls", "http2", "tls", "timeout"], later: &["health"] };
+    KeyList { what: "an upstream", known: &["url", "urls", "http2", "tls", "timeout", "health"], later: &[] };
 pub(super) const TLS: KeyList =
     KeyList { what: "an upstream's `tls`", known: &["ca", "cert", "key", "server_name"], later: &[] };
 
@@ -19,6 +20,8 @@ const HELP: &str = "name one: `upstreams: { app: { url: \"http://127.0.0.1:8081\
 const URL_HELP: &str = "write `http://127.0.0.1:8080`, `https://host:8443`, `h2c://host:8080` or `unix:/run/app.sock`";
 /// What `sockaddr_un` holds on Linux, without its final NUL.
 const LONGEST_SOCKET: usize = 107;
+/// The most URLs of one upstream: each is looked at for every request, and has metrics of its own.
+const MOST_URLS: usize = 32;
 
 /// How an upstream's URL begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +32,33 @@ enum Scheme {
     Unix,
 }
 
+impl Scheme {
+    fn written(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+            Self::H2c => "h2c://",
+            Self::Unix => "unix:",
+        }
+    }
+
+    /// Whether an upstream may have URLs of both: they are spoken to in the same way.
+    fn goes_with(self, other: Self) -> bool {
+        let in_the_clear = |scheme| matches!(scheme, Self::Http | Self::Unix);
+        self == other || in_the_clear(self) && in_the_clear(other)
+    }
+}
+
+/// One URL of an upstream, read.
+#[derive(Debug)]
+struct Place {
+    scheme: Scheme,
+    endpoint: Endpoint,
+    span: Span,
+}
+
 /// `upstreams`, and where each of their URLs stands.
-pub(crate) fn upstreams(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<Vec<(Upstream, Span)>> {
+pub(crate) fn upstreams(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<Vec<(Upstream, Vec<Span>)>> {
     if let Kind::Scalar { .. } | Kind::List(_) | Kind::Null = &node.kind {
         out.add(reader::expected(node, "`upstreams` as a mapping").help(HELP));
         return None;
@@ -42,7 +70,7 @@ pub(crate) fn upstreams(node: &Node, paths: &mut Paths<'_>, out: &mut Report) ->
     Some(pairs.iter().filter_map(|pair| upstream(pair, paths, out)).collect())
 }
 
-fn upstream((key, node): &(yaml::Key, Node), paths: &mut Paths<'_>, out: &mut Report) -> Option<(Upstream, Span)> {
+fn upstream((key, node): &(yaml::Key, Node), paths: &mut Paths<'_>, out: &mut Report) -> Option<(Upstream, Vec<Span>)> {
     if let Some(text) = reader::word_or_text(node) {
         let help = format!("write `{}: {{ url: \"{text}\" }}`", key.text);
         out.add(reader::expected(node, "an upstream as a mapping").help(help));
@@ -53,36 +81,84 @@ fn upstream((key, node): &(yaml::Key, Node), paths: &mut Paths<'_>, out: &mut Re
         Some(node) => reader::positive(node, out).map(Some),
         None => Some(None),
     };
-    let url = url_node(&fields, out);
-    let found = url.and_then(|node| Some((endpoint(node, paths, out)?, node.span)));
-    let scheme = found.as_ref().map(|((scheme, _), _)| *scheme);
+    let health = match fields.get("health", out) {
+        Some(node) => health::read(node, out).map(Some),
+        None => Some(None),
+    };
+    let urls = url_nodes(&fields, out);
+    let found = urls.map(|nodes| nodes.iter().filter_map(|node| place(node, paths, out)).collect::<Vec<Place>>());
+    let scheme = found.as_ref().and_then(|found| found.first()).map(|place| place.scheme);
     let http2 = http2(&fields, scheme, out);
     let tls = tls(&fields, scheme, paths, out);
-    let ((scheme, endpoint), span) = found?;
-    let tls = tls?;
-    if let (Endpoint::Tcp(host, _), Some(ClientTls { server_name: None, .. })) = (&endpoint, &tls)
-        && !is_server_name(host)
-    {
-        let message = format!("no certificate can be for `{host}`, which is neither a DNS name nor an IP address");
-        let help = "name what its certificate is for: `tls: { server_name: NAME }`";
-        out.add(Problem::error("bad_server_name", span, message).help(help));
+    let (found, tls, scheme) = (found?, tls?, scheme?);
+    if found.len() < urls.map_or(0, <[Node]>::len) {
         return None;
     }
+    alike(&found, out)?;
+    named(&found, tls.as_ref(), out)?;
     let http2 = http2? || scheme == Scheme::H2c;
-    Some((Upstream { name: key.text.to_string(), endpoint, http2, tls, timeout: timeout? }, span))
+    let (mut endpoints, spans): (Vec<Endpoint>, Vec<Span>) =
+        found.into_iter().map(|place| (place.endpoint, place.span)).unzip();
+    let others = endpoints.split_off(1).into();
+    let endpoint = endpoints.pop()?;
+    let (name, timeout, health) = (key.text.to_string(), timeout?, health?);
+    Some((Upstream { name, endpoint, http2, tls, timeout, others, health }, spans))
 }
 
-fn url_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
+/// All URLs of an upstream are spoken to in one way, and each is another place.
+fn alike(found: &[Place], out: &mut Report) -> Option<()> {
+    let first = found.first()?;
+    if let Some(other) = found.iter().find(|other| !other.scheme.goes_with(first.scheme)) {
+        let message = format!(
+            "`{}` beside `{}`: all URLs of one upstream are spoken to in one way",
+            other.scheme.written(),
+            first.scheme.written()
+        );
+        let help = "give them one scheme, or make two upstreams of them; `http://` and `unix:` go together";
+        out.add(Problem::error("mixed_schemes", other.span, message).help(help).related(first.span, "the first one"));
+        return None;
+    }
+    for (number, place) in found.iter().enumerate() {
+        if let Some(before) = found.iter().take(number).find(|before| before.endpoint == place.endpoint) {
+            let message = format!("`{}` stands twice among the URLs of one upstream", place.endpoint);
+            out.add(
+                Problem::error("duplicate_url", place.span, message).related(before.span, "it stands here already"),
+            );
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// Where no name is given that certificates must have, it is the host's, which has to be one.
+fn named(found: &[Place], tls: Option<&ClientTls>, out: &mut Report) -> Option<()> {
+    let Some(ClientTls { server_name: None, .. }) = tls else { return Some(()) };
+    for place in found {
+        if let Endpoint::Tcp(host, _) = &place.endpoint
+            && !is_server_name(host)
+        {
+            let message = format!("no certificate can be for `{host}`, which is neither a DNS name nor an IP address");
+            let help = "name what its certificate is for: `tls: { server_name: NAME }`";
+            out.add(Problem::error("bad_server_name", place.span, message).help(help));
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn url_nodes<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n [Node]> {
     match (fields.has("url"), fields.has("urls")) {
-        (true, false) => fields.get("url", out),
+        (true, false) => fields.get("url", out).map(std::slice::from_ref),
         (false, true) => {
-            let items = reader::list(fields.get("urls", out)?, "a list of URLs", out)?;
-            if let Some(second) = items.get(1) {
-                let message = "several URLs of one upstream are not supported by this version yet";
-                out.add(Problem::error("not_supported_yet", second.span, message).help("name one"));
+            let node = fields.get("urls", out)?;
+            let items = reader::list(node, "a list of URLs", out)?;
+            if items.len() > MOST_URLS {
+                let message = format!("an upstream has {MOST_URLS} URLs at the most, and these are {}", items.len());
+                let help = "put a load balancer of its own before them, or name what a DNS name leads to as one URL";
+                out.add(Problem::error("too_many_urls", node.span, message).help(help));
                 return None;
             }
-            items.first()
+            Some(items)
         }
         (both, _) => {
             let message = if both { "an upstream has `url` or `urls`, not both" } else { "an upstream needs `url`" };
@@ -90,6 +166,11 @@ fn url_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
             None
         }
     }
+}
+
+fn place(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<Place> {
+    let (scheme, endpoint) = endpoint(node, paths, out)?;
+    Some(Place { scheme, endpoint, span: node.span })
 }
 
 fn endpoint(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<(Scheme, Endpoint)> {
@@ -270,6 +351,15 @@ mod tests {
         let identity = Some(("gate/d".into(), "gate/e".into()));
         let asked = ClientTls { ca: Some("gate/c".into()), identity, server_name: Some("f".to_owned()) };
         assert_eq!(whole, Upstream { tls: Some(asked), ..plain("a", 443) });
+    }
+
+    #[test]
+    fn an_upstream_is_in_as_many_places_as_it_has_urls() {
+        let tcp = |host: &str| Endpoint::Tcp(host.to_owned(), 80);
+        let several = upstream("urls: [\"http://a\", \"unix:/b\", \"http://c\"]");
+        assert_eq!((several.endpoint, &*several.others), (tcp("a"), &[Endpoint::Unix("/b".into()), tcp("c")][..]));
+        let one = upstream("urls: [\"http://a\"]");
+        assert_eq!((one.endpoint, &*one.others), (tcp("a"), &[][..]));
     }
 
     #[test]

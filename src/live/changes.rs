@@ -62,10 +62,26 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
         route.floors.iter().filter_map(|place| policy.floors().get(*place).cloned()).collect()
     };
     // Whether it reads a form follows from `take`.
-    let Route { name, matches, take, reads_form: _, require, mode, upstream, floors: _, on_deny, keep, ends } = was;
+    let Route {
+        name,
+        matches,
+        take,
+        reads_form: _,
+        require,
+        mode,
+        upstream,
+        floors: _,
+        on_deny,
+        keep,
+        ends,
+        timeout,
+        max_body,
+        rewrite,
+    } = was;
     (name, matches, take, require, mode, upstream)
         == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
         && (on_deny, keep, ends) == (&is.on_deny, &is.keep, &is.ends)
+        && (timeout, max_body, rewrite) == (&is.timeout, &is.max_body, &is.rewrite)
         && floors(old, was) == floors(new, is)
 }
 
@@ -111,6 +127,17 @@ routes:
         assert_eq!(told.issuers_added, ["club".into()]);
         assert_eq!(told.issuers_removed, ["shop".into()]);
         assert_eq!(told.issuers_changed, ["bank".into()]);
+    }
+
+    #[test]
+    fn what_a_route_says_of_the_way_on_is_part_of_it() {
+        let of =
+            |says: &str| policy(&format!("routes: [{{ name: a, match: {{ path: /a }}, require: public{says} }}]\n"));
+        for says in [", timeout: 5s", ", max_body: none", ", rewrite: { prefix: /b }"] {
+            let told = Changes::between(&of(""), &of(says));
+            assert_eq!((told.routes_changed, told.routes_added), (1, 0), "{says}");
+            assert_ne!(of("").hash(), of(says).hash(), "{says}");
+        }
     }
 
     #[test]

@@ -118,6 +118,9 @@ fn own_route(path: &str) -> Option<Route> {
         on_deny: None,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
         floors: Box::default(),
     })
 }

@@ -1,7 +1,10 @@
 //! A route, compiled: what it matches, where it looks for tokens, what it asks, where it forwards.
 
+use std::time::Duration;
+
 use crate::policy::observe::Mode;
 use crate::policy::on_deny::OnDeny;
+use crate::policy::onward::{BodyLimit, Rewrite};
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Match, PathPattern};
 use crate::policy::requirement::{Demand, Requirement};
@@ -32,6 +35,12 @@ pub struct Route {
     pub keep: Option<Box<Keep>>,
     /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
     pub ends: Box<[Ending]>,
+    /// How long the upstream may take to answer with a head; `None`: as long as the upstream's own setting says.
+    pub timeout: Option<Duration>,
+    /// How long a body may be; `None`: as long as the process's limit says.
+    pub max_body: Option<BodyLimit>,
+    /// What becomes of the path on its way up; `None`: nothing.
+    pub rewrite: Option<Box<Rewrite>>,
 }
 
 /// What is kept of a sign-in.

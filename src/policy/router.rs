@@ -218,6 +218,9 @@ mod tests {
             reads_form: false,
             keep: None,
             ends: Box::default(),
+            timeout: None,
+            max_body: None,
+            rewrite: None,
         }
     }
 

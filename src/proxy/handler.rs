@@ -206,11 +206,14 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let target = Target { method: self.head.method.as_str(), host, path };
         if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
             self.metadata = Some(metadata);
-            check_length(self.length, gate.limits.body)?;
+            check_length(self.length, gate.limits.body, "`limits.body`")?;
             return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
-        let body_fits = check_length(self.length, gate.limits.body);
+        let body_fits = match route.max_body {
+            None => check_length(self.length, gate.limits.body, "`limits.body`"),
+            Some(limit) => check_length(self.length, limit.bytes(), "the route's `max_body`"),
+        };
         let desk = desk(gate, host, self.id, self.now);
         if route.require == Requirement::Public {
             body_fits?;
@@ -220,7 +223,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let posted = match body_fits {
             Ok(()) if route.reads_form && form::is_posted(self.head, body) => {
                 // Boxed, so that no other request carries its size.
-                match Box::pin(form::read(self.head, body, exchange, &gate.limits)).await {
+                match Box::pin(form::read(self.head, body, exchange, &gate.limits, route.max_body)).await {
                     Ok(form) => Posted::Form(self.form.insert(Box::new(form))),
                     Err(refusal) => Posted::Unread(refusal),
                 }
@@ -302,10 +305,10 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
 }
 
 /// Whether the length that is announced for a body is within the limit.
-fn check_length(length: Option<u64>, limit: Option<u64>) -> Result<(), Refusal> {
+fn check_length(length: Option<u64>, limit: Option<u64>, name: &str) -> Result<(), Refusal> {
     match length.zip(limit) {
         Some((length, limit)) if length > limit => {
-            let detail = format!("the body has {length} bytes, `limits.body` is {limit}");
+            let detail = format!("the body has {length} bytes, {name} is {limit}");
             Err(Refusal::new(Denial::because(Reason::BodyTooLarge), detail))
         }
         Some(_) | None => Ok(()),

@@ -31,6 +31,8 @@ pub(super) struct Fields<'f> {
     pub(super) taken: &'f [TokenSource],
     /// What the upstream speaks.
     pub(super) version: Version,
+    /// The beginning of the path that clients know, where the route puts another in its place.
+    pub(super) prefix: Option<&'f str>,
     /// Whether there is a body whose length nobody announced.
     pub(super) is_unmeasured: bool,
 }
@@ -95,6 +97,10 @@ impl Fields<'_> {
         fields.insert(X_FORWARDED_PORT, approach.port.clone());
         if let Some(host) = approach.host.as_ref().or(host) {
             fields.insert(X_FORWARDED_HOST, host.clone());
+        }
+        // A canonical path is text that a field can have.
+        if let Some(Ok(prefix)) = self.prefix.map(HeaderValue::from_str) {
+            fields.insert(X_FORWARDED_PREFIX, prefix);
         }
         fields.insert(header::FORWARDED, approach.forwarded.clone());
         fields.insert(X_REAL_IP, approach.real_ip.clone());
@@ -162,7 +168,7 @@ fn remove_disguised(fields: &mut HeaderMap, name: &str) {
 }
 
 /// The most fields that are set on one request, by us and by hyper.
-const MOST_SET: usize = 18;
+const MOST_SET: usize = 19;
 
 /// RFC 9110 section 6.5.1: framing, routing and authentication are never trailers. A `static`, since a constant would be
 /// made and dropped anew at each use.
@@ -173,6 +179,7 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -208,6 +215,7 @@ mod tests {
             kept: &[],
             taken: &taken,
             version,
+            prefix: None,
             is_unmeasured,
         };
         let (mut once, mut twice) = (HeaderMap::new(), HeaderMap::new());

@@ -32,6 +32,8 @@ pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};
+pub use forwarding::checks::check_health;
+pub use forwarding::standing::{Standing, Standings};
 pub use kept::Sealing;
 pub(crate) use preview::{Preview, preview};
 pub(crate) use respond::{Told, told};

@@ -9,7 +9,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::live::Snapshot;
-use crate::policy::{CanonicalPath, Denial, Permit, Route};
+use crate::policy::{BodyLimit, CanonicalPath, Denial, Permit, Rewrite, Route};
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::Exchange;
 use crate::proxy::edge::approach::Approach;
@@ -64,19 +64,32 @@ impl<V: Verify> Passage<'_, V> {
         let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
 
         let unwritten = |error: http::Error| unreachable(format!("the target cannot be written: {error}"));
-        let mut uri = target::forwarded(self.path, &head.uri).map_err(|error| unwritten(error.into()))?;
+        let rewrite = self.route.rewrite.as_deref();
+        let mut uri = match rewrite {
+            None => target::forwarded(self.path, &head.uri),
+            Some(rewrite) => {
+                let path = rewrite.of(self.path);
+                let path =
+                    path.ok_or_else(|| unreachable("the path does not begin as its route's pattern does".into()))?;
+                target::rewritten(&path, &head.uri)
+            }
+        }
+        .map_err(|error| unwritten(error.into()))?;
         if pool.upstream().http2 {
             uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
         }
         let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
         let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
 
-        let limit = pool.upstream().timeout.unwrap_or(gate.limits.response_head);
+        let limit = self.route.timeout.or(pool.upstream().timeout).unwrap_or(gate.limits.response_head);
         let answer_by = &self.exchange.answer_by;
         answer_by.set(limit);
         let body = match form {
             Some(form) => RequestBody::read(form.into_body()),
-            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream()),
+            None => {
+                let most = self.route.max_body.map_or(gate.limits.body, BodyLimit::bytes);
+                RequestBody::new(body, most, answer_by, limit, self.exchange.lane.stream())
+            }
         };
         let fields = Fields {
             given: &head.headers,
@@ -92,6 +105,7 @@ impl<V: Verify> Passage<'_, V> {
             kept: self.live.policy.kept(),
             taken: &self.route.take,
             version: if pool.upstream().http2 { Version::HTTP_2 } else { Version::HTTP_11 },
+            prefix: rewrite.and_then(Rewrite::replaced),
             is_unmeasured: !body.is_end_stream() && body.size_hint().exact().is_none(),
         };
         let outgoing = Head { method: &head.method, uri, fields };

@@ -149,6 +149,14 @@ pub(super) fn forwarded(path: &CanonicalPath, uri: &Uri) -> Result<Uri, http::ur
     }
 }
 
+/// The same with the path that a route makes of the one that was judged.
+pub(super) fn rewritten(path: &str, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
+    match uri.query() {
+        None => path.parse(),
+        Some(query) => format!("{path}?{query}").parse(),
+    }
+}
+
 /// A target as HTTP/2 wants it: with scheme and authority, which is what `Host` says (RFC 9113 section 8.3.1).
 pub(super) fn absolute(target: &Uri, fields: &HeaderMap, upstream: &Upstream) -> Result<Uri, http::Error> {
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };

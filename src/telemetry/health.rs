@@ -1,4 +1,4 @@
-//! How issuers' keys and the token cache are doing, as `/readyz` and `/metrics` show it.
+//! How issuers' keys, the token cache and upstreams are doing, as `/readyz` and `/metrics` show it.
 
 use std::time::Duration;
 
@@ -62,6 +62,50 @@ impl KeyState {
         match self {
             Self::Ready | Self::Stale => true,
             Self::Waiting => false,
+        }
+    }
+}
+
+/// One place of an upstream that has several, or that is asked how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHealth {
+    /// The upstream's name.
+    pub upstream: Box<str>,
+    /// Where the place is, as the settings say.
+    pub address: Box<str>,
+    /// Whether it gets requests.
+    pub state: AddressState,
+    /// How long until it is tried again.
+    pub out_for: Duration,
+    /// Requests that got no response there.
+    pub failures: u64,
+    /// How often it was left out for that.
+    pub ejections: u64,
+    /// Health checks that succeeded and that failed; `None`: it is not asked.
+    pub checks: Option<(u64, u64)>,
+    /// What the last health check failed for; `None`: it did not.
+    pub error: Option<Box<str>>,
+}
+
+/// Whether a place of an upstream gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressState {
+    /// It does.
+    Up,
+    /// Requests failed there, and it is left out for a while.
+    Ejected,
+    /// Its health checks fail.
+    Unhealthy,
+}
+
+impl AddressState {
+    /// Its name, as `/readyz` writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Ejected => "ejected",
+            Self::Unhealthy => "unhealthy",
         }
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 pub mod timestamp;
 pub mod upstream;
 
-pub use health::{AuditUse, CacheUse, Health, IssuerHealth, KeyState};
+pub use health::{AddressHealth, AddressState, AuditUse, CacheUse, Health, IssuerHealth, KeyState};
 pub use metrics::{Metrics, Verdict};
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, KeptEvent, Protocol, Recorder, UpstreamFailure};

@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::reason::Reason;
+use crate::telemetry::health::{AddressHealth, AddressState};
 use crate::telemetry::histogram::{Histogram, Read};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process::Process;
@@ -38,6 +39,7 @@ impl Collector for Families {
         self.kept(&mut out)?;
         self.connections(&mut out)?;
         self.upstreams(&mut out)?;
+        self.addresses(&mut out)?;
         self.logs(&mut out)?;
         self.issuers(&mut out)?;
         self.reloads(&mut out)?;
@@ -148,6 +150,41 @@ impl Families {
         durations(out, "stepgate_upstream_answer_seconds", help, &upstreams, |totals| &totals.answer)?;
         let help = "Time from a request's head to the end of its upstream's answer";
         durations(out, "stepgate_request_seconds", help, &upstreams, |totals| &totals.whole)
+    }
+
+    /// Of the places of upstreams that are in several, or are checked. The settings name them, so there are no more.
+    fn addresses(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let sources = self.0.sources();
+        let addresses = sources.upstreams.as_ref().map(|upstreams| upstreams()).unwrap_or_default();
+        let labels = |one: &AddressHealth| [("upstream", one.upstream.clone()), ("address", one.address.clone())];
+        let help = "Whether an upstream's address gets requests (1), or is left out (0)";
+        let mut up = out.encode_descriptor("stepgate_upstream_address_up", help, None, MetricType::Gauge)?;
+        for one in &addresses {
+            up.encode_family(&labels(one))?.encode_gauge(&i64::from(one.state == AddressState::Up))?;
+        }
+        let help = "Requests that got no response from an upstream's address";
+        let mut failed =
+            out.encode_descriptor("stepgate_upstream_address_failures", help, None, MetricType::Counter)?;
+        for one in &addresses {
+            failed.encode_family(&labels(one))?.encode_counter::<NoLabelSet, _, u64>(&one.failures, None)?;
+        }
+        let help = "Times that an upstream's address was left out for such failures";
+        let mut ejected =
+            out.encode_descriptor("stepgate_upstream_address_ejections", help, None, MetricType::Counter)?;
+        for one in &addresses {
+            ejected.encode_family(&labels(one))?.encode_counter::<NoLabelSet, _, u64>(&one.ejections, None)?;
+        }
+        let help = "Health checks of an upstream's address, by their result";
+        let mut checks = out.encode_descriptor("stepgate_upstream_health_checks", help, None, MetricType::Counter)?;
+        for one in &addresses {
+            let Some((passed, failed)) = one.checks else { continue };
+            for (result, count) in [("ok", passed), ("failed", failed)] {
+                let [upstream, address] = labels(one);
+                let labels = [upstream, address, ("result", result.into())];
+                checks.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn logs(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -16,6 +16,8 @@ use crate::tls::roots;
 pub struct UpstreamTls {
     config: Arc<Reloaded<ClientConfig>>,
     name: ServerName<'static>,
+    /// The names of the places that it is in besides the first, in their order.
+    others: Box<[ServerName<'static>]>,
 }
 
 impl UpstreamTls {
@@ -27,16 +29,31 @@ impl UpstreamTls {
         let Some(tls) = &upstream.tls else { return Ok(None) };
         let what = format!("the TLS of upstream `{}`", upstream.name);
         let refused = |detail: String| format!("upstream `{}`: {detail}", upstream.name);
-        let host = match (&tls.server_name, &upstream.endpoint) {
-            (Some(name), Endpoint::Tcp(..)) => name,
-            (None, Endpoint::Tcp(host, _)) => host,
-            (_, Endpoint::Unix(_)) => return Err(refused("TLS is not spoken over a Unix socket".into())),
+        let name = |endpoint: &Endpoint| {
+            let host = match (&tls.server_name, endpoint) {
+                (Some(name), Endpoint::Tcp(..)) => name,
+                (None, Endpoint::Tcp(host, _)) => host,
+                (_, Endpoint::Unix(_)) => return Err(refused("TLS is not spoken over a Unix socket".into())),
+            };
+            ServerName::try_from(host.clone())
+                .map_err(|error| refused(format!("`{host}` cannot be the name in a certificate: {error}")))
         };
-        let name = ServerName::try_from(host.clone())
-            .map_err(|error| refused(format!("`{host}` cannot be the name in a certificate: {error}")))?;
+        let others = upstream.others.iter().map(name).collect::<Result<_, _>>()?;
+        let name = name(&upstream.endpoint)?;
         let (wanted, http2) = (tls.clone(), upstream.http2);
         let config = Reloaded::load(what, files(tls), move || config(&wanted, http2)).map_err(refused)?;
-        Ok(Some(Arc::new(Self { config, name })))
+        Ok(Some(Arc::new(Self { config, name, others })))
+    }
+
+    /// How the place of this number is spoken to: with the same files, under its own name. `None`: there is none.
+    #[must_use]
+    pub fn at(&self, number: usize) -> Option<Arc<Self>> {
+        let name = match number.checked_sub(1) {
+            None => &self.name,
+            Some(other) => self.others.get(other)?,
+        };
+        let config = Arc::clone(&self.config);
+        Some(Arc::new(Self { config, name: name.clone(), others: Box::default() }))
     }
 
     /// The same for each upstream, in their order.
@@ -124,6 +141,20 @@ mod tests {
         let endpoint = Endpoint::Tcp("::1".into(), 8443);
         let address = Upstream { endpoint, ..upstream(ClientTls::default()) };
         assert!(matches!(name(&address), ServerName::IpAddress(_)));
+    }
+
+    #[test]
+    fn each_place_has_its_own_name_unless_one_is_given_for_all() {
+        let others: Box<[Endpoint]> = [Endpoint::Tcp("10.0.0.8".into(), 8443)].into();
+        let names = |tls: ClientTls| {
+            let upstream = Upstream { others: others.clone(), ..upstream(tls) };
+            let tls = UpstreamTls::load(&upstream).unwrap().unwrap();
+            (0..3).map(|place| tls.at(place).map(|tls| tls.name().to_str().into_owned())).collect::<Vec<_>>()
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(names(ClientTls::default()), [text("ledger.example"), text("10.0.0.8"), None]);
+        let given = ClientTls { server_name: Some("inner.example".into()), ..ClientTls::default() };
+        assert_eq!(names(given), [text("inner.example"), text("inner.example"), None]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn the_page_of_settings_names_every_key_that_is_read_and_no_other() {
         for row in rows {
             let key = row[0].trim_matches('`').to_owned();
             assert_eq!(row.len(), 4, "{place}: {key}");
-            let later = keys.later.contains(&key.as_str()) || key == "otlp" || key == "health";
+            let later = keys.later.contains(&key.as_str()) || key == "otlp";
             assert_eq!(row[1].starts_with("later:"), later, "{place}: {key}");
         }
     }
@@ -68,7 +68,7 @@ listeners:
     tls: { cert: a.pem, key: a.key }
     client_auth: { ca: b.pem<listeners[].client_auth> }
     <listeners[]>
-upstreams: { app: { url: "https://app.internal"<upstreams.NAME> } }
+upstreams: { app: { url: "https://app.internal", health: { path: /up<upstreams.NAME.health> }<upstreams.NAME> } }
 identity: { <identity> }
 keys: { <keys> }
 audit: { to: file, path: audit.jsonl, rotate: { size: 1MiB<audit.rotate> }<audit> }

@@ -20,6 +20,7 @@ mod id_tokens;
 mod key_rotation;
 mod nghttp;
 mod nginx_edge;
+mod nginx_several;
 mod nginx_upstream;
 mod openssl;
 mod provider_outage;

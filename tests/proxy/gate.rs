@@ -17,7 +17,7 @@ use stepgate::policy::{
     Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy, PolicyParts,
     Requirement, Route, TokenSource,
 };
-use stepgate::proxy::{Gate, Running, Verify, bind, serve};
+use stepgate::proxy::{Gate, Running, Standings, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure, UpstreamMeter};
 use stepgate::tls::{ListenerTls, UpstreamTls};
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
@@ -199,6 +199,7 @@ pub struct Running1 {
     pub address: SocketAddr,
     pub notes: Arc<Notes>,
     pub live: Arc<Live>,
+    pub standings: Standings,
     pub upstream_tls: Option<Arc<UpstreamTls>>,
     pub tls: Vec<Option<ListenerTls>>,
     shutdown: watch::Sender<bool>,
@@ -252,6 +253,7 @@ impl Setup {
         let bound = bind(std::slice::from_ref(&listener), self.workers).unwrap();
         let address = bound.addresses()[0];
         let upstream_tls = UpstreamTls::load_all(std::slice::from_ref(&upstream)).unwrap();
+        let standings = Standings::of(std::slice::from_ref(&upstream));
         let notes = Arc::new(Notes::default());
         let live = Arc::new(Live::new(snapshot()));
         let gate = Arc::new(Gate {
@@ -261,6 +263,7 @@ impl Setup {
             tls: tls.clone(),
             listeners: vec![listener],
             upstream_tls: upstream_tls.clone(),
+            standings: standings.clone(),
             upstreams: vec![upstream],
             identity: self.identity,
             public_url: self.public_url,
@@ -270,7 +273,7 @@ impl Setup {
         let (shutdown, told) = watch::channel(false);
         let running = serve(bound, &gate, &told).unwrap();
         let upstream_tls = upstream_tls[0].clone();
-        Running1 { address, notes, live, tls, upstream_tls, shutdown, running: Some(running) }
+        Running1 { address, notes, live, standings, tls, upstream_tls, shutdown, running: Some(running) }
     }
 }
 
@@ -370,6 +373,9 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
     }
 }
 

@@ -70,7 +70,15 @@ impl Upstream {
     }
 
     pub fn scripted(script: impl Fn(&mut Seen, &mut BufReader<TcpStream>) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(([127, 0, 0, 1], 0).into(), script)
+    }
+
+    /// The same in a place where nobody is yet.
+    pub fn at(
+        address: SocketAddr,
+        script: impl Fn(&mut Seen, &mut BufReader<TcpStream>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, closed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
         let script: Arc<Script> = Arc::new(script);

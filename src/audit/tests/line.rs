@@ -55,6 +55,9 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -262,6 +265,9 @@ pub(crate) fn some_permit() -> Permit {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

@@ -142,6 +142,9 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
     }
 }
 

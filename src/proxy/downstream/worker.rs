@@ -23,6 +23,7 @@ use crate::proxy::downstream::scratch::{self, Scratch};
 use crate::proxy::downstream::timing::{TICK, Ticker};
 use crate::proxy::downstream::turn::{Requests, Turns};
 use crate::proxy::forwarding::pool::Pool;
+use crate::proxy::forwarding::standing::Standings;
 use crate::proxy::kept::Sealing;
 use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
@@ -46,6 +47,8 @@ pub struct Gate<V> {
     pub upstreams: Vec<Upstream>,
     /// How they are spoken to in TLS, in the same order.
     pub upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
+    /// How the places stand that they are in.
+    pub standings: Standings,
     /// What upstreams are told of the caller.
     pub identity: Identity,
     /// What clients call us, if it is configured: the own origin of cookies.
@@ -193,7 +196,10 @@ fn pools<V>(gate: &Gate<V>) -> Vec<Rc<Pool>> {
     let tls = |place| gate.upstream_tls.get(place).and_then(Option::as_ref);
     let upstreams = gate.upstreams.iter().enumerate();
     let meter = |upstream: &Upstream| gate.recorder.upstream(&upstream.name);
-    upstreams.map(|(place, upstream)| Pool::new(upstream, tls(place), &gate.limits, meter(upstream))).collect()
+    let pool = |(place, upstream): (usize, &Upstream)| {
+        Pool::new(upstream, tls(place), &gate.limits, meter(upstream), gate.standings.places(place))
+    };
+    upstreams.map(pool).collect()
 }
 
 async fn tick<V>(worker: Rc<Worker<V>>) {

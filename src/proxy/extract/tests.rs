@@ -34,6 +34,9 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
     }
 }
 

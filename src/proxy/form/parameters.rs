@@ -291,6 +291,9 @@ mod tests {
             on_deny: None,
             keep: None,
             ends: Box::default(),
+            timeout: None,
+            max_body: None,
+            rewrite: None,
             floors: Box::default(),
         }
     }

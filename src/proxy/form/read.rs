@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::config::settings::Limits;
-use crate::policy::Denial;
+use crate::policy::{BodyLimit, Denial};
 use crate::proxy::downstream::lane::Exchange;
 use crate::proxy::downstream::timing::Passed;
 use crate::proxy::form::parameters::{Form, unsupported};
@@ -34,9 +34,10 @@ pub(in crate::proxy) async fn read(
     body: &mut Incoming,
     exchange: &Exchange,
     limits: &Limits,
+    max_body: Option<BodyLimit>,
 ) -> Result<Form, Refusal> {
-    let most =
-        limits.body.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
+    let body_limit = max_body.map_or(limits.body, BodyLimit::bytes);
+    let most = body_limit.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
     if let Some(size) = body.size_hint().exact()
         && usize::try_from(size).map_or(true, |size| size > most)
     {
@@ -93,7 +94,9 @@ fn is_utf8(parameter: &str) -> bool {
 }
 
 fn too_large(most: usize, size: &str) -> Refusal {
-    let detail = format!("a form may have {most} bytes (`limits.form`, `limits.body`), this one has {size}");
+    let detail = format!(
+        "a form may have {most} bytes (the least of `limits.form` and `max_body` or `limits.body`), this one has {size}"
+    );
     Refusal::new(Denial::because(Reason::BodyTooLarge), detail)
 }
 

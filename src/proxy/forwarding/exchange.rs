@@ -29,12 +29,36 @@ pub(in crate::proxy) struct Failure {
 }
 
 impl Failure {
-    fn unreachable(detail: impl Into<String>) -> Self {
+    pub(in crate::proxy) fn unreachable(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamUnreachable, detail: detail.into(), by_upstream: true }
     }
 
     fn late(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
+    }
+
+    /// The last one of a request that was sent to so many places.
+    pub(in crate::proxy) fn after(mut self, places: u32) -> Self {
+        if places > 1 {
+            self.detail = format!("{}, after {} other place(s) failed", self.detail, places.saturating_sub(1));
+        }
+        self
+    }
+}
+
+/// Why one place gave no response, and what is left to try another with.
+#[derive(Debug)]
+pub(in crate::proxy) struct Undone {
+    pub(in crate::proxy) failure: Failure,
+    /// The body from its beginning, where sending the request once more does no harm.
+    pub(in crate::proxy) again: Option<RequestBody>,
+    /// There was no connection to send it on.
+    pub(in crate::proxy) is_unsent: bool,
+}
+
+impl Undone {
+    fn broken(error: &hyper::Error, again: Option<RequestBody>) -> Self {
+        Self { failure: broken(error), again, is_unsent: false }
     }
 }
 
@@ -76,19 +100,22 @@ pub(in crate::proxy) async fn forward(
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let end = body.end();
     let bodiless = *head.method == Method::HEAD;
-    let outcome = if pool.upstream().http2 {
+    let outcome = if let Some(several) = pool.several() {
+        Box::pin(several.forward(head, body, answer_by, now)).await
+    } else if pool.upstream().http2 {
         // Boxed, so that HTTP/1.1 does not carry its size.
         let outcome = answer_by.bound(Box::pin(multiplexed(pool, head, body))).await;
-        outcome.inspect_err(|Passed| pool.doubt(now))
+        outcome.inspect_err(|Passed| pool.doubt(now)).map(|outcome| outcome.map_err(|undone| undone.failure))
     } else {
-        answer_by.bound(pin!(exchange(pool, head, body, now))).await
+        let outcome = answer_by.bound(pin!(exchange(pool, head, body, now))).await;
+        outcome.map(|outcome| outcome.map_err(|undone| undone.failure))
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
         (Ok((response, lease)), _) => Ok((cleaned(response, bodiless)?, lease)),
         (Err(_), End::TooLarge) => Err(Failure {
             reason: Reason::BodyTooLarge,
-            detail: "the body is longer than `limits.body`".into(),
+            detail: "the body is longer than `max_body`, or `limits.body`, allows".into(),
             by_upstream: false,
         }),
         (Err(_), End::Broken) => Err(Failure {
@@ -100,12 +127,22 @@ pub(in crate::proxy) async fn forward(
     }
 }
 
+/// Sends a request to one place of an upstream that has several.
+pub(in crate::proxy) async fn send(
+    pool: &Rc<Pool>,
+    head: &Head<'_>,
+    body: RequestBody,
+    now: Instant,
+) -> Result<(Response<Incoming>, Lease), Undone> {
+    if pool.upstream().http2 { multiplexed(pool, head, body).await } else { exchange(pool, head, body, now).await }
+}
+
 async fn exchange(
     pool: &Rc<Pool>,
     head: &Head<'_>,
     mut body: RequestBody,
     now: Instant,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<Incoming>, Lease), Undone> {
     if let Some(mut whole) = pool.reuse(now).await {
         // Where sending it twice does no harm, and there is no body.
         let again = body.again().filter(|_| head.is_safe());
@@ -118,7 +155,7 @@ async fn exchange(
         let error = error.into_error();
         body = match unsent.or(again.filter(|_| !error.is_parse())) {
             Some(body) => body,
-            None => return Err(broken(&error)),
+            None => return Err(Undone::broken(&error, None)),
         };
     }
     // Rare enough to be boxed, and too large to be part of every request.
@@ -126,25 +163,27 @@ async fn exchange(
 }
 
 /// The same on a new connection.
-async fn connected(
-    pool: &Rc<Pool>,
-    head: &Head<'_>,
-    body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let mut whole = pool.connect().await.map_err(|error| unconnected(pool, error))?;
+async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Result<(Response<Incoming>, Lease), Undone> {
+    let mut whole = match pool.connect().await {
+        Ok(whole) => whole,
+        Err(error) => return Err(unconnected(pool, error, body)),
+    };
+    let again = body.again().filter(|_| head.is_safe());
     let sending = whole.sender(&body).send_request(head.with(body));
     match sending.await {
         Ok(response) => Ok((response, Lease::Whole(whole))),
-        Err(error) => Err(broken(&error)),
+        // What answered, if not in HTTP, has had it.
+        Err(error) => Err(Undone::broken(&error, again.filter(|_| !error.is_parse()))),
     }
 }
 
-fn unconnected(pool: &Pool, error: ConnectError) -> Failure {
+fn unconnected(pool: &Pool, error: ConnectError, body: RequestBody) -> Undone {
     let address = &pool.upstream().endpoint;
-    match error {
+    let failure = match error {
         ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
         ConnectError::Failed(error) => Failure::unreachable(format!("no connection to {address}: {error}")),
-    }
+    };
+    Undone { failure, again: Some(body), is_unsent: true }
 }
 
 /// The same over HTTP/2. A request that never left, and one of which the upstream says that it did nothing with it, is sent
@@ -153,7 +192,7 @@ async fn multiplexed(
     pool: &Rc<Pool>,
     head: &Head<'_>,
     mut body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<Incoming>, Lease), Undone> {
     /// Sendings that the upstream may have done something with, or refused by themselves.
     const SENT: u32 = 2;
     /// Connections that were gone before, or that the upstream was leaving. More of them: one that ends each connection after
@@ -163,7 +202,10 @@ async fn multiplexed(
     let (mut sent, mut unsent) = (0u32, 0u32);
     let ending = body.end();
     loop {
-        let slot = pool.slot().await.map_err(|error| unconnected(pool, error))?;
+        let slot = match pool.slot().await {
+            Ok(slot) => slot,
+            Err(error) => return Err(unconnected(pool, error, body)),
+        };
         let was_fresh = slot.is_fresh();
         let (again, is_bodiless) = (body.keep(), body.is_end_stream());
         let mut error = match slot.sender().try_send_request(head.with(body)).await {
@@ -196,9 +238,18 @@ async fn multiplexed(
             Fate::Broken => sent < SENT && head.is_safe() && is_bodiless && !was_fresh,
             Fate::Reset => false,
         };
-        let again = if harmless { again.body() } else { None };
-        let Some(again) = again else { return Err(broken(&error)) };
-        body = again;
+        // Elsewhere it may be sent where here it was sent often enough: the upstream says that it did nothing with it, or
+        // doing it twice does no harm.
+        let elsewhere = match fate {
+            Fate::GoingAway | Fate::Refused => true,
+            Fate::Broken => head.is_safe() && is_bodiless,
+            Fate::Reset => false,
+        };
+        let again = if elsewhere { again.body() } else { None };
+        match again {
+            Some(again) if harmless => body = again,
+            again => return Err(Undone::broken(&error, again)),
+        }
     }
 }
 

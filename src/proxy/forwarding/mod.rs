@@ -1,7 +1,10 @@
 //! "A permitted request in, the upstream's response out." Connections to upstreams, and what may be sent on them again.
 
 pub(in crate::proxy) mod body;
+pub(in crate::proxy) mod checks;
 pub(in crate::proxy) mod exchange;
 pub(in crate::proxy) mod multiplexed;
 pub(in crate::proxy) mod pool;
 pub(in crate::proxy) mod reach;
+pub(in crate::proxy) mod several;
+pub(in crate::proxy) mod standing;

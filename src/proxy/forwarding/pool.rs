@@ -19,6 +19,8 @@ use crate::config::settings::{Limits, Upstream};
 use crate::proxy::forwarding::body::{End, Ending, RequestBody};
 use crate::proxy::forwarding::multiplexed::{Connections, Slot};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, reach};
+use crate::proxy::forwarding::several::{Busy, Several};
+use crate::proxy::forwarding::standing::Standing;
 use crate::telemetry::UpstreamMeter;
 use crate::tls::UpstreamTls;
 
@@ -31,7 +33,7 @@ const KEPT: usize = 256;
 /// The most bytes of a response's head, and of what is read of its body at once.
 pub(in crate::proxy) const READ: usize = 64 << 10;
 
-/// The connections to one upstream.
+/// The connections to one upstream, or to one place of it where it has several.
 pub(in crate::proxy) struct Pool {
     upstream: Upstream,
     tls: Option<Arc<UpstreamTls>>,
@@ -40,6 +42,8 @@ pub(in crate::proxy) struct Pool {
     meter: Rc<UpstreamMeter>,
     /// Those that speak HTTP/2.
     shared: Rc<Connections>,
+    /// Where the upstream is in several places: each with connections of its own, and none are kept here.
+    several: Option<Box<Several>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(in crate::proxy) enum Lease {
     Whole(Whole),
     /// A place on one that others use too; given up when dropped.
     Slot(Slot, Ending),
+    /// One of these at one of several places.
+    Counted(Box<(Lease, Busy)>),
 }
 
 /// A connection in use, for one request at a time.
@@ -74,15 +80,37 @@ impl Pool {
         tls: Option<&Arc<UpstreamTls>>,
         limits: &Limits,
         meter: UpstreamMeter,
+        standings: &[Arc<Standing>],
     ) -> Rc<Self> {
-        Rc::new(Self {
-            upstream: upstream.clone(),
-            tls: tls.cloned(),
+        let meter = Rc::new(meter);
+        let to = |upstream: Upstream, tls: Option<Arc<UpstreamTls>>, several| Self {
+            upstream,
+            tls,
             connect: limits.connect,
             idle: RefCell::default(),
-            meter: Rc::new(meter),
+            meter: Rc::clone(&meter),
             shared: Rc::default(),
-        })
+            several,
+        };
+        let several = (!upstream.others.is_empty()).then(|| {
+            let places = upstream.endpoints().zip(standings).enumerate();
+            Box::new(Several::new(places.map(|(number, (endpoint, standing))| {
+                let place = Upstream { endpoint: endpoint.clone(), others: Box::default(), ..upstream.clone() };
+                let tls = tls.and_then(|tls| tls.at(number));
+                (Rc::new(to(place, tls, None)), Arc::clone(standing))
+            })))
+        });
+        Rc::new(to(upstream.clone(), tls.cloned(), several))
+    }
+
+    /// Its places, where the upstream has several.
+    pub(in crate::proxy) fn several(&self) -> Option<&Several> {
+        self.several.as_deref()
+    }
+
+    /// The connections to one place: of several that to which a request would go now.
+    fn nearest(self: &Rc<Self>) -> &Rc<Self> {
+        self.several().and_then(Several::nearest).unwrap_or(self)
     }
 
     /// Who counts what is asked of this upstream.
@@ -109,30 +137,32 @@ impl Pool {
 
     /// A new HTTP/1.1 connection.
     pub(in crate::proxy) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
+        let place = self.nearest();
         // Rare enough to be boxed, and too large to be part of every request.
-        let sender = match Box::pin(reach(&self.upstream, self.tls.as_ref(), self.connect)).await? {
+        let sender = match Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await? {
             Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
             Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
             Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
         }?;
-        self.meter.connected();
-        Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(self), request: None })
+        place.meter.connected();
+        Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(place), request: None })
     }
 
     /// A place on an HTTP/2 connection: on one that has room, else on a new one. Waits for room where there are enough
     /// connections.
     pub(in crate::proxy) async fn slot(self: &Rc<Self>) -> Result<Slot, ConnectError> {
+        let place = self.nearest();
         loop {
-            if let Some(slot) = self.shared.slot() {
+            if let Some(slot) = place.shared.slot() {
                 return Ok(slot);
             }
-            let pool = Rc::clone(self);
-            match self.shared.opening(|connections| async move { pool.open(&connections).await }) {
+            let pool = Rc::clone(place);
+            match place.shared.opening(|connections| async move { pool.open(&connections).await }) {
                 Some(mut opening) => {
                     let outcome = opening.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
                     outcome.unwrap_or_else(|| Err(ConnectError::Failed("the attempt was given up".into())))?;
                 }
-                None => self.shared.wait().await,
+                None => place.shared.wait().await,
             }
         }
     }
@@ -164,6 +194,7 @@ impl Pool {
 
     /// Closes what has lain unused for too long.
     pub(in crate::proxy) fn sweep(&self) {
+        self.several().into_iter().flat_map(Several::pools).for_each(|pool| pool.sweep());
         self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
         self.shared.sweep();
     }
@@ -220,6 +251,11 @@ impl Lease {
         match self {
             Self::Whole(whole) => whole.give_back(),
             Self::Slot(slot, _) => drop(slot),
+            Self::Counted(counted) => {
+                let (lease, busy) = *counted;
+                lease.give_back();
+                drop(busy);
+            }
         }
     }
 
@@ -229,6 +265,7 @@ impl Lease {
     pub(in crate::proxy) fn has_cut(&self, body: &Incoming) -> bool {
         match self {
             Self::Whole(_) => false,
+            Self::Counted(counted) => counted.0.has_cut(body),
             Self::Slot(_, request) => {
                 !body.is_end_stream()
                     && body.size_hint().exact().map_or_else(|| request.get() != End::Open, |left| left > 0)

@@ -1,8 +1,12 @@
 //! The way to an upstream, up to the first byte of HTTP: a TCP or Unix socket, and TLS where it is configured.
 
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -62,18 +66,80 @@ async fn unix(path: &Path) -> Result<Reached, String> {
     UnixStream::connect(path).await.map(Reached::Unix).map_err(|error| error.to_string())
 }
 
-/// A name is looked up for each connection, and its addresses are tried in turn.
+/// A name is looked up for each connection.
 async fn tcp(host: &str, port: u16, is_shared: bool) -> Result<TcpStream, String> {
     let socket = match host.parse() {
-        Ok(address) => TcpStream::connect(SocketAddr::new(address, port)).await,
-        Err(_name) => TcpStream::connect((host, port)).await,
+        Ok(address) => TcpStream::connect(SocketAddr::new(address, port)).await.map_err(|error| error.to_string()),
+        Err(_name) => named(host, port).await,
     };
-    let socket = socket.map_err(|error| error.to_string())?;
+    let socket = socket?;
     let _no_delay = socket.set_nodelay(true);
     if is_shared {
         notice_death(&socket);
     }
     Ok(socket)
+}
+
+async fn named(host: &str, port: u16) -> Result<TcpStream, String> {
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| error.to_string())?;
+    first_of(taking_turns(found.collect())).await
+}
+
+/// The addresses of a name, IPv6 and IPv4 by turns beginning with the one that came first (RFC 8305 section 4), so that a
+/// family which leads nowhere costs one attempt and not all.
+fn taking_turns(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        found.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut other) = (first.into_iter(), other.into_iter());
+    let mut turns = Vec::new();
+    loop {
+        let (one, two) = (first.next(), other.next());
+        if one.is_none() && two.is_none() {
+            return turns;
+        }
+        turns.extend(one.into_iter().chain(two));
+    }
+}
+
+/// The first connection that can be made to any of these. The next is begun when one fails, or has not succeeded for a while:
+/// what does not answer at all must not use up the time in which another would.
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
+    /// RFC 8305 section 5.
+    const HEAD_START: Duration = Duration::from_millis(250);
+    let mut waiting = addresses.into_iter();
+    let mut attempts: Vec<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>> = Vec::new();
+    let mut cause = None;
+    loop {
+        match waiting.next() {
+            Some(address) => attempts.push(Box::pin(TcpStream::connect(address))),
+            None if attempts.is_empty() => {
+                let none = || "the name has no address".to_owned();
+                return Err(cause.map_or_else(none, |error: io::Error| error.to_string()));
+            }
+            None => {}
+        }
+        let ended = poll_fn(|cx| {
+            for number in 0..attempts.len() {
+                let Some(attempt) = attempts.get_mut(number) else { break };
+                if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
+                    drop(attempts.swap_remove(number));
+                    return Poll::Ready(outcome);
+                }
+            }
+            Poll::Pending
+        });
+        // With no other address left there is nothing to hurry for.
+        let ended = match waiting.len() {
+            0 => Some(ended.await),
+            _ => tokio::time::timeout(HEAD_START, ended).await.ok(),
+        };
+        match ended {
+            Some(Ok(socket)) => return Ok(socket),
+            Some(Err(error)) => cause = Some(error),
+            None => {}
+        }
+    }
 }
 
 /// Has the system notice that the other machine is gone, on a connection that many requests go over: when it confirms
@@ -99,7 +165,7 @@ async fn handshake(socket: TcpStream, tls: &UpstreamTls, http2: bool) -> Result<
 
 /// What the operator reads of a failed handshake.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what has no sentence of ours is told in the library's")]
-fn told(error: &std::io::Error) -> String {
+fn told(error: &io::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error};
 
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
@@ -123,7 +189,61 @@ fn told(error: &std::io::Error) -> String {
             "it speaks none of the protocols that were offered by ALPN".into()
         }
         Some(cause) => cause.to_string(),
-        None if error.kind() == std::io::ErrorKind::UnexpectedEof => "it closed the connection".into(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "it closed the connection".into(),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns_and_keep_their_order() {
+        let list = |text: &str| text.split(' ').map(|one| one.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let turns = taking_turns(list("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1"));
+        assert_eq!(turns, list("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1"));
+        assert_eq!(taking_turns(list("1.1.1.1:1 [::1]:1")), list("1.1.1.1:1 [::1]:1"));
+        assert_eq!(taking_turns(Vec::new()), []);
+    }
+
+    /// An address of this machine where connections are never taken: those that wait there are as many as may.
+    async fn silent() -> (socket2::Socket, Vec<TcpStream>, SocketAddr) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut full = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+            full.push(stream);
+            assert!(full.len() < 64, "it takes them all");
+        }
+        (socket, full, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_or_stays_silent_does_not_keep_the_next_from_being_tried() {
+        let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = good.local_addr().map(|address| (good, address)).unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (_socket, _full, silent) = silent().await;
+        let began = Instant::now();
+        let reached = first_of(vec![closed, good.1]).await.unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), good.1);
+        assert!(began.elapsed() < Duration::from_millis(200), "a refusal is not waited out");
+        let began = Instant::now();
+        let reached = first_of(vec![silent, closed, good.1]).await.unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), good.1);
+        let took = began.elapsed();
+        assert!((Duration::from_millis(240)..Duration::from_millis(900)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_of_which_no_address_answers_says_why() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(first_of(vec![closed, closed]).await.unwrap_err().contains("refused"));
+        assert!(first_of(Vec::new()).await.unwrap_err().contains("no address"));
     }
 }

@@ -200,6 +200,9 @@ fn route(redirect: Option<Template>) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        timeout: None,
+        max_body: None,
+        rewrite: None,
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

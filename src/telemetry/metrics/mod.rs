@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::policy::{METADATA_ROUTE, Policy, Route};
 use crate::reason::Reason;
-use crate::telemetry::health::{AuditUse, Health};
+use crate::telemetry::health::{AddressHealth, AuditUse, Health};
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Reloads;
@@ -50,6 +50,8 @@ pub struct Sources {
     pub logs_dropped: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     /// How loading policies went.
     pub reloads: Option<Arc<Reloads>>,
+    /// How the places of upstreams stand.
+    pub upstreams: Option<Arc<dyn Fn() -> Vec<AddressHealth> + Send + Sync>>,
 }
 
 /// The counters of one policy's routes, in its order.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::*;
 use crate::audit::tests::some_policy;
 use crate::telemetry::FilesHealth;
-use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
+use crate::telemetry::health::{AddressHealth, AddressState, CacheUse, IssuerHealth, KeyState};
 use crate::telemetry::upstream::Forwarding;
 use crate::token::Timestamp;
 
@@ -61,6 +61,18 @@ pub(crate) fn busy() -> Arc<Metrics> {
         })),
         logs_dropped: Some(Arc::new(|| 4)),
         reloads: Some(Arc::new(with_files())),
+        upstreams: Some(Arc::new(|| {
+            vec![AddressHealth {
+                upstream: "app".into(),
+                address: "10.0.0.7:8443".into(),
+                state: AddressState::Ejected,
+                out_for: Duration::from_secs(3),
+                failures: 6,
+                ejections: 2,
+                checks: Some((9, 1)),
+                error: None,
+            }]
+        })),
     });
     let route = policy.routes().first();
     metrics.decided(&policy, route, Verdict::Allow, 12);
