@@ -44,6 +44,7 @@ pub mod section;
 pub mod settings;
 pub mod source;
 pub mod stepgate;
+pub mod streams;
 pub mod take;
 mod unique;
 pub mod units;

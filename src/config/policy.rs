@@ -16,6 +16,7 @@ use crate::config::routes::{self, Inherited, Spans};
 use crate::config::settings::Settings;
 use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
 use crate::config::stepgate;
+use crate::config::streams;
 use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
@@ -30,8 +31,8 @@ const FILE: Keys = Keys {
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
-    known: &["on_deny"],
-    later: &["streams", "mode", "cors", "upgrades", "timeout", "max_body"],
+    known: &["on_deny", "streams"],
+    later: &["mode", "cors", "upgrades", "timeout", "max_body"],
 };
 
 /// A policy, and what of its files is not the policy's own business.
@@ -115,6 +116,7 @@ struct Parts<'n> {
     ladders: Option<&'n Node>,
     take: Option<&'n Node>,
     on_deny: on_deny::Written,
+    streams: streams::Written,
     profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
@@ -160,14 +162,17 @@ impl<'n> Parts<'n> {
                 }
             }
         }
-        let on_deny = defaults.and_then(|node| Fields::of(node, DEFAULTS, out)?.get("on_deny", out));
-        parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
+        if let Some(fields) = defaults.and_then(|node| Fields::of(node, DEFAULTS, out)) {
+            let on_deny = fields.get("on_deny", out).and_then(|node| on_deny::read(node, out));
+            let streams = fields.get("streams", out).and_then(|node| streams::read(node, out));
+            (parts.on_deny, parts.streams) = (on_deny.unwrap_or_default(), streams.unwrap_or_default());
+        }
         parts
     }
 
     fn inherited(&self, out: &mut Report) -> Inherited {
         let take = self.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
-        Inherited { take, on_deny: self.on_deny.clone() }
+        Inherited { take, on_deny: self.on_deny.clone(), streams: self.streams }
     }
 }
 

@@ -6,13 +6,13 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, take};
-use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
+use crate::config::{matches, on_deny, streams, take};
+use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep"],
-    later: &["streams", "cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
+    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "streams"],
+    later: &["cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -42,6 +42,8 @@ pub struct Inherited {
     pub take: Box<[TokenSource]>,
     /// `on_deny` under `defaults`.
     pub on_deny: on_deny::Written,
+    /// `streams` under `defaults`.
+    pub streams: streams::Written,
 }
 
 /// Reads one route.
@@ -69,6 +71,10 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => Some(keep::keep(node, needs.out)?),
         None => None,
     };
+    let own_streams = match fields.get("streams", needs.out) {
+        Some(node) => streams::read(node, needs.out)?,
+        None => streams::Written::default(),
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -95,6 +101,15 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Requirement::Public => (None, None),
         Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
     };
+    if let (Some(span), Requirement::Public) = (fields.key_span("streams"), &require) {
+        let message = "a public route lets everybody in at any time, so there is nothing to watch";
+        needs.out.add(Problem::error("public_streams", span, message).help("take `streams` out, or ask for something"));
+        return None;
+    }
+    let streams = match &require {
+        Requirement::Public => Streams::UNWATCHED,
+        Requirement::Authenticated | Requirement::Demands(_) => streams::of_route(own_streams, inherited.streams),
+    };
     let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
     form_is_posted(&take, &matches, span, needs.out)?;
     let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();
@@ -108,7 +123,20 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         keep: keep_spans,
     };
     let (floors, ends) = (Box::default(), Box::default());
-    let route = Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends };
+    let route = Route {
+        name,
+        matches,
+        take,
+        reads_form: false,
+        require,
+        mode,
+        upstream,
+        floors,
+        on_deny,
+        keep,
+        ends,
+        streams,
+    };
     Some((route, spans))
 }
 

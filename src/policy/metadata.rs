@@ -118,6 +118,7 @@ fn own_route(path: &str) -> Option<Route> {
         on_deny: None,
         keep: None,
         ends: Box::default(),
+        streams: crate::policy::Streams::UNWATCHED,
         floors: Box::default(),
     })
 }

@@ -5,6 +5,7 @@ use crate::policy::on_deny::OnDeny;
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Match, PathPattern};
 use crate::policy::requirement::{Demand, Requirement};
+use crate::policy::streams::Streams;
 use crate::token::TokenKind;
 
 /// A route.
@@ -32,6 +33,8 @@ pub struct Route {
     pub keep: Option<Box<Keep>>,
     /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
     pub ends: Box<[Ending]>,
+    /// What ends its long-lived streams.
+    pub streams: Streams,
 }
 
 /// What is kept of a sign-in.
