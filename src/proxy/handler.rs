@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use crate::clock;
 use crate::live::Snapshot;
 use crate::policy::{
-    CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
+    CanonicalPath, Denial, Grounds, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
 };
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
@@ -29,12 +29,13 @@ use crate::proxy::form::{self, Form};
 use crate::proxy::glance::Glance;
 use crate::proxy::kept::Desk;
 use crate::proxy::origin::Own;
+use crate::proxy::oversight::Case;
 use crate::proxy::passage::Passage;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, kept, metadata, spare, target};
+use crate::proxy::{answer, evidence, extract, kept, metadata, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision};
 use crate::token::Timestamp;
@@ -119,9 +120,41 @@ pub(super) async fn handle<V: Verify>(
         exchange.lane.leave(body, &exchange.answer_by);
         return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
     }
+    let overseer = &connection.worker.overseer;
+    let permit = outcome.as_ref().ok();
+    if let Some(permit) = permit.filter(|_| live.policy.renews()) {
+        let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
+        connection.worker.renewals.note(&live.policy, standing);
+    }
+    let let_in = permit.map(|permit| (permit.by(), *permit.grounds() == Grounds::ErrorResponse));
+    let let_in = route.filter(|(_, route)| route.streams.are_watched()).zip(let_in);
+    let watch = |path| {
+        let ((place, _), (by, is_error_response)) = let_in?;
+        let (live, method, host) = (&live, &head.method, host.as_deref().unwrap_or_default());
+        let (tokens, id, lane, client) = (&tokens, &id, &exchange.lane, approach.client);
+        let tokens = (tokens, by);
+        Some(overseer.watch(Case {
+            live,
+            place,
+            method,
+            host,
+            path,
+            tokens,
+            is_error_response,
+            id,
+            client,
+            lane,
+            now,
+            started,
+        }))
+    };
+    // What is here in a moment or never is watched, if at all, when there is an answer.
+    let lasts = let_in.is_some() && !exchange.lane.has_all_of(&body);
+    let mut watching = path.as_ref().filter(|_| lasts).and_then(|path| watch(path.clone()));
     let passed = match (outcome, route, &path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
+            let watching = watching.as_ref();
             let passage = Passage {
                 connection,
                 exchange: &exchange,
@@ -135,6 +168,7 @@ pub(super) async fn handle<V: Verify>(
                 approach,
                 started,
                 desk,
+                watching,
             };
             passage.forward(&head, body, form, &permit).await
         }
@@ -147,7 +181,11 @@ pub(super) async fn handle<V: Verify>(
     };
     let mut response = match passed {
         Ok((response, lease, forwarding)) => {
-            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
+            if watching.is_none() && !response.body().is_end_stream() {
+                watching = path.and_then(watch);
+            }
+            let watching = watching.map(|watching| (watching, answer::is_grpc(response.headers())));
+            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered, watching))
         }
         Err(refusal) => {
             let gate = &connection.worker.gate;

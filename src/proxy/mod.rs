@@ -19,6 +19,7 @@ mod identity;
 mod kept;
 mod metadata;
 mod origin;
+mod oversight;
 mod passage;
 mod preview;
 mod refusal;

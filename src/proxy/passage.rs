@@ -1,5 +1,6 @@
 //! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use http::header::HeaderValue;
@@ -22,12 +23,13 @@ use crate::proxy::glance::Glance;
 use crate::proxy::headers::Fields;
 use crate::proxy::identity::Identity;
 use crate::proxy::kept::{self, Desk};
+use crate::proxy::oversight::{Watching, unless_ended};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::target;
 use crate::proxy::verify::Verify;
 use crate::reason::Reason;
-use crate::telemetry::{Forwarding, UpstreamFailure};
+use crate::telemetry::{Forwarding, StreamEnd, UpstreamFailure};
 
 /// A permitted request on its way to the upstream.
 pub(super) struct Passage<'p, V> {
@@ -43,6 +45,8 @@ pub(super) struct Passage<'p, V> {
     pub(super) approach: &'p Approach,
     pub(super) started: Instant,
     pub(super) desk: Desk<'p>,
+    /// Who may say that it has to end, where its body may last.
+    pub(super) watching: Option<&'p Watching>,
 }
 
 impl<V: Verify> Passage<'_, V> {
@@ -76,7 +80,7 @@ impl<V: Verify> Passage<'_, V> {
         answer_by.set(limit);
         let body = match form {
             Some(form) => RequestBody::read(form.into_body()),
-            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream()),
+            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream(), self.watching),
         };
         let fields = Fields {
             given: &head.headers,
@@ -96,7 +100,8 @@ impl<V: Verify> Passage<'_, V> {
         };
         let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
+        let answer = pin!(exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()));
+        let answer = unless_ended(self.watching, answer).await.map_err(ended)?;
         let (mut response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
@@ -138,5 +143,15 @@ impl<V: Verify> Passage<'_, V> {
         if let Some(cookie) = self.desk.keep(keep, &self.live.policy, self.tokens, permit) {
             kept::set(fields, cookie);
         }
+    }
+}
+
+/// What a client is answered whose request had to end before there was an answer.
+fn ended(why: StreamEnd) -> Refusal {
+    let detail = "the request was let in, and would not be let in any more before it was answered";
+    match why {
+        StreamEnd::Refused(reason) => Refusal::new(Denial::because(reason), detail),
+        // It may come again at once, and is judged by the new policy.
+        StreamEnd::PolicyChanged => Refusal::new(Denial::because(Reason::Overloaded), "the policy changed"),
     }
 }

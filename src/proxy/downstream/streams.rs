@@ -204,6 +204,11 @@ impl Stream {
         Ok(())
     }
 
+    /// What lies here for the client is to leave within this time, or with the stream.
+    pub(in crate::proxy) fn hurry(&self, limit: Duration) {
+        self.client_by.set(limit);
+    }
+
     /// More of the request's body came, or its end.
     pub(in crate::proxy) fn body_came(&self) {
         self.body_awaited.set(false);

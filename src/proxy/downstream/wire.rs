@@ -138,6 +138,11 @@ impl Watch {
         }
     }
 
+    /// What lies here for the client is to leave within this time, or with the connection.
+    pub(in crate::proxy) fn hurry(&self, limit: Duration) {
+        self.write_by.set(limit);
+    }
+
     /// The client is to be given time to read the answer before the socket is closed on what it still sends.
     pub(in crate::proxy) fn linger(&self) {
         self.linger.set(true);
