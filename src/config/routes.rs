@@ -123,20 +123,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         keep: keep_spans,
     };
     let (floors, ends) = (Box::default(), Box::default());
-    let route = Route {
-        name,
-        matches,
-        take,
-        reads_form: false,
-        require,
-        mode,
-        upstream,
-        floors,
-        on_deny,
-        keep,
-        ends,
-        streams,
-    };
+    let route =
+        Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends, streams };
     Some((route, spans))
 }
 

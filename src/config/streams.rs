@@ -75,20 +75,17 @@ routes:
         let base = Streams::default();
         assert_eq!((base.closes_at_exp, base.closes_at_max_age, base.at_policy), (true, false, AtPolicy::Judge));
         assert_eq!(of("{}", "{}"), base);
-        assert_eq!(of("{ at_exp: keep }", "{ at_max_age: close }"), Streams {
-            closes_at_exp: false,
-            closes_at_max_age: true,
-            ..base
-        });
-        assert_eq!(of("{ at_exp: keep, at_policy: keep }", "{ at_exp: close, renew_by: sid }"), Streams {
-            at_policy: AtPolicy::Keep,
-            renews_by_sid: true,
-            ..base
-        });
-        assert_eq!(of("{ renew_by: sid, at_max_age: close }", "{ at_policy: close, at_max_age: keep }"), Streams {
-            at_policy: AtPolicy::Close,
-            renews_by_sid: true,
-            ..base
-        });
+        assert_eq!(
+            of("{ at_exp: keep }", "{ at_max_age: close }"),
+            Streams { closes_at_exp: false, closes_at_max_age: true, ..base }
+        );
+        assert_eq!(
+            of("{ at_exp: keep, at_policy: keep }", "{ at_exp: close, renew_by: sid }"),
+            Streams { at_policy: AtPolicy::Keep, renews_by_sid: true, ..base }
+        );
+        assert_eq!(
+            of("{ renew_by: sid, at_max_age: close }", "{ at_policy: close, at_max_age: keep }"),
+            Streams { at_policy: AtPolicy::Close, renews_by_sid: true, ..base }
+        );
     }
 }

@@ -72,7 +72,10 @@ impl ResponseBody {
         let (ended, rest, lease) = (inner.is_end_stream(), Bytes::new(), Some(lease));
         let (watching, is_grpc) = watching.unzip();
         let is_grpc = is_grpc == Some(true) && answered.has_trailers();
-        Self { content: Content::Passed { inner, rest, lease, ended, watching, is_grpc, _forwarding: forwarding }, answered }
+        Self {
+            content: Content::Passed { inner, rest, lease, ended, watching, is_grpc, _forwarding: forwarding },
+            answered,
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl<V: Verify> Passage<'_, V> {
         answer_by.set(limit);
         let body = match form {
             Some(form) => RequestBody::read(form.into_body()),
-            None => RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream(), self.watching),
+            None => {
+                RequestBody::new(body, gate.limits.body, answer_by, limit, self.exchange.lane.stream(), self.watching)
+            }
         };
         let fields = Fields {
             given: &head.headers,

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_client_is_told_of_its_own_token_and_of_nothing_else() {
-        let told: Vec<&str> = StreamEnd::all().map(StreamEnd::text).filter(|text| *text != "no longer allowed").collect();
+        let told: Vec<&str> =
+            StreamEnd::all().map(StreamEnd::text).filter(|text| *text != "no longer allowed").collect();
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(StreamEnd::all().all(|end| end.text().len() <= 123), "a close frame has room for no more");
     }

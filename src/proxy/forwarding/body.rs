@@ -306,7 +306,9 @@ impl Body for RequestBody {
         let end = &this.shared.end;
         match &passed {
             Some(Err(BodyError::TooLarge)) => end.set(End::TooLarge),
-            Some(Err(BodyError::Broken(_) | BodyError::GivenUp | BodyError::Ended(_) | BodyError::Superseded)) => end.set(End::Broken),
+            Some(Err(BodyError::Broken(_) | BodyError::GivenUp | BodyError::Ended(_) | BodyError::Superseded)) => {
+                end.set(End::Broken)
+            }
             Some(Ok(frame)) if whole || frame.is_trailers() => end.set(End::Whole),
             Some(Ok(_)) => {}
             None => end.set(End::Whole),

@@ -129,7 +129,8 @@ impl Renewals {
             return;
         }
         let Some(issuer) = policy.issuer(caller.issuer) else { return };
-        let shown = tokens.map(|(credential, source, _)| Shown { credential: credential.clone(), source: source.clone() });
+        let shown =
+            tokens.map(|(credential, source, _)| Shown { credential: credential.clone(), source: source.clone() });
         awaited.later = Some(Box::new(Later {
             shown: shown.collect(),
             iss: issuer.expectation.issuer.clone(),

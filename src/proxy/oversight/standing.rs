@@ -13,8 +13,8 @@ use crate::assurance::{Assurance, Fact};
 use crate::clock;
 use crate::live::held::InForce;
 use crate::policy::{
-    AtPolicy, CanonicalPath, Condition, Demand, Denial, Place, Requirement, Route, Streams, Target, Tokens,
-    judge, judge_error_response,
+    AtPolicy, CanonicalPath, Condition, Demand, Denial, Place, Requirement, Route, Streams, Target, Tokens, judge,
+    judge_error_response,
 };
 use crate::proxy::downstream::connection::LINGER;
 use crate::proxy::downstream::lane::Lane;
@@ -207,7 +207,8 @@ impl Standing {
                 for held in &self.basis.tokens {
                     if let Fact::Known(signed_in) = held.assurance.evidence.auth_time {
                         // What is as old as it may be is not too old yet.
-                        let too_old = Timestamp::from_micros(signed_in.plus_seconds(seconds).micros().saturating_add(1));
+                        let too_old =
+                            Timestamp::from_micros(signed_in.plus_seconds(seconds).micros().saturating_add(1));
                         if too_old > now {
                             next = next.min(too_old);
                         }
@@ -240,7 +241,13 @@ impl Standing {
         let now = clock::now();
         match self.holds(worker, now).await {
             Ok(()) => Ok(()),
-            Err(why) => if self.is_renewed(worker, now).await { Ok(()) } else { Err(why) },
+            Err(why) => {
+                if self.is_renewed(worker, now).await {
+                    Ok(())
+                } else {
+                    Err(why)
+                }
+            }
         }
     }
 
