@@ -6,13 +6,13 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, take};
+use crate::config::{matches, on_deny, take, upgrades};
 use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep"],
-    later: &["streams", "cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
+    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "upgrades"],
+    later: &["streams", "cors", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -69,6 +69,10 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => Some(keep::keep(node, needs.out)?),
         None => None,
     };
+    let upgrades = match fields.get("upgrades", needs.out) {
+        Some(node) => upgrades::read(node, needs.out)?,
+        None => Box::default(),
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -108,7 +112,20 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         keep: keep_spans,
     };
     let (floors, ends) = (Box::default(), Box::default());
-    let route = Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends };
+    let route = Route {
+        name,
+        matches,
+        take,
+        reads_form: false,
+        require,
+        mode,
+        upstream,
+        floors,
+        on_deny,
+        keep,
+        ends,
+        upgrades,
+    };
     Some((route, spans))
 }
 

@@ -32,6 +32,8 @@ pub struct Route {
     pub keep: Option<Box<Keep>>,
     /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
     pub ends: Box<[Ending]>,
+    /// What its requests may go over to besides WebSocket: names of protocols, as in `Upgrade`.
+    pub upgrades: Box<[Box<str>]>,
 }
 
 /// What is kept of a sign-in.

@@ -55,6 +55,7 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        upgrades: Box::default(),
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -262,6 +263,7 @@ pub(crate) fn some_permit() -> Permit {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        upgrades: Box::default(),
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

@@ -142,6 +142,7 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        upgrades: Box::default(),
     }
 }
 

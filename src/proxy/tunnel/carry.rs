@@ -48,11 +48,11 @@ pub(in crate::proxy) struct Tunnel {
 
 /// What a tunnel has of others while it is open.
 pub(in crate::proxy) struct Share {
-    pub(in crate::proxy) turn: Option<Turn>,
-    pub(in crate::proxy) forwarding: Forwarding,
+    pub(in crate::proxy) _turn: Option<Turn>,
+    pub(in crate::proxy) _forwarding: Forwarding,
     /// Its place on a connection that the upstream's other requests use too.
-    pub(in crate::proxy) slot: Option<Slot>,
-    pub(in crate::proxy) counted: Counted,
+    pub(in crate::proxy) _slot: Option<Slot>,
+    pub(in crate::proxy) _counted: Counted,
 }
 
 /// Counts a tunnel among the open ones until it is dropped.

@@ -35,7 +35,8 @@ impl Frames {
                 At::Payload { left, closes } => {
                     let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
                     bytes = bytes.get(here..).unwrap_or_default();
-                    self.at = At::Payload { left: left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX)), closes };
+                    self.at =
+                        At::Payload { left: left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX)), closes };
                 }
             }
             if let At::Payload { left: 0, closes } = self.at {
