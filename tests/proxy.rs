@@ -39,6 +39,8 @@ mod proxy {
     mod tls;
     mod tokens;
     mod trailers;
+
     mod unreadable;
+    mod upgrades;
     mod upstream;
 }
