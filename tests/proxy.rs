@@ -39,8 +39,8 @@ mod proxy {
     mod tls;
     mod tokens;
     mod trailers;
-
     mod unreadable;
     mod upgrades;
+    mod upgrades_http2;
     mod upstream;
 }

@@ -40,7 +40,9 @@ pub fn handshake(path: &str, fields: &str) -> String {
 }
 
 fn tcp(path: &str, fields: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nHost: api.example\r\nConnection: Upgrade\r\nUpgrade: h2c, tcp, other\r\n{fields}\r\n")
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: api.example\r\nConnection: Upgrade\r\nUpgrade: h2c, tcp, other\r\n{fields}\r\n"
+    )
 }
 
 /// Reads just so much.
@@ -102,9 +104,17 @@ fn t17_what_a_client_says_before_the_101_comes_after_it_and_what_the_upstream_sa
     });
     let gate = gate(&upstream);
     let mut client = gate.client();
-    let head = client.send([handshake("/public/a?b", "Sec-WebSocket-Protocol: chat\r\n").as_bytes(), &frame("early")].concat()).head();
-    assert_eq!((head.status, head.field("upgrade"), head.field("connection")), (101, Some("websocket"), Some("upgrade")));
-    assert_eq!((head.field("sec-websocket-accept"), head.field("sec-websocket-protocol")), (Some(ACCEPT), Some("chat")));
+    let head = client
+        .send([handshake("/public/a?b", "Sec-WebSocket-Protocol: chat\r\n").as_bytes(), &frame("early")].concat())
+        .head();
+    assert_eq!(
+        (head.status, head.field("upgrade"), head.field("connection")),
+        (101, Some("websocket"), Some("upgrade"))
+    );
+    assert_eq!(
+        (head.field("sec-websocket-accept"), head.field("sec-websocket-protocol")),
+        (Some(ACCEPT), Some("chat"))
+    );
     assert!(head.field("content-length").is_none() && head.field("transfer-encoding").is_none());
     assert_eq!(read(&mut client.0, 9), plain_frame("welcome"));
     assert_eq!(read(&mut client.0, 5), b"early");
@@ -115,7 +125,10 @@ fn t17_what_a_client_says_before_the_101_comes_after_it_and_what_the_upstream_sa
     assert_eq!(seen.line(), "GET /public/a?b HTTP/1.1");
     assert_eq!((seen.field("upgrade"), seen.field("connection")), (Some("websocket"), Some("upgrade")));
     assert_eq!((seen.field("sec-websocket-key"), seen.field("sec-websocket-version")), (Some(KEY), Some("13")));
-    assert_eq!((seen.field("sec-websocket-protocol"), seen.field("x-forwarded-for")), (Some("chat"), Some("127.0.0.1")));
+    assert_eq!(
+        (seen.field("sec-websocket-protocol"), seen.field("x-forwarded-for")),
+        (Some("chat"), Some("127.0.0.1"))
+    );
 }
 
 #[test]
@@ -158,7 +171,11 @@ fn a_101_that_agrees_to_something_else_is_an_error_and_nothing_of_the_client_rea
         let mut client = gate.client();
         client.send([handshake("/public", "").as_bytes(), &frame("secret")].concat());
         let response = client.response();
-        assert_eq!((response.status, response.json()["reason"].as_str()), (502, Some("upstream_unreachable")), "{answer}");
+        assert_eq!(
+            (response.status, response.json()["reason"].as_str()),
+            (502, Some("upstream_unreachable")),
+            "{answer}"
+        );
         upstream.wait_closed(1);
         assert!(got.lock().unwrap().is_empty(), "{answer}");
     }
@@ -191,14 +208,18 @@ fn a_101_that_nobody_asked_for_is_an_error() {
 fn a_websocket_that_is_begun_badly_is_refused() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
-    for (from, to) in [("Version: 13", "Version: 8"), (KEY, "x"), ("Sec-WebSocket-Key", "X-Key"), ("Sec-WebSocket-Version", "X-V")] {
+    for (from, to) in
+        [("Version: 13", "Version: 8"), (KEY, "x"), ("Sec-WebSocket-Key", "X-Key"), ("Sec-WebSocket-Version", "X-V")]
+    {
         gate.refused(handshake("/public", "").replace(from, to), Reason::RequestMalformed, 400, &upstream);
     }
 }
 
 #[test]
 fn an_upstream_that_declines_is_heard_and_what_follows_is_a_request_and_is_judged() {
-    let upstream = Upstream::answering("HTTP/1.1 403 Forbidden\r\nUpgrade: websocket\r\nconnection: upgrade\r\ncontent-length: 3\r\n\r\nno!");
+    let upstream = Upstream::answering(
+        "HTTP/1.1 403 Forbidden\r\nUpgrade: websocket\r\nconnection: upgrade\r\ncontent-length: 3\r\n\r\nno!",
+    );
     let gate = gate(&upstream);
     let mut client = gate.client();
     client.send(handshake("/public", "") + &get("/admin", None) + &get("/public/x", None));
@@ -216,7 +237,10 @@ fn what_a_route_names_is_carried_as_it_comes_and_nothing_that_it_does_not_name()
     let gate = gate(&upstream);
     let mut client = open(&gate, &tcp("/wire", "Content-Length: 0\r\nTE: trailers\r\n"));
     let seen = upstream.only();
-    assert_eq!((seen.field("upgrade"), seen.field("connection"), seen.field("te")), (Some("tcp"), Some("upgrade"), None));
+    assert_eq!(
+        (seen.field("upgrade"), seen.field("connection"), seen.field("te")),
+        (Some("tcp"), Some("upgrade"), None)
+    );
     client.send(b"\x00\xffraw");
     assert_eq!(read(&mut client.0, 5), b"\x00\xffraw");
     client.send("last");
@@ -293,7 +317,8 @@ fn whoever_goes_on_alone_has_a_limit() {
 
 /// What a close frame says, of which `mask` was taken off.
 fn said(frame: &[u8]) -> (u16, String) {
-    let (mask, payload) = if frame[1] & 0x80 == 0 { ([0; 4], &frame[2..]) } else { (frame[2..6].try_into().unwrap(), &frame[6..]) };
+    let (mask, payload) =
+        if frame[1] & 0x80 == 0 { ([0; 4], &frame[2..]) } else { (frame[2..6].try_into().unwrap(), &frame[6..]) };
     let payload: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
     (u16::from_be_bytes([payload[0], payload[1]]), String::from_utf8(payload[2..].to_vec()).unwrap())
 }
@@ -336,7 +361,11 @@ fn a_drain_says_goodbye_to_both_sides_between_two_frames_and_waits_for_their_ans
     assert!(started.elapsed() < Duration::from_secs(1), "nothing was left to wait for");
     let got = got.lock().unwrap();
     assert_eq!(got[..11], frame("hello"));
-    assert_eq!((got[11], got[12], said(&got[11..])), (0x88, 0x8c, (1001, "going away".to_owned())), "masked, as a client's");
+    assert_eq!(
+        (got[11], got[12], said(&got[11..])),
+        (0x88, 0x8c, (1001, "going away".to_owned())),
+        "masked, as a client's"
+    );
 }
 
 #[test]
