@@ -41,5 +41,7 @@ mod proxy {
     mod tokens;
     mod trailers;
     mod unreadable;
+    mod upgrades;
+    mod upgrades_http2;
     mod upstream;
 }

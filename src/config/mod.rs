@@ -48,6 +48,7 @@ pub mod streams;
 pub mod take;
 mod unique;
 pub mod units;
+mod upgrades;
 pub mod upstreams;
 pub mod url;
 pub mod write;

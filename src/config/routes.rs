@@ -6,13 +6,13 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, streams, take};
+use crate::config::{matches, on_deny, streams, take, upgrades};
 use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
-    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "streams"],
-    later: &["cors", "upgrades", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
+    known: &["name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "upgrades", "streams"],
+    later: &["cors", "rewrite", "timeout", "max_body", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -75,6 +75,10 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => streams::read(node, needs.out)?,
         None => streams::Written::default(),
     };
+    let upgrades = match fields.get("upgrades", needs.out) {
+        Some(node) => upgrades::read(node, needs.out)?,
+        None => Box::default(),
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -123,8 +127,21 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         keep: keep_spans,
     };
     let (floors, ends) = (Box::default(), Box::default());
-    let route =
-        Route { name, matches, take, reads_form: false, require, mode, upstream, floors, on_deny, keep, ends, streams };
+    let route = Route {
+        name,
+        matches,
+        take,
+        reads_form: false,
+        require,
+        mode,
+        upstream,
+        floors,
+        on_deny,
+        keep,
+        ends,
+        upgrades,
+        streams,
+    };
     Some((route, spans))
 }
 

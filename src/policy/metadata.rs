@@ -119,6 +119,7 @@ fn own_route(path: &str) -> Option<Route> {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::UNWATCHED,
+        upgrades: Box::default(),
         floors: Box::default(),
     })
 }

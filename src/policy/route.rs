@@ -35,6 +35,8 @@ pub struct Route {
     pub ends: Box<[Ending]>,
     /// What ends its long-lived streams.
     pub streams: Streams,
+    /// What its requests may go over to besides WebSocket: names of protocols, as in `Upgrade`.
+    pub upgrades: Box<[Box<str>]>,
 }
 
 /// What is kept of a sign-in.

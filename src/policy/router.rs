@@ -219,6 +219,7 @@ mod tests {
             keep: None,
             ends: Box::default(),
             streams: crate::policy::Streams::default(),
+            upgrades: Box::default(),
         }
     }
 

@@ -27,6 +27,8 @@ use crate::proxy::oversight::{Watching, unless_ended};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::target;
+use crate::proxy::tunnel::ask::Ask;
+use crate::proxy::tunnel::switch;
 use crate::proxy::verify::Verify;
 use crate::reason::Reason;
 use crate::telemetry::{Forwarding, StreamEnd, UpstreamFailure};
@@ -50,7 +52,7 @@ pub(super) struct Passage<'p, V> {
 }
 
 impl<V: Verify> Passage<'_, V> {
-    /// Forwards it. What the upstream answers, and what goes on until that is sent.
+    /// Forwards it, with what it asks to go over to. What the upstream answers, and what goes on until that is sent.
     ///
     /// # Errors
     /// `upstream_unreachable` or `upstream_timeout`, or what was wrong with its body.
@@ -60,6 +62,7 @@ impl<V: Verify> Passage<'_, V> {
         body: Incoming,
         form: Option<Box<Form>>,
         permit: &Permit,
+        ask: Option<&Ask>,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
         let gate = &worker.gate;
@@ -102,8 +105,18 @@ impl<V: Verify> Passage<'_, V> {
         };
         let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = pin!(exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()));
-        let answer = unless_ended(self.watching, answer).await.map_err(ended)?;
+        let answer = match ask {
+            None => {
+                let answer = pin!(exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()));
+                unless_ended(self.watching, answer).await
+            }
+            // A success without going over would tell whoever sent a CONNECT that it went over.
+            Some(ask) => {
+                let only_over = self.exchange.lane.stream().is_some();
+                Ok(Box::pin(switch::forward(pool, outgoing, ask, answer_by, only_over)).await)
+            }
+        };
+        let answer = answer.map_err(ended)?;
         let (mut response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {

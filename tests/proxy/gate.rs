@@ -133,6 +133,8 @@ pub struct Notes {
     pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
     pub cut: Mutex<usize>,
+    /// Tunnels that are open.
+    pub tunnels: Mutex<isize>,
     pub blocked: Mutex<bool>,
     /// Streams that were ended: id, route, why and how long they lasted.
     pub ended: Mutex<Vec<(String, String, StreamEnd, Duration)>>,
@@ -184,6 +186,14 @@ impl Recorder for Notes {
 
     fn connection_opened(&self) {
         *self.open.lock().unwrap() += 1;
+    }
+
+    fn tunnel_opened(&self) {
+        *self.tunnels.lock().unwrap() += 1;
+    }
+
+    fn tunnel_closed(&self) {
+        *self.tunnels.lock().unwrap() -= 1;
     }
 
     fn connections_cut(&self, connections: usize) {
@@ -387,6 +397,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         keep: None,
         ends: Box::default(),
         streams: stepgate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 
@@ -468,6 +479,10 @@ pub fn snapshot_but(change: impl FnOnce(&mut PolicyParts)) -> Snapshot {
         route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
         route("form", "/form/**", Methods::Any, form, demands([Condition::Level(high)])),
         route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
+        Route {
+            upgrades: ["tcp".into()].into(),
+            ..route("wire", "/wire/**", Methods::Any, Vec::new(), Requirement::Public)
+        },
     ];
     let issuers = vec![
         issuer(0, "bank", vec![proof(low, "urn:low"), proof(high, "urn:high")]),

@@ -56,6 +56,7 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -264,6 +265,7 @@ pub(crate) fn some_permit() -> Permit {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

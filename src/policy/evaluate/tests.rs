@@ -143,6 +143,7 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 

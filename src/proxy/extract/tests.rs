@@ -35,6 +35,7 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 

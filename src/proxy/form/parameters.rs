@@ -292,6 +292,7 @@ mod tests {
             keep: None,
             ends: Box::default(),
             streams: crate::policy::Streams::default(),
+            upgrades: Box::default(),
             floors: Box::default(),
         }
     }

@@ -29,11 +29,11 @@ pub(in crate::proxy) struct Failure {
 }
 
 impl Failure {
-    fn unreachable(detail: impl Into<String>) -> Self {
+    pub(in crate::proxy) fn unreachable(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamUnreachable, detail: detail.into(), by_upstream: true }
     }
 
-    fn late(detail: impl Into<String>) -> Self {
+    pub(in crate::proxy) fn late(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
     }
 }
@@ -47,7 +47,7 @@ pub(in crate::proxy) struct Head<'h> {
 }
 
 impl Head<'_> {
-    fn with(&self, body: RequestBody) -> Request<RequestBody> {
+    pub(in crate::proxy) fn with(&self, body: RequestBody) -> Request<RequestBody> {
         let mut fields = spare::take();
         self.fields.write(&mut fields);
         let mut request = Request::new(body);
@@ -139,7 +139,7 @@ async fn connected(
     }
 }
 
-fn unconnected(pool: &Pool, error: ConnectError) -> Failure {
+pub(in crate::proxy) fn unconnected(pool: &Pool, error: ConnectError) -> Failure {
     let address = &pool.upstream().endpoint;
     match error {
         ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
@@ -236,12 +236,15 @@ impl Fate {
     }
 }
 
-fn broken(error: &hyper::Error) -> Failure {
+pub(in crate::proxy) fn broken(error: &hyper::Error) -> Failure {
     Failure::unreachable(format!("the connection broke before a response head: {}", chain(error)))
 }
 
 /// Takes away what is between the upstream and us alone.
-fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<Incoming>, Failure> {
+pub(in crate::proxy) fn cleaned(
+    mut response: Response<Incoming>,
+    bodiless: bool,
+) -> Result<Response<Incoming>, Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::unreachable("the upstream switched protocols unasked"));
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use crate::proxy::oversight::overseer::Overseer;
 use crate::proxy::oversight::renewals::Session;
 use crate::proxy::oversight::standing::Standing;
+use crate::proxy::tunnel::end::{End, Ending};
 use crate::telemetry::StreamEnd;
 
 /// A stream that may have to end before its end. Used again and again, so that a response that is there at once asks for no
@@ -102,6 +103,21 @@ impl Watching {
             self.overseer.arm(&self.watched);
         }
         self.watched.wait(side, cx);
+    }
+}
+
+impl Watching {
+    /// The same for a tunnel, which has words of its own for it.
+    pub(in crate::proxy) fn into_ending(self) -> Ending {
+        /// What it carries is against the policy (RFC 6455 section 7.4.1).
+        const POLICY_VIOLATION: u16 = 1008;
+        Box::pin(poll_fn(move |cx| {
+            if let Some(why) = self.ended() {
+                return Poll::Ready(End { code: POLICY_VIOLATION, text: why.text() });
+            }
+            self.waits(Side::Answer, cx);
+            Poll::Pending
+        }))
     }
 }
 

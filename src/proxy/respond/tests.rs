@@ -201,6 +201,7 @@ fn route(redirect: Option<Template>) -> Route {
         keep: None,
         ends: Box::default(),
         streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }
