@@ -30,6 +30,7 @@ mod proxy {
     mod http2;
     mod hygiene;
     mod multiplexed;
+    mod oversight;
     mod pki;
     mod refusals;
     mod reuse;
@@ -42,6 +43,8 @@ mod proxy {
     mod tokens;
     mod trailers;
     mod unreadable;
+    mod upgrades;
+    mod upgrades_http2;
     mod upstream;
     mod upstreams;
 }

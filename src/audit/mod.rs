@@ -8,6 +8,7 @@ mod file;
 pub mod observer;
 pub mod record;
 mod rotation;
+pub mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod voice;
@@ -16,4 +17,5 @@ pub mod writer;
 pub use crate::telemetry::timestamp;
 pub use observer::Observer;
 pub use record::{FailureLine, GapLine, Line, Record};
+pub use stream::StreamLine;
 pub use writer::{Auditor, OpenError};

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::audit::record::{FailureLine, Line};
+use crate::audit::stream::StreamLine;
 use crate::audit::writer::Auditor;
 use crate::clock;
 use crate::policy::Denial;
 use crate::reason::Reason;
 use crate::telemetry::{
-    Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, UpstreamFailure, UpstreamMeter, Verdict,
+    Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, StreamEnded, UpstreamFailure,
+    UpstreamMeter, Verdict,
 };
 
 /// Records to the audit log, the metrics and the logs.
@@ -131,6 +133,18 @@ impl Recorder for Observer {
         }
     }
 
+    fn stream_ended(&self, ended: &StreamEnded<'_>) {
+        self.metrics.stream_ended(ended.why);
+        let StreamEnded { id, route, why, lasted, .. } = *ended;
+        let seconds = lasted.as_secs();
+        tracing::info!(reason = why.code(), route, id, seconds, "a stream was ended");
+        if let Err(Blocked) = self.audit.write_late(&StreamLine { via: VIA, ended: *ended })
+            && let Some(more) = self.blocked.due()
+        {
+            tracing::error!(id, more, "the audit log is blocked; the end of a stream goes unrecorded");
+        }
+    }
+
     fn upstream(&self, name: &str) -> UpstreamMeter {
         self.metrics.upstream(name)
     }
@@ -234,6 +248,23 @@ mod tests {
             micros: 5,
             policy,
         }
+    }
+
+    #[test]
+    fn a_stream_that_is_ended_leaves_a_line_with_the_id_of_its_request_and_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let (observer, policy, permit) = (observer(&path), some_policy(), some_permit());
+        observer.decided(&decision(&policy, Ok(&permit))).unwrap();
+        let (at, lasted) = (Timestamp::from_seconds(1_767_268_800), Duration::from_millis(61_250));
+        let why = Reason::Expired.into();
+        observer.stream_ended(&StreamEnded { at, id: "r-1", route: "all", why, lasted });
+        observer.audit.close(Duration::from_secs(5));
+        let text = fs::read_to_string(&path).unwrap();
+        let last = text.lines().nth(1).unwrap();
+        let expected = r#"{"v":1,"ts":"2026-01-01T12:00:00.000000Z","id":"r-1","via":"proxy","route":"all","ended":"expired","seconds":61.25}"#;
+        assert_eq!(last, expected);
+        assert!(observer.metrics.scrape().contains("stepgate_streams_ended_total{reason=\"expired\"} 1\n"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Line<'_> {
 }
 
 /// The version of this format.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const ALLOW: &str = "allow";
 const WOULD_DENY: &str = "would_deny";
 /// `kind` of what is no token but an identity provider's word that there is none.

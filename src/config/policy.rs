@@ -17,6 +17,7 @@ use crate::config::routes::{self, Inherited, Spans};
 use crate::config::settings::Settings;
 use crate::config::source::{FileId, NamedFile, SourceFile, Sources, Span};
 use crate::config::stepgate;
+use crate::config::streams;
 use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
@@ -31,8 +32,8 @@ const FILE: Keys = Keys {
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
-    known: &["on_deny", "timeout", "max_body"],
-    later: &["streams", "mode", "cors", "upgrades"],
+    known: &["on_deny", "streams", "timeout", "max_body"],
+    later: &["mode", "cors", "upgrades"],
 };
 
 /// A policy, and what of its files is not the policy's own business.
@@ -117,6 +118,7 @@ struct Parts<'n> {
     take: Option<&'n Node>,
     on_deny: on_deny::Written,
     onward: onward::Written,
+    streams: streams::Written,
     profiles: Vec<(&'n yaml::Key, &'n Node)>,
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
@@ -163,16 +165,17 @@ impl<'n> Parts<'n> {
             }
         }
         let defaults = defaults.and_then(|node| Fields::of(node, DEFAULTS, out));
-        let on_deny = defaults.as_ref().and_then(|fields| fields.get("on_deny", out));
-        parts.on_deny = on_deny.and_then(|node| on_deny::read(node, out)).unwrap_or_default();
+        let of = |name: &'static str, out: &mut Report| defaults.as_ref().and_then(|fields| fields.get(name, out));
         // What is written wrong was reported, and the policy is not taken.
+        parts.on_deny = of("on_deny", out).and_then(|node| on_deny::read(node, out)).unwrap_or_default();
+        parts.streams = of("streams", out).and_then(|node| streams::read(node, out)).unwrap_or_default();
         parts.onward = defaults.and_then(|fields| onward::Written::read(&fields, out)).unwrap_or_default();
         parts
     }
 
     fn inherited(&self, out: &mut Report) -> Inherited {
         let take = self.take.and_then(|node| take::read_default(node, out)).unwrap_or_else(take::default);
-        Inherited { take, on_deny: self.on_deny.clone(), onward: self.onward }
+        Inherited { take, on_deny: self.on_deny.clone(), streams: self.streams, onward: self.onward }
     }
 }
 

@@ -26,7 +26,9 @@ fn belongs_elsewhere(what: &str, key: &str) -> Option<&'static str> {
         ("a floor", "mode") => {
             Some("a floor is never only observed: what it refuses stays refused; `mode` stands on routes")
         }
-        ("a floor", "take" | "keep" | "on_deny" | "upstream") => Some("it stands on the routes that lie on the floor"),
+        ("a floor", "take" | "keep" | "on_deny" | "upstream" | "streams") => {
+            Some("it stands on the routes that lie on the floor")
+        }
         _ => None,
     }
 }

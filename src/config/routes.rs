@@ -6,15 +6,16 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, onward, take};
-use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
+use crate::config::{matches, on_deny, onward, streams, take, upgrades};
+use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
     known: &[
-        "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "timeout", "max_body", "rewrite",
+        "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "upgrades", "streams", "timeout",
+        "max_body", "rewrite",
     ],
-    later: &["streams", "cors", "upgrades", "empty_segments", "encoded_slash"],
+    later: &["cors", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -46,6 +47,8 @@ pub struct Inherited {
     pub on_deny: on_deny::Written,
     /// `timeout` and `max_body` under `defaults`.
     pub onward: onward::Written,
+    /// `streams` under `defaults`.
+    pub streams: streams::Written,
 }
 
 /// Reads one route.
@@ -71,6 +74,14 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     };
     let onward = onward::Written::read(&fields, needs.out);
     let rewrite = onward::rewrite(&fields, matches.as_ref().map(|matches| &matches.path), needs.out);
+    let own_streams = match fields.get("streams", needs.out) {
+        Some(node) => streams::read(node, needs.out)?,
+        None => streams::Written::default(),
+    };
+    let upgrades = match fields.get("upgrades", needs.out) {
+        Some(node) => upgrades::read(node, needs.out)?,
+        None => Box::default(),
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -96,6 +107,15 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     let (on_deny, redirect) = match &require {
         Requirement::Public => (None, None),
         Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
+    };
+    if let (Some(span), Requirement::Public) = (fields.key_span("streams"), &require) {
+        let message = "a public route lets everybody in at any time, so there is nothing to watch";
+        needs.out.add(Problem::error("public_streams", span, message).help("take `streams` out, or ask for something"));
+        return None;
+    }
+    let streams = match &require {
+        Requirement::Public => Streams::UNWATCHED,
+        Requirement::Authenticated | Requirement::Demands(_) => streams::of_route(own_streams, inherited.streams),
     };
     let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
     form_is_posted(&take, &matches, span, needs.out)?;
@@ -126,6 +146,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         timeout,
         max_body,
         rewrite: rewrite?,
+        upgrades,
+        streams,
     };
     Some((route, spans))
 }

@@ -77,10 +77,12 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
         timeout,
         max_body,
         rewrite,
+        upgrades,
+        streams,
     } = was;
     (name, matches, take, require, mode, upstream)
         == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
-        && (on_deny, keep, ends) == (&is.on_deny, &is.keep, &is.ends)
+        && (on_deny, keep, ends, upgrades, streams) == (&is.on_deny, &is.keep, &is.ends, &is.upgrades, &is.streams)
         && (timeout, max_body, rewrite) == (&is.timeout, &is.max_body, &is.rewrite)
         && floors(old, was) == floors(new, is)
 }

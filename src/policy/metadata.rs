@@ -121,6 +121,8 @@ fn own_route(path: &str) -> Option<Route> {
         timeout: None,
         max_body: None,
         rewrite: None,
+        streams: crate::policy::Streams::UNWATCHED,
+        upgrades: Box::default(),
         floors: Box::default(),
     })
 }

@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod requirement;
 pub mod route;
 pub mod router;
+pub mod streams;
 
 use std::collections::HashMap;
 
@@ -36,6 +37,7 @@ pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
 pub use route::{Ending, Floor, Keep, Kinds, Origins, Place, Route, TokenSource};
 pub use router::{Router, Tie};
+pub use streams::{AtPolicy, Streams};
 
 use crate::assurance::{ClaimTable, Issuer, IssuerId, Ladders};
 use crate::reason::Reason;
@@ -51,6 +53,7 @@ pub struct Policy {
     routes: Box<[Route]>,
     router: Router,
     kept: Box<[Box<str>]>,
+    renews: bool,
     hash: Box<str>,
 }
 
@@ -84,6 +87,7 @@ impl Policy {
             route.reads_form = route.take.iter().any(|source| matches!(source.place, Place::Form { .. }));
         }
         let kept = end_what_is_kept(&mut routes);
+        let renews = routes.iter().any(|route| route.streams.renews_by_sid);
         let router = Router::new(&routes)?;
         let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();
         Ok(Self {
@@ -95,6 +99,7 @@ impl Policy {
             routes: routes.into(),
             router,
             kept,
+            renews,
             hash,
         })
     }
@@ -193,6 +198,12 @@ impl Policy {
     #[must_use]
     pub fn kept(&self) -> &[Box<str>] {
         &self.kept
+    }
+
+    /// Whether streams of some route are renewed by later requests of the same session.
+    #[must_use]
+    pub fn renews(&self) -> bool {
+        self.renews
     }
 
     /// All floors.

@@ -8,6 +8,7 @@ use crate::policy::onward::{BodyLimit, Rewrite};
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Match, PathPattern};
 use crate::policy::requirement::{Demand, Requirement};
+use crate::policy::streams::Streams;
 use crate::token::TokenKind;
 
 /// A route.
@@ -41,6 +42,10 @@ pub struct Route {
     pub max_body: Option<BodyLimit>,
     /// What becomes of the path on its way up; `None`: nothing.
     pub rewrite: Option<Box<Rewrite>>,
+    /// What ends its long-lived streams.
+    pub streams: Streams,
+    /// What its requests may go over to besides WebSocket: names of protocols, as in `Upgrade`.
+    pub upgrades: Box<[Box<str>]>,
 }
 
 /// What is kept of a sign-in.

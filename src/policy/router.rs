@@ -221,6 +221,8 @@ mod tests {
             timeout: None,
             max_body: None,
             rewrite: None,
+            streams: crate::policy::Streams::default(),
+            upgrades: Box::default(),
         }
     }
 

@@ -1,17 +1,18 @@
 //! A response's body on its way down: the upstream's, or our own words. Never gathered, and never ended before its end.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::proxy::downstream::lane::Answered;
 use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::headers;
-use crate::telemetry::Forwarding;
+use crate::proxy::oversight::{Side, Watching};
+use crate::telemetry::{Forwarding, StreamEnd};
 
 /// Why a response's body could not be passed on. The client sees that it breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,10 @@ pub(super) enum AnswerError {
     /// It ended, though not where it ends.
     #[error("the response's body was given up")]
     GivenUp,
+    /// It is of a stream that had to end. In HTTP/2 it is reset as what nobody wants any more: "no error" is taken for an end
+    /// by some.
+    #[error("the response may not go on")]
+    Ended(#[source] h2::Error),
 }
 
 /// A response's body on its way to the client.
@@ -42,6 +47,10 @@ enum Content {
         rest: Bytes,
         lease: Option<Lease>,
         ended: bool,
+        /// Who may say that it has to end, where something can end it.
+        watching: Option<Watching>,
+        /// Whether it is one of gRPC, whose client reads trailers.
+        is_grpc: bool,
         /// Counts the request until its answer is through, or dropped.
         _forwarding: Forwarding,
     },
@@ -52,10 +61,21 @@ impl ResponseBody {
         Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), answered }
     }
 
-    pub(super) fn passed(inner: Incoming, lease: Lease, forwarding: Forwarding, answered: Answered) -> Self {
-        let ended = inner.is_end_stream();
-        let rest = Bytes::new();
-        Self { content: Content::Passed { inner, rest, lease: Some(lease), ended, _forwarding: forwarding }, answered }
+    /// `watching`: who may say that it has to end, and whether it is one of gRPC.
+    pub(super) fn passed(
+        inner: Incoming,
+        lease: Lease,
+        forwarding: Forwarding,
+        answered: Answered,
+        watching: Option<(Watching, bool)>,
+    ) -> Self {
+        let (ended, rest, lease) = (inner.is_end_stream(), Bytes::new(), Some(lease));
+        let (watching, is_grpc) = watching.unzip();
+        let is_grpc = is_grpc == Some(true) && answered.has_trailers();
+        Self {
+            content: Content::Passed { inner, rest, lease, ended, watching, is_grpc, _forwarding: forwarding },
+            answered,
+        }
     }
 }
 
@@ -66,15 +86,31 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let Self { content, answered } = &mut *self;
         answered.taken();
-        let (inner, rest, lease, ended) = match content {
+        if let Content::Passed { watching: Some(watching), is_grpc, .. } = content
+            && let Some(why) = watching.ended()
+        {
+            let is_grpc = *is_grpc;
+            // The upstream hears of it by this, and its connection is not used again.
+            *content = Content::Own(None);
+            return Poll::Ready(Some(if is_grpc { Ok(last_words(why)) } else { Err(ended_by_us()) }));
+        }
+        let (inner, rest, lease, ended, watching) = match content {
             Content::Own(text) => {
                 answered.offer();
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
-            Content::Passed { inner, rest, lease, ended, .. } => (inner, rest, lease, ended),
+            Content::Passed { inner, rest, lease, ended, watching, .. } => (inner, rest, lease, ended, watching),
         };
         let mut data = if rest.is_empty() {
-            let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+            let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+                if let Some(watching) = watching {
+                    watching.waits(Side::Answer, cx);
+                }
+                return Poll::Pending;
+            };
+            if let Some(watching) = watching {
+                watching.goes_on();
+            }
             *ended = frame.is_none() || inner.is_end_stream();
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => data,
@@ -111,6 +147,26 @@ impl Body for ResponseBody {
             Content::Passed { inner, .. } => inner.size_hint(),
         }
     }
+}
+
+fn ended_by_us() -> AnswerError {
+    AnswerError::Ended(h2::Reason::CANCEL.into())
+}
+
+/// What a client of gRPC reads behind what it got so far.
+fn last_words(why: StreamEnd) -> Frame<Bytes> {
+    /// UNAUTHENTICATED, of which clients know that another token may help.
+    const UNAUTHENTICATED: HeaderValue = HeaderValue::from_static("16");
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert("grpc-status", UNAUTHENTICATED);
+    trailers.insert("grpc-message", HeaderValue::from_static(why.text()));
+    Frame::trailers(trailers)
+}
+
+/// Whether a response is one of gRPC itself; what speaks it to browsers has its trailers in its body.
+pub(super) fn is_grpc(head: &HeaderMap) -> bool {
+    let kind = head.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// Takes out of a response's trailers what is between two neighbours, and cookies: set there, nobody looked at them.

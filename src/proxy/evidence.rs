@@ -124,6 +124,16 @@ impl<'r> Verified<'r> {
         Some((caller, witness.unwrap_or(caller)))
     }
 
+    /// The tokens that a permit stands on: the one that calls, and beside it the one whose evidence spoke.
+    pub(super) fn standing(
+        &self,
+        by: Option<TokenKind>,
+    ) -> impl Iterator<Item = (&Found<'r>, &Arc<Assurance>)> + Clone {
+        let counts = self.access.is_none() || by == Some(TokenKind::Id);
+        let id = self.id.as_ref().filter(|_| counts);
+        self.access.iter().chain(id).map(|(found, one)| (found, one))
+    }
+
     /// When the newest of them was issued.
     pub(super) fn issued(&self) -> Option<Timestamp> {
         self.access.iter().chain(&self.id).filter_map(|(_, one)| one.issued).max()

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use crate::clock;
 use crate::live::Snapshot;
 use crate::policy::{
-    CanonicalPath, Denial, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
+    CanonicalPath, Denial, Grounds, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
 };
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::connection::Connection;
@@ -26,15 +27,19 @@ use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::extract::Posted;
 use crate::proxy::form::{self, Form};
+use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::glance::Glance;
 use crate::proxy::kept::Desk;
 use crate::proxy::origin::Own;
+use crate::proxy::oversight::{Case, Watching};
 use crate::proxy::passage::Passage;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
+use crate::proxy::tunnel::Entrance;
+use crate::proxy::tunnel::ask::{self, Ask};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, kept, metadata, spare, target};
+use crate::proxy::{answer, evidence, extract, kept, metadata, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision};
 use crate::token::Timestamp;
@@ -59,6 +64,8 @@ struct Walk<'w, 'l, V> {
     metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
     form: Option<Box<Form>>,
+    /// What it asks to go over to.
+    ask: Option<Box<Ask>>,
     /// The kept cookies that ended here, or are good for nothing any more.
     ended: kept::Names<'l>,
 }
@@ -73,7 +80,7 @@ pub(super) async fn handle<V: Verify>(
     let (started, now) = (Instant::now(), clock::now());
     let turn = connection.worker.requests.turn();
     let has_turn = turn.is_some();
-    let answered = Answered::new(exchange.lane.clone(), turn);
+    let mut answered = Answered::new(exchange.lane.clone(), turn);
     let live = connection.worker.live();
     let (mut head, mut body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
@@ -98,6 +105,7 @@ pub(super) async fn handle<V: Verify>(
         metadata: None,
         tokens: Verified::default(),
         form: None,
+        ask: None,
         ended: kept::Names::new(),
     };
     let mut outcome = match readable {
@@ -112,16 +120,48 @@ pub(super) async fn handle<V: Verify>(
     if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, metadata, tokens, form, ended, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, form, ask, ended, .. } = walk;
     let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
     let is_head = head.method == Method::HEAD;
     if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
         exchange.lane.leave(body, &exchange.answer_by);
         return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
     }
+    let overseer = &connection.worker.overseer;
+    let permit = outcome.as_ref().ok();
+    if let Some(permit) = permit.filter(|_| live.policy.renews()) {
+        let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
+        connection.worker.renewals.note(&live.policy, standing);
+    }
+    let let_in = permit.map(|permit| (permit.by(), *permit.grounds() == Grounds::ErrorResponse));
+    let let_in = route.filter(|(_, route)| route.streams.are_watched()).zip(let_in);
+    let watch = |path| {
+        let ((place, _), (by, is_error_response)) = let_in?;
+        let (live, method, host) = (&live, &head.method, host.as_deref().unwrap_or_default());
+        let (tokens, id, lane, client) = (&tokens, &id, &exchange.lane, approach.client);
+        let tokens = (tokens, by);
+        Some(overseer.watch(Case {
+            live,
+            place,
+            method,
+            host,
+            path,
+            tokens,
+            is_error_response,
+            id,
+            client,
+            lane,
+            now,
+            started,
+        }))
+    };
+    // What is here in a moment or never is watched, if at all, when there is an answer.
+    let lasts = let_in.is_some() && !exchange.lane.has_all_of(&body);
+    let mut watching = path.as_ref().filter(|_| lasts).and_then(|path| watch(path.clone()));
     let passed = match (outcome, route, &path) {
         (Ok(permit), Some((place, route)), Some(path)) => {
             let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
+            let watching = watching.as_ref();
             let passage = Passage {
                 connection,
                 exchange: &exchange,
@@ -135,8 +175,9 @@ pub(super) async fn handle<V: Verify>(
                 approach,
                 started,
                 desk,
+                watching,
             };
-            passage.forward(&head, body, form, &permit).await
+            passage.forward(&head, body, form, &permit, ask.as_deref()).await
         }
         (Err(refusal), ..) => {
             exchange.lane.leave(body, &exchange.answer_by);
@@ -146,8 +187,21 @@ pub(super) async fn handle<V: Verify>(
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
     let mut response = match passed {
+        Ok((mut response, Lease::Over(over), forwarding)) => {
+            if let Some(ask) = &ask {
+                let (lane, stream, turn) = (&exchange.lane, head.extensions.get().cloned(), answered.take_turn());
+                let ending = watching.or_else(|| path.and_then(watch)).map(Watching::into_ending);
+                let entrance = Entrance { ask, over: *over, lane, stream, turn, forwarding, ending };
+                entrance.enter(connection, &mut response);
+            }
+            response.map(|_none| ResponseBody::own(Bytes::new(), answered))
+        }
         Ok((response, lease, forwarding)) => {
-            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
+            if watching.is_none() && !response.body().is_end_stream() {
+                watching = path.and_then(watch);
+            }
+            let watching = watching.map(|watching| (watching, answer::is_grpc(response.headers())));
+            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered, watching))
         }
         Err(refusal) => {
             let gate = &connection.worker.gate;
@@ -210,6 +264,9 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
+        if self.glance.upgrade {
+            self.ask = ask::of(self.head, &route.upgrades, self.length != Some(0))?.map(Box::new);
+        }
         let body_fits = match route.max_body {
             None => check_length(self.length, gate.limits.body, "`limits.body`"),
             Some(limit) => check_length(self.length, limit.bytes(), "the route's `max_body`"),

@@ -19,6 +19,7 @@ mod identity;
 mod kept;
 mod metadata;
 mod origin;
+mod oversight;
 mod passage;
 mod preview;
 mod refusal;
@@ -28,6 +29,7 @@ mod respond;
 mod spare;
 mod spellings;
 mod target;
+mod tunnel;
 pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};

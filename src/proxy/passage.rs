@@ -1,5 +1,6 @@
 //! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use http::header::HeaderValue;
@@ -22,12 +23,15 @@ use crate::proxy::glance::Glance;
 use crate::proxy::headers::Fields;
 use crate::proxy::identity::Identity;
 use crate::proxy::kept::{self, Desk};
+use crate::proxy::oversight::{Watching, unless_ended};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::target;
+use crate::proxy::tunnel::ask::Ask;
+use crate::proxy::tunnel::switch;
 use crate::proxy::verify::Verify;
 use crate::reason::Reason;
-use crate::telemetry::{Forwarding, UpstreamFailure};
+use crate::telemetry::{Forwarding, StreamEnd, UpstreamFailure};
 
 /// A permitted request on its way to the upstream.
 pub(super) struct Passage<'p, V> {
@@ -43,10 +47,12 @@ pub(super) struct Passage<'p, V> {
     pub(super) approach: &'p Approach,
     pub(super) started: Instant,
     pub(super) desk: Desk<'p>,
+    /// Who may say that it has to end, where its body may last.
+    pub(super) watching: Option<&'p Watching>,
 }
 
 impl<V: Verify> Passage<'_, V> {
-    /// Forwards it. What the upstream answers, and what goes on until that is sent.
+    /// Forwards it, with what it asks to go over to. What the upstream answers, and what goes on until that is sent.
     ///
     /// # Errors
     /// `upstream_unreachable` or `upstream_timeout`, or what was wrong with its body.
@@ -56,6 +62,7 @@ impl<V: Verify> Passage<'_, V> {
         body: Incoming,
         form: Option<Box<Form>>,
         permit: &Permit,
+        ask: Option<&Ask>,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
         let gate = &worker.gate;
@@ -88,7 +95,7 @@ impl<V: Verify> Passage<'_, V> {
             Some(form) => RequestBody::read(form.into_body()),
             None => {
                 let most = self.route.max_body.map_or(gate.limits.body, BodyLimit::bytes);
-                RequestBody::new(body, most, answer_by, limit, self.exchange.lane.stream())
+                RequestBody::new(body, most, answer_by, limit, self.exchange.lane.stream(), self.watching)
             }
         };
         let fields = Fields {
@@ -110,7 +117,18 @@ impl<V: Verify> Passage<'_, V> {
         };
         let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
+        let answer = match ask {
+            None => {
+                let answer = pin!(exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()));
+                unless_ended(self.watching, answer).await
+            }
+            // A success without going over would tell whoever sent a CONNECT that it went over.
+            Some(ask) => {
+                let only_over = self.exchange.lane.stream().is_some();
+                Ok(Box::pin(switch::forward(pool, &outgoing, ask, answer_by, only_over)).await)
+            }
+        };
+        let answer = answer.map_err(ended)?;
         let (mut response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {
@@ -152,5 +170,15 @@ impl<V: Verify> Passage<'_, V> {
         if let Some(cookie) = self.desk.keep(keep, &self.live.policy, self.tokens, permit) {
             kept::set(fields, cookie);
         }
+    }
+}
+
+/// What a client is answered whose request had to end before there was an answer.
+fn ended(why: StreamEnd) -> Refusal {
+    let detail = "the request was let in, and would not be let in any more before it was answered";
+    match why {
+        StreamEnd::Refused(reason) => Refusal::new(Denial::because(reason), detail),
+        // It may come again at once, and is judged by the new policy.
+        StreamEnd::PolicyChanged => Refusal::new(Denial::because(Reason::Overloaded), "the policy changed"),
     }
 }

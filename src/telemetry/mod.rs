@@ -17,6 +17,7 @@ pub mod reloads;
 mod scrape;
 mod sharded;
 pub mod sink;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
@@ -27,4 +28,5 @@ pub use metrics::{Metrics, Verdict};
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, KeptEvent, Protocol, Recorder, UpstreamFailure};
 pub use reloads::{FilesHealth, Reloads};
+pub use stream::{StreamEnd, StreamEnded};
 pub use upstream::{Forwarding, UpstreamMeter};

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::assurance::{Assurance, IssuerId};
 use crate::policy::{Denial, Mode, Permit, Policy, Route};
 use crate::reason::Reason;
+use crate::telemetry::stream::StreamEnded;
 use crate::telemetry::upstream::UpstreamMeter;
 use crate::token::Timestamp;
 
@@ -182,6 +183,9 @@ pub trait Recorder: Send + Sync {
     /// An allowed request was not answered by its upstream.
     fn upstream_failed(&self, failure: &UpstreamFailure<'_>);
 
+    /// A request that had been let in, and whose answer or body was under way, was ended.
+    fn stream_ended(&self, _ended: &StreamEnded<'_>) {}
+
     /// A worker begins to count what it asks of an upstream.
     fn upstream(&self, _name: &str) -> UpstreamMeter {
         UpstreamMeter::default()
@@ -198,6 +202,12 @@ pub trait Recorder: Send + Sync {
 
     /// A client's connection ended.
     fn connection_closed(&self) {}
+
+    /// A client and an upstream have left HTTP: a WebSocket, or another upgrade.
+    fn tunnel_opened(&self) {}
+
+    /// That is over.
+    fn tunnel_closed(&self) {}
 
     /// So many connections of one worker were cut off, since `limits.drain` had passed.
     fn connections_cut(&self, _connections: usize) {}

@@ -16,6 +16,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process::Process;
 use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Outcome;
+use crate::telemetry::stream::StreamEnd;
 use crate::telemetry::upstream::{CLASSES, Totals};
 use crate::token::Timestamp;
 
@@ -37,6 +38,7 @@ impl Collector for Families {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         self.decisions(&mut out)?;
         self.kept(&mut out)?;
+        self.streams(&mut out)?;
         self.connections(&mut out)?;
         self.upstreams(&mut out)?;
         self.addresses(&mut out)?;
@@ -84,6 +86,19 @@ impl Families {
             let counts = self.0.kept.all().filter_map(|counts| counts.get(event as usize));
             let count = counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
             kept.encode_family(&[("event", event.name())])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn streams(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Long-lived streams that were let in and later ended by the gate";
+        let mut ended = out.encode_descriptor("stepgate_streams_ended", help, None, MetricType::Counter)?;
+        for (why, count) in StreamEnd::all().zip(&self.0.streams_ended.0) {
+            let count = count.load(Ordering::Relaxed);
+            // Most reasons never end one; the usual one is there from the beginning.
+            if count > 0 || why == StreamEnd::Refused(Reason::Expired) {
+                ended.encode_family(&[("reason", why.code())])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use stepgate::policy::{
     Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Standings, Verify, bind, serve};
-use stepgate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure, UpstreamMeter};
+use stepgate::telemetry::{Blocked, Decision, Recorder, StreamEnd, StreamEnded, UpstreamFailure, UpstreamMeter};
 use stepgate::tls::{ListenerTls, UpstreamTls};
 use stepgate::token::{ClaimPath, Credential, Expectation, KindRule, Rejection, Timestamp, TokenKind};
 use stepgate::verification::Rejected;
@@ -57,8 +57,17 @@ impl Verify for Known {
         }
         let words: Vec<&str> = token.split('.').collect();
         let has = |word: &str| words.contains(&word);
-        let issuer = policy.issuers()[0].id;
-        let issuer = if has("hopeless") { policy.issuers()[1].id } else { issuer };
+        let said = |what: &str| words.iter().find_map(|word| word.strip_prefix(what));
+        let name = if has("hopeless") { "weak" } else { "bank" };
+        let Some(issuer) = policy.issuers().iter().find(|issuer| *issuer.name == *name) else {
+            return Err(rejected(Reason::IssuerUnknown, None));
+        };
+        let issuer = issuer.id;
+        let moment = |what| said(what).map(|millis| Timestamp::from_micros(millis.parse::<i64>().unwrap() * 1000));
+        let expires = moment("until-").unwrap_or(now.plus_seconds(300));
+        if now >= expires.plus_seconds(30) {
+            return Err(rejected(Reason::Expired, None));
+        }
         let boxed = |text: &str| Some(Box::from(text));
         let age = if has("old") { -3600 } else { -60 };
         Ok(Arc::new(Assurance {
@@ -75,18 +84,18 @@ impl Verify for Known {
                         .map(|value| Method { value: value.into(), class: Default::default(), ignored: false })
                         .into(),
                 ),
-                auth_time: Fact::Known(now.plus_seconds(age)),
+                auth_time: Fact::Known(moment("signed-").unwrap_or(now.plus_seconds(age))),
                 reading: Reading::default(),
             },
             caller: if has("client") { Caller::Client } else { Caller::User },
-            subject: boxed("zoë"),
+            subject: boxed(said("sub-").unwrap_or("zoë")),
             client: Some("app 1".into()),
             scopes: if has("scoped") { [Box::from("pay")].into() } else { Default::default() },
             audiences: Default::default(),
-            session: has("s1").then(|| "s1".into()),
+            session: said("sid-").or(has("s1").then_some("s1")).map(Into::into),
             at_hash: None,
             claims: ClaimFacts::default(),
-            expires: now.plus_seconds(300),
+            expires,
             issued: Some(now),
         }))
     }
@@ -124,7 +133,11 @@ pub struct Notes {
     pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
     pub cut: Mutex<usize>,
+    /// Tunnels that are open.
+    pub tunnels: Mutex<isize>,
     pub blocked: Mutex<bool>,
+    /// Streams that were ended: id, route, why and how long they lasted.
+    pub ended: Mutex<Vec<(String, String, StreamEnd, Duration)>>,
 }
 
 impl Notes {
@@ -160,6 +173,11 @@ impl Recorder for Notes {
         self.failed.lock().unwrap().push((failure.upstream.to_owned(), failure.reason, failure.status));
     }
 
+    fn stream_ended(&self, ended: &StreamEnded<'_>) {
+        let StreamEnded { id, route, why, lasted, .. } = *ended;
+        self.ended.lock().unwrap().push((id.to_owned(), route.to_owned(), why, lasted));
+    }
+
     fn upstream(&self, _: &str) -> UpstreamMeter {
         let meter = UpstreamMeter::default();
         self.meters.lock().unwrap().push(meter.clone());
@@ -168,6 +186,14 @@ impl Recorder for Notes {
 
     fn connection_opened(&self) {
         *self.open.lock().unwrap() += 1;
+    }
+
+    fn tunnel_opened(&self) {
+        *self.tunnels.lock().unwrap() += 1;
+    }
+
+    fn tunnel_closed(&self) {
+        *self.tunnels.lock().unwrap() -= 1;
     }
 
     fn connections_cut(&self, connections: usize) {
@@ -376,6 +402,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         timeout: None,
         max_body: None,
         rewrite: None,
+        streams: stepgate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 
@@ -424,6 +452,11 @@ fn issuer(number: u32, name: &str, proofs: Vec<Proof>) -> Issuer {
 
 /// The policy that all these tests run under.
 pub fn snapshot() -> Snapshot {
+    snapshot_but(|_| {})
+}
+
+/// The same, changed.
+pub fn snapshot_but(change: impl FnOnce(&mut PolicyParts)) -> Snapshot {
     let ladders = Ladders::default();
     let (low, high) = (ladders.rung("single-factor").unwrap(), ladders.rung("multi-factor").unwrap());
     let proof = |rung, acr: &str| Proof {
@@ -452,13 +485,16 @@ pub fn snapshot() -> Snapshot {
         route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
         route("form", "/form/**", Methods::Any, form, demands([Condition::Level(high)])),
         route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
+        Route {
+            upgrades: ["tcp".into()].into(),
+            ..route("wire", "/wire/**", Methods::Any, Vec::new(), Requirement::Public)
+        },
     ];
     let issuers = vec![
         issuer(0, "bank", vec![proof(low, "urn:low"), proof(high, "urn:high")]),
         issuer(1, "weak", vec![proof(low, "urn:low")]),
     ];
-    let upstream_of_route = vec![0; routes.len()];
-    let parts = PolicyParts {
+    let mut parts = PolicyParts {
         ladders,
         issuers,
         claims: ClaimTable::default(),
@@ -466,5 +502,7 @@ pub fn snapshot() -> Snapshot {
         routes,
         hash: "sha256:test".into(),
     };
+    change(&mut parts);
+    let upstream_of_route = vec![0; parts.routes.len()];
     Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None }
 }

@@ -145,6 +145,8 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 

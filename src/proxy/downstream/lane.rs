@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -37,6 +38,24 @@ impl Lane {
         match self {
             Self::Alone(_) => None,
             Self::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Whether the whole body of its request is here, so that no more of it is waited for.
+    pub(in crate::proxy) fn has_all_of(&self, body: &Incoming) -> bool {
+        body.is_end_stream()
+            || match self {
+                Self::Alone(watch) => watch.body_is_at_hand(),
+                Self::Stream(_) => false,
+            }
+    }
+
+    /// Nothing more is to be said: the client is to take what lies here within this time, or it goes with the connection or
+    /// stream.
+    pub(in crate::proxy) fn hurry(&self, limit: Duration) {
+        match self {
+            Self::Alone(watch) => watch.hurry(limit),
+            Self::Stream(stream) => stream.hurry(limit),
         }
     }
 
@@ -84,12 +103,17 @@ impl Lane {
 #[derive(Debug)]
 pub(in crate::proxy) struct Answered {
     lane: Lane,
-    _turn: Option<Turn>,
+    turn: Option<Turn>,
 }
 
 impl Answered {
     pub(in crate::proxy) fn new(lane: Lane, turn: Option<Turn>) -> Self {
-        Self { lane, _turn: turn }
+        Self { lane, turn }
+    }
+
+    /// The request goes on after its answer: it is whoever takes this that counts from now on.
+    pub(in crate::proxy) fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// A piece of the response is ready for the client.
@@ -104,6 +128,11 @@ impl Answered {
         if let Lane::Stream(stream) = &self.lane {
             stream.taken();
         }
+    }
+
+    /// Whether what comes behind a body reaches the client.
+    pub(in crate::proxy) fn has_trailers(&self) -> bool {
+        self.lane.stream().is_some()
     }
 
     /// The most that may be offered at once; `None`: any.

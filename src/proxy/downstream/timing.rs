@@ -74,6 +74,11 @@ impl Ticker {
         late.into_iter().for_each(Waker::wake);
     }
 
+    /// Milliseconds since the start, as of the last tick.
+    pub(in crate::proxy) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
     /// From now on connections are to end with the request that they are at.
     pub(in crate::proxy) fn drain(&self) {
         self.draining.set(true);

@@ -25,6 +25,7 @@ use crate::proxy::downstream::turn::{Requests, Turns};
 use crate::proxy::forwarding::pool::Pool;
 use crate::proxy::forwarding::standing::Standings;
 use crate::proxy::kept::Sealing;
+use crate::proxy::oversight::{Overseer, Renewals};
 use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
@@ -89,10 +90,11 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
     let open = Arc::new(AtomicUsize::new(0));
     let turns = Turns::new(gate.limits.requests, bound.workers.len());
     let repeats = Arc::new(Repeats::new().map_err(io::Error::other)?);
+    let renewals = Arc::new(Renewals::new());
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
-        let (turns, repeats) = (turns.clone(), Arc::clone(&repeats));
+        let shared = Shared { turns: turns.clone(), repeats: Arc::clone(&repeats), renewals: Arc::clone(&renewals) };
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -103,13 +105,19 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
                 Err(error) => return drop(told.send(Err(error))),
             };
             let _started = told.send(Ok(()));
-            let requests = Requests::new(turns, number);
-            runtime.block_on(work(sockets, gate, open, requests, repeats, shutdown));
+            runtime.block_on(work(sockets, gate, open, number, shared, shutdown));
         };
         threads.push(builder.spawn(work)?);
         tells.recv().unwrap_or_else(|_gone| Err(io::Error::other("the worker thread ended at once")))?;
     }
     Ok(Running(threads))
+}
+
+/// What all workers look at now and then, and no request has to.
+struct Shared {
+    turns: Turns,
+    repeats: Arc<Repeats>,
+    renewals: Arc<Renewals>,
 }
 
 /// What one worker's connections share.
@@ -121,6 +129,8 @@ pub(in crate::proxy) struct Worker<V> {
     pub(in crate::proxy) scratch: Scratch,
     pub(in crate::proxy) requests: Rc<Requests>,
     pub(in crate::proxy) repeats: Arc<Repeats>,
+    pub(in crate::proxy) renewals: Arc<Renewals>,
+    pub(in crate::proxy) overseer: Rc<Overseer>,
     pub(in crate::proxy) clerks: Clerks<V>,
     live: Held,
     /// Connections to clients, of this worker and of all.
@@ -141,17 +151,20 @@ async fn work<V: Verify>(
     sockets: Vec<TcpListener>,
     gate: Arc<Gate<V>>,
     open: Arc<AtomicUsize>,
-    requests: Rc<Requests>,
-    repeats: Arc<Repeats>,
+    number: usize,
+    Shared { turns, repeats, renewals }: Shared,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let ticker = Ticker::new();
     let worker = Rc::new(Worker {
         pools: pools(&gate),
-        ticker: Ticker::new(),
+        overseer: Overseer::new(&ticker, &renewals),
+        ticker,
         ids: RequestIds::new(),
         scratch: scratch::scratch(),
-        requests,
+        requests: Requests::new(turns, number),
         repeats,
+        renewals,
         clerks: Clerks::default(),
         live: Held::new(Arc::clone(&gate.live)),
         here: Cell::new(0),
@@ -202,15 +215,15 @@ fn pools<V>(gate: &Gate<V>) -> Vec<Rc<Pool>> {
     upstreams.map(pool).collect()
 }
 
-async fn tick<V>(worker: Rc<Worker<V>>) {
+async fn tick<V: Verify>(worker: Rc<Worker<V>>) {
     const SWEEP: u32 = 10;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for number in (0..SWEEP).cycle() {
         ticks.tick().await;
         worker.ticker.tick();
-        // A worker that is asked nothing is not to keep an old policy.
-        drop(worker.live());
+        // A worker that is asked nothing is not to keep an old policy either.
+        Overseer::tick(&worker);
         if number == 0 {
             worker.pools.iter().for_each(|pool| pool.sweep());
         }

@@ -37,6 +37,8 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use crate::proxy::downstream::streams::{Stalled, Stream};
 use crate::proxy::downstream::timing::Deadline;
 use crate::proxy::headers;
+use crate::proxy::oversight::{Side, Watching};
 
 /// How a request's body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ struct Sending {
     answer_limit: Duration,
     /// The stream that it comes on, where it has limits of its own for the client.
     stream: Option<Rc<Stream>>,
+    /// Who may say that it has to end, where it may last.
+    watching: Option<Watching>,
 }
 
 /// What all sendings of one body share.
@@ -91,6 +94,9 @@ pub(in crate::proxy) enum BodyError {
     /// The client gave it up, or stopped sending it, without calling that an error.
     #[error("the request's body was given up")]
     GivenUp,
+    /// It is of a stream that had to end. An upstream that speaks HTTP/2 is told that nobody waits for it any more.
+    #[error("the request may not go on")]
+    Ended(#[source] h2::Error),
     /// Another sending of it has taken over.
     #[error("the request is sent again elsewhere")]
     Superseded,
@@ -125,6 +131,7 @@ impl RequestBody {
         answer_by: &Deadline,
         answer_limit: Duration,
         stream: Option<&Rc<Stream>>,
+        watching: Option<&Watching>,
     ) -> Self {
         if inner.is_end_stream() {
             return Self(Content::None);
@@ -135,8 +142,8 @@ impl RequestBody {
             turn: Cell::new(0),
             kept: RefCell::new(Kept::Not),
         });
-        let (answer_by, stream) = (answer_by.clone(), stream.cloned());
-        let sending = Sending { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream };
+        let (answer_by, stream, watching) = (answer_by.clone(), stream.cloned(), watching.cloned());
+        let sending = Sending { shared, turn: 0, replayed: 0, left: limit, answer_by, answer_limit, stream, watching };
         Self(Content::Passed(Box::new(sending)))
     }
 
@@ -182,6 +189,7 @@ impl Sending {
             answer_by: self.answer_by.clone(),
             answer_limit: self.answer_limit,
             stream: self.stream.clone(),
+            watching: self.watching.clone(),
         }
     }
 
@@ -266,6 +274,13 @@ impl Body for RequestBody {
         if this.turn != this.shared.turn.get() {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
         }
+        if let Some(watching) = &this.watching {
+            if watching.ended().is_some() {
+                this.shared.end.set(End::Broken);
+                return Poll::Ready(Some(Err(BodyError::Ended(h2::Reason::CANCEL.into()))));
+            }
+            watching.goes_on();
+        }
         if let Some(part) = this.replay() {
             return Poll::Ready(Some(this.count(part.len()).map(|()| Frame::data(part))));
         }
@@ -273,7 +288,12 @@ impl Body for RequestBody {
             let inner = &mut *this.shared.inner.borrow_mut();
             // While the client is waited for, the upstream owes nothing; a client that stalls has its own limit.
             this.answer_by.clear();
-            let Poll::Ready(frame) = poll_client(inner, this.stream.as_ref(), cx) else { return Poll::Pending };
+            let Poll::Ready(frame) = poll_client(inner, this.stream.as_ref(), cx) else {
+                if let Some(watching) = &this.watching {
+                    watching.waits(Side::Request, cx);
+                }
+                return Poll::Pending;
+            };
             if matches!(frame, Some(Err(BodyError::GivenUp))) {
                 this.shared.end.set(End::Broken);
                 return Poll::Ready(frame);
@@ -286,7 +306,9 @@ impl Body for RequestBody {
         let end = &this.shared.end;
         match &passed {
             Some(Err(BodyError::TooLarge)) => end.set(End::TooLarge),
-            Some(Err(BodyError::Broken(_) | BodyError::GivenUp | BodyError::Superseded)) => end.set(End::Broken),
+            Some(Err(BodyError::Broken(_) | BodyError::GivenUp | BodyError::Ended(_) | BodyError::Superseded)) => {
+                end.set(End::Broken)
+            }
             Some(Ok(frame)) if whole || frame.is_trailers() => end.set(End::Whole),
             Some(Ok(_)) => {}
             None => end.set(End::Whole),

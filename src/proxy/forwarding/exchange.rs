@@ -33,7 +33,7 @@ impl Failure {
         Self { reason: Reason::UpstreamUnreachable, detail: detail.into(), by_upstream: true }
     }
 
-    fn late(detail: impl Into<String>) -> Self {
+    pub(in crate::proxy) fn late(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
     }
 
@@ -57,6 +57,11 @@ pub(in crate::proxy) struct Undone {
 }
 
 impl Undone {
+    /// Nothing of it is sent again.
+    pub(in crate::proxy) fn for_good(failure: Failure) -> Self {
+        Self { failure, again: None, is_unsent: false }
+    }
+
     fn broken(error: &hyper::Error, again: Option<RequestBody>) -> Self {
         Self { failure: broken(error), again, is_unsent: false }
     }
@@ -71,7 +76,7 @@ pub(in crate::proxy) struct Head<'h> {
 }
 
 impl Head<'_> {
-    fn with(&self, body: RequestBody) -> Request<RequestBody> {
+    pub(in crate::proxy) fn with(&self, body: RequestBody) -> Request<RequestBody> {
         let mut fields = spare::take();
         self.fields.write(&mut fields);
         let mut request = Request::new(body);
@@ -177,7 +182,7 @@ async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Resul
     }
 }
 
-fn unconnected(pool: &Pool, error: ConnectError, body: RequestBody) -> Undone {
+pub(in crate::proxy) fn unconnected(pool: &Pool, error: ConnectError, body: RequestBody) -> Undone {
     let address = &pool.upstream().endpoint;
     let failure = match error {
         ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
@@ -287,12 +292,15 @@ impl Fate {
     }
 }
 
-fn broken(error: &hyper::Error) -> Failure {
+pub(in crate::proxy) fn broken(error: &hyper::Error) -> Failure {
     Failure::unreachable(format!("the connection broke before a response head: {}", chain(error)))
 }
 
 /// Takes away what is between the upstream and us alone.
-fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<Incoming>, Failure> {
+pub(in crate::proxy) fn cleaned(
+    mut response: Response<Incoming>,
+    bodiless: bool,
+) -> Result<Response<Incoming>, Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::unreachable("the upstream switched protocols unasked"));
     }

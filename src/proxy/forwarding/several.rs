@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
 
@@ -18,6 +19,8 @@ use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, send};
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::standing::{Look, Standing, Terms};
+use crate::proxy::tunnel::ask::Ask;
+use crate::proxy::tunnel::switch::{self, Over};
 
 /// The places of one upstream, as one worker knows them.
 #[derive(Debug)]
@@ -99,8 +102,38 @@ impl Several {
         answer_by: &Deadline,
         now: Instant,
     ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
+        self.anywhere(body, answer_by, now, async |pool, body| send(pool, head, body, now).await).await
+    }
+
+    /// Has one of the places go over to another protocol, wherever that is. Nothing of it is sent twice.
+    pub(in crate::proxy) async fn switch(
+        &self,
+        head: &Head<'_>,
+        ask: &Ask,
+        answer_by: &Deadline,
+    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
+        let nothing = RequestBody::read(Bytes::new());
+        let there = async |pool: &Rc<Pool>, body| switch::send(pool, head, ask, body).await;
+        let outcome = self.anywhere(nothing, answer_by, Instant::now(), there).await?;
+        Ok(outcome.map(|(response, lease)| match lease {
+            Lease::Counted(counted) => match *counted {
+                (Lease::Over(over), busy) => (response, Lease::Over(Box::new(Over { busy: Some(busy), ..*over }))),
+                (lease, busy) => (response, Lease::Counted(Box::new((lease, busy)))),
+            },
+            lease @ (Lease::Whole(_) | Lease::Slot(..) | Lease::Over(_)) => (response, lease),
+        }))
+    }
+
+    /// Asks one place after the other, as far as nothing can happen twice.
+    async fn anywhere(
+        &self,
+        body: RequestBody,
+        answer_by: &Deadline,
+        now: Instant,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
+    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
         let (asked, end) = (Cell::new(None), body.end());
-        let outcome = answer_by.bound(Box::pin(self.anywhere(head, body, now, &asked))).await;
+        let outcome = answer_by.bound(Box::pin(self.one_after_the_other(body, &asked, send))).await;
         if let (Err(Passed), Some((number, terms))) = (&outcome, asked.get())
             && let Some(place) = self.places.get(number)
         {
@@ -112,12 +145,11 @@ impl Several {
         outcome
     }
 
-    async fn anywhere(
+    async fn one_after_the_other(
         &self,
-        head: &Head<'_>,
         mut body: RequestBody,
-        now: Instant,
         asked: &Cell<Option<(usize, Terms)>>,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
         let mut last = None;
@@ -127,7 +159,7 @@ impl Several {
             tried.add(number);
             let busy = Busy::begin(busy);
             asked.set(Some((number, terms)));
-            let Undone { failure, again, is_unsent } = match send(pool, head, body, now).await {
+            let Undone { failure, again, is_unsent } = match send(pool, body).await {
                 Ok((response, lease)) => {
                     standing.answered(terms);
                     return Ok((response, Lease::Counted(Box::new((lease, busy)))));

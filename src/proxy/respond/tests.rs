@@ -203,6 +203,8 @@ fn route(redirect: Option<Template>) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        streams: crate::policy::Streams::default(),
+        upgrades: Box::default(),
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

@@ -17,6 +17,7 @@ use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
 use crate::telemetry::sharded::{SHARDS, Sharded, shard};
+use crate::telemetry::stream::StreamEnd;
 use crate::telemetry::upstream::UpstreamMeter;
 
 /// All metrics of the process.
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub(super) unproxied: AtomicU64,
     /// By [`KeptEvent`].
     pub(super) kept: Sharded<[AtomicU64; KeptEvent::ALL.len()]>,
+    /// By [`StreamEnd::place`].
+    pub(super) streams_ended: StreamCounts,
     /// Each worker's counters of each upstream. Locked when a worker starts, and at a scrape.
     upstreams: Mutex<BTreeMap<Box<str>, Vec<UpstreamMeter>>>,
     sources: ArcSwap<Sources>,
@@ -52,6 +55,16 @@ pub struct Sources {
     pub reloads: Option<Arc<Reloads>>,
     /// How the places of upstreams stand.
     pub upstreams: Option<Arc<dyn Fn() -> Vec<AddressHealth> + Send + Sync>>,
+}
+
+/// How many streams were ended, for each reason.
+#[derive(Debug)]
+pub(super) struct StreamCounts(pub(super) [AtomicU64; StreamEnd::COUNT]);
+
+impl Default for StreamCounts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
 }
 
 /// The counters of one policy's routes, in its order.
@@ -214,6 +227,13 @@ impl Metrics {
     /// Counts what became of a kept cookie.
     pub fn kept(&self, event: KeptEvent) {
         if let Some(count) = self.kept.here().and_then(|counts| counts.get(event as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a stream that was ended.
+    pub fn stream_ended(&self, why: StreamEnd) {
+        if let Some(count) = self.streams_ended.0.get(why.place()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
