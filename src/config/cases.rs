@@ -8,14 +8,15 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{SourceFile, Sources, Span};
 use crate::config::units;
 use crate::config::yaml::{self, Kind, Node};
-use crate::policy::Policy;
+use crate::config::matches::is_token;
+use crate::policy::{PREFLIGHT, Policy};
 use crate::reason::Reason;
 use crate::token::{Json, KindRule, Timestamp, TokenKind};
 
 const FILE: Keys = Keys { what: "a file of tests", known: &["version", "now", "tokens", "cases"], later: &[] };
 const TOKEN: Keys = Keys { what: "a token", known: &["issuer", "kind", "typ", "claims"], later: &[] };
 const CASE: Keys =
-    Keys { what: "a case", known: &["name", "request", "token", "tokens", "expect", "reason"], later: &["headers"] };
+    Keys { what: "a case", known: &["name", "request", "token", "tokens", "preflight", "expect", "reason"], later: &["headers"] };
 
 /// A file of tests.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Case {
     pub request: Box<str>,
     /// The tokens that come with it: places in [`Tests::tokens`].
     pub tokens: Vec<usize>,
+    /// The method that a page asks for, where it is a browser's preflight.
+    pub preflight: Option<Box<str>>,
     /// What must come of it.
     pub expect: Expected,
 }
@@ -251,6 +254,28 @@ fn json(node: &Node, out: &mut Report) -> Option<Json> {
     }
 }
 
+/// The method that a preflight asks for. `request`: that of the case.
+fn preflight(
+    node: &Node,
+    tokens: &[Option<usize>],
+    request: Option<(&str, (&str, &str, &str))>,
+    out: &mut Report,
+) -> Option<Box<str>> {
+    let method = reader::text(node, "the method that a page asks for", out)?;
+    let (message, help) = if !is_token(method) {
+        (format!("`{method}` is no method"), "write the method of the request that would follow, such as `POST`")
+    } else if request.is_some_and(|(_, (method, ..))| method != PREFLIGHT) {
+        let message = "a preflight comes with OPTIONS".to_owned();
+        (message, "write `request: \"OPTIONS https://…\"`, and under `preflight` the method that would follow")
+    } else if !tokens.is_empty() {
+        ("a preflight brings no token".to_owned(), "take the token out, or `preflight`")
+    } else {
+        return Some(method.into());
+    };
+    out.add(Problem::error("bad_preflight", node.span, message).help(help));
+    None
+}
+
 fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
     let fields = Fields::of(node, CASE, out)?;
     let request = fields.required("request", out).and_then(|node| {
@@ -290,8 +315,13 @@ fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
         Some(node) => Some(reader::text(node, "a case's name", out)?.into()),
         None => None,
     };
+    let preflight = match fields.get("preflight", out) {
+        Some(node) => Some(preflight(node, &found, request, out)?),
+        None => None,
+    };
     let (text, (method, authority, path)) = request?;
     Some(Case {
+        preflight,
         span: fields.span,
         name,
         method: method.into(),

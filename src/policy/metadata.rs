@@ -118,6 +118,7 @@ fn own_route(path: &str) -> Option<Route> {
         on_deny: None,
         keep: None,
         ends: Box::default(),
+        cors: false,
         floors: Box::default(),
     })
 }

@@ -32,6 +32,8 @@ pub struct Route {
     pub keep: Option<Box<Keep>>,
     /// Which kept cookies end here (set by [`crate::policy::Policy::new`]).
     pub ends: Box<[Ending]>,
+    /// Whether browsers' preflights of its requests pass without a token.
+    pub cors: bool,
 }
 
 /// What is kept of a sign-in.
@@ -73,6 +75,8 @@ pub struct Floor {
     pub matches: Match,
     /// What it asks; `None`: any valid token.
     pub demand: Option<Demand>,
+    /// Whether preflights pass it without a token, where their route has them pass.
+    pub cors: bool,
 }
 
 /// A place where a token is looked for, and the kinds taken there.

@@ -218,6 +218,7 @@ mod tests {
             reads_form: false,
             keep: None,
             ends: Box::default(),
+            cors: false,
         }
     }
 

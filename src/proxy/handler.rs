@@ -34,7 +34,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::verify::Verify;
-use crate::proxy::{evidence, extract, kept, metadata, spare, target};
+use crate::proxy::{evidence, extract, kept, metadata, preflight, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision};
 use crate::token::Timestamp;
@@ -208,6 +208,12 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             self.metadata = Some(metadata);
             check_length(self.length, gate.limits.body)?;
             return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
+        }
+        if self.head.method == Method::OPTIONS
+            && let Some((place, route, permit)) = preflight::judge(self.head, self.length, policy, &target)
+        {
+            self.route = Some((place, route));
+            return Ok(permit);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         let body_fits = check_length(self.length, gate.limits.body);

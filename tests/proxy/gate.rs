@@ -370,6 +370,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        cors: false,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
     self, CanonicalPath, Denial, Permit, Policy, Requirement, Route, Step, Target, Tokens, canonical_host, ground,
-    overlook, retell,
+    judge_preflight, overlook, retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
@@ -95,6 +95,10 @@ fn walk(
     let path =
         CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
+    if let Some((_, route, permit)) = case.preflight.as_deref().and_then(|asked| judge_preflight(policy, &target, asked)) {
+        told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
+        return Ok(permit);
+    }
     let route = policy.route(&target)?;
     let mut rejected = Vec::new();
     let verified = if route.require == Requirement::Public {

@@ -34,6 +34,7 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        cors: false,
     }
 }
 

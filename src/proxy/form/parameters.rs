@@ -291,6 +291,7 @@ mod tests {
             on_deny: None,
             keep: None,
             ends: Box::default(),
+            cors: false,
             floors: Box::default(),
         }
     }

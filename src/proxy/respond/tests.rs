@@ -200,6 +200,7 @@ fn route(redirect: Option<Template>) -> Route {
         reads_form: false,
         keep: None,
         ends: Box::default(),
+        cors: false,
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }
