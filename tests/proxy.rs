@@ -26,11 +26,13 @@ mod proxy {
     mod forms;
     mod forwarding;
     mod gate;
+    mod grpc;
     mod h2_client;
     mod http2;
     mod hygiene;
     mod multiplexed;
     mod pki;
+    mod preflight;
     mod refusals;
     mod seams;
     mod secured;

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod admin;
+mod assertion;
 pub mod audit;
 pub mod cases;
 pub mod catalogue;

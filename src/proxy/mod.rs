@@ -5,6 +5,7 @@
 //! and every other file here one stage of it. Called by `cli`. Reads no file and no environment, parses no YAML.
 
 mod answer;
+mod assertion;
 mod challenge;
 mod downstream;
 mod edge;

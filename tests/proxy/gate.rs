@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stepgate::Reason;
+use stepgate::assertion::Keyring;
 use stepgate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
@@ -209,6 +210,7 @@ pub struct Running1 {
 pub struct Setup {
     pub limits: Limits,
     pub identity: Identity,
+    pub assertion: Option<Arc<Keyring>>,
     pub public_url: Option<String>,
     pub timeout: Option<Duration>,
     pub workers: usize,
@@ -223,6 +225,7 @@ impl Default for Setup {
         Self {
             limits: Limits { drain: Duration::from_secs(3), ..Limits::default() },
             identity: Identity { headers: true, strip_token: false },
+            assertion: None,
             public_url: None,
             timeout: None,
             workers: 1,
@@ -263,6 +266,7 @@ impl Setup {
             upstream_tls: upstream_tls.clone(),
             upstreams: vec![upstream],
             identity: self.identity,
+            assertion: self.assertion,
             public_url: self.public_url,
             sealing: None,
             limits: self.limits,
@@ -437,7 +441,16 @@ pub fn snapshot() -> Snapshot {
     let pair = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-id-token".into()), Kinds::Id)];
     let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
     let form = vec![from(Place::Form { name: "id_token".into(), forwards_errors: true }, Kinds::Id)];
+    let spa = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-token".into()), Kinds::Access)];
+    let spa = route(
+        "spa",
+        "/spa/**",
+        Methods::named(["GET".into(), "POST".into()]),
+        spa,
+        demands([Condition::Level(high)]),
+    );
     let routes = vec![
+        Route { cors: true, ..spa },
         route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),
         route("any", "/accounts/**", Methods::Any, bearer(), Requirement::Authenticated),
         route("pay", "/pay/**", Methods::Any, bearer(), demands(pay)),
