@@ -13,6 +13,7 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod assertion;
 mod audit_lines;
 mod audit_log;
 mod challenges;
