@@ -200,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_assertions_are_public_where_there_are_any_and_nothing_of_them_is_kept() {
+        let (address, _) = serve(KeyState::Ready, false);
+        let answer = ask(address, "/assertion/jwks.json", "localhost");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"keys\":[]}"), "{answer}");
+        assert!(answer.contains("content-type: application/jwk-set+json\r\n"), "{answer}");
+        assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
+        assert!(ask(address, "/assertion/jwks.json", "evil.example").starts_with("HTTP/1.1 403"));
+        let (without, _) = serve(KeyState::Waiting, false);
+        assert!(ask(without, "/assertion/jwks.json", "localhost").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
     fn where_no_credential_is_configured_nothing_can_be_changed_and_the_way_out_is_said() {
         let (address, _, reloads) = serve_with(KeyState::Ready, false, None);
         for change in CHANGES {

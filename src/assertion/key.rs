@@ -119,10 +119,8 @@ fn read(key: &PrivateKeyDer<'_>) -> Result<(Pair, &'static str, Value), &'static
             return Ok((Pair::Ec(pair), algorithm, public));
         }
     }
-    let rsa = match key {
-        PrivateKeyDer::Pkcs1(_) => RsaKeyPair::from_der(der),
-        _ => RsaKeyPair::from_pkcs8(der),
-    };
+    let is_pkcs1 = matches!(key, PrivateKeyDer::Pkcs1(_));
+    let rsa = if is_pkcs1 { RsaKeyPair::from_der(der) } else { RsaKeyPair::from_pkcs8(der) };
     let pair = rsa.map_err(|_rejected| KINDS)?;
     if pair.public_modulus_len() < RSA_BYTES {
         return Err("an RSA key needs 2048 bits at the least");
@@ -172,9 +170,8 @@ mod tests {
             let text = key.sign(&json!({ "sub": "u" })).unwrap();
             let (signed, signature) = text.rsplit_once('.').unwrap();
             let (header, claims) = signed.split_once('.').unwrap();
-            let read = |part: &str| -> Value {
-                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-            };
+            let read =
+                |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
             assert_eq!(read(header), json!({ "alg": algorithm, "kid": key.kid(), "typ": TYPE }));
             assert_eq!(read(claims), json!({ "sub": "u" }));
             let public = match &key.pair {

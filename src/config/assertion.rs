@@ -69,7 +69,10 @@ fn keys(node: &Node, paths: &mut Paths<'_>, out: &mut Report) -> Option<Box<[Pat
     let mut complete = true;
     for item in items {
         if reader::word_or_text(item).is_some_and(|text| text.contains("PRIVATE KEY")) {
-            out.add(in_clear(item.span, "`key` names the file of a key, and the key itself stands here").help("write where its file is"));
+            out.add(
+                in_clear(item.span, "`key` names the file of a key, and the key itself stands here")
+                    .help("write where its file is"),
+            );
             complete = false;
             continue;
         }

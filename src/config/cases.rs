@@ -2,21 +2,24 @@
 
 use crate::assurance::{Issuer, IssuerId};
 use crate::config::expression;
+use crate::config::matches::is_token;
 use crate::config::moment;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{SourceFile, Sources, Span};
 use crate::config::units;
 use crate::config::yaml::{self, Kind, Node};
-use crate::config::matches::is_token;
 use crate::policy::{PREFLIGHT, Policy};
 use crate::reason::Reason;
 use crate::token::{Json, KindRule, Timestamp, TokenKind};
 
 const FILE: Keys = Keys { what: "a file of tests", known: &["version", "now", "tokens", "cases"], later: &[] };
 const TOKEN: Keys = Keys { what: "a token", known: &["issuer", "kind", "typ", "claims"], later: &[] };
-const CASE: Keys =
-    Keys { what: "a case", known: &["name", "request", "token", "tokens", "preflight", "expect", "reason"], later: &["headers"] };
+const CASE: Keys = Keys {
+    what: "a case",
+    known: &["name", "request", "token", "tokens", "preflight", "expect", "reason"],
+    later: &["headers"],
+};
 
 /// A file of tests.
 #[derive(Clone, Debug)]
@@ -381,6 +384,30 @@ mod tests {
         assert_eq!(request("GET http://a"), Some(("GET", "a", "/")));
         for bad in ["GET", "GET /a", "https://a/b", "GET https:///b", "GET ftp://a/b", "GET https://a/b c"] {
             assert_eq!(request(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_preflight_comes_with_options_for_a_method_and_without_a_token() {
+        let policy = "version: 1\nissuers:\n  bank: { issuer: https://bank.example, access: { audiences: [api] } }\nroutes: []\n";
+        let file = |text: &str| SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() };
+        let policy = crate::config::load_policy(vec![file(policy)]).unwrap().policy;
+        let problems = |case: &str| {
+            let head = "version: 1\nnow: 2026-01-01T12:00:00Z\ntokens: { t: { issuer: bank } }\ncases:\n";
+            let loaded = load_tests(file(&format!("{head}  - {{ {case}, expect: deny }}\n")), &policy);
+            loaded
+                .map(|tests| tests.cases[0].preflight.clone())
+                .map_err(|rejected| rejected.problems[0].message.clone())
+        };
+        let options = "request: \"OPTIONS https://api.example/\"";
+        assert_eq!(problems(&format!("{options}, preflight: POST")), Ok(Some("POST".into())));
+        assert_eq!(problems(options), Ok(None));
+        for (case, said) in [
+            ("request: \"POST https://api.example/\", preflight: POST".to_owned(), "a preflight comes with OPTIONS"),
+            (format!("{options}, preflight: POST, token: t"), "a preflight brings no token"),
+            (format!("{options}, preflight: \"P T\""), "`P T` is no method"),
+        ] {
+            assert_eq!(problems(&case), Err(said.to_owned()), "{case}");
         }
     }
 }

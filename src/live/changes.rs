@@ -62,7 +62,8 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
         route.floors.iter().filter_map(|place| policy.floors().get(*place).cloned()).collect()
     };
     // Whether it reads a form follows from `take`.
-    let Route { name, matches, take, reads_form: _, require, mode, upstream, floors: _, on_deny, keep, ends, cors } = was;
+    let Route { name, matches, take, reads_form: _, require, mode, upstream, floors: _, on_deny, keep, ends, cors } =
+        was;
     (name, matches, take, require, mode, upstream)
         == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
         && (on_deny, keep, ends, cors) == (&is.on_deny, &is.keep, &is.ends, &is.cors)

@@ -19,11 +19,7 @@ pub const PREFLIGHT: &str = "OPTIONS";
 /// It belongs to the route that the request to come would take. No floor is passed by it but one that lets preflights by,
 /// too: a floor asks for a token at the least.
 #[must_use]
-pub fn judge_preflight<'p>(
-    policy: &'p Policy,
-    target: &Target<'_>,
-    asked: &str,
-) -> Option<(usize, &'p Route, Permit)> {
+pub fn judge_preflight<'p>(policy: &'p Policy, target: &Target<'_>, asked: &str) -> Option<(usize, &'p Route, Permit)> {
     if target.method != PREFLIGHT || matches!(asked, "CONNECT" | "TRACE" | "TRACK") {
         return None;
     }
@@ -131,11 +127,7 @@ mod tests {
             let floor = floor(methods.clone(), cors);
             // A floor for OPTIONS alone does not touch a route for POST alone, and holds all the same.
             let policy = changed(
-                |route| Route {
-                    cors: true,
-                    matches: Match { methods: named("POST"), ..route.matches },
-                    ..route
-                },
+                |route| Route { cors: true, matches: Match { methods: named("POST"), ..route.matches }, ..route },
                 vec![floor.clone()],
             );
             assert_eq!(passes(&policy, "/payments/7", "OPTIONS", "POST"), expected, "{methods:?} {cors}");

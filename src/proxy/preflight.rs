@@ -19,8 +19,11 @@ pub(super) fn judge<'p>(
     let asked = asked(&head.headers, length)?;
     let found = judge_preflight(policy, target, asked)?;
     // A browser writes no field of a page into a preflight, so that one of these is somebody's token.
-    let brings_token =
-        found.1.take.iter().any(|source| matches!(&source.place, Place::Header(name) if head.headers.contains_key(&**name)));
+    let brings_token = found
+        .1
+        .take
+        .iter()
+        .any(|source| matches!(&source.place, Place::Header(name) if head.headers.contains_key(&**name)));
     (!brings_token).then_some(found)
 }
 
@@ -47,8 +50,7 @@ fn single<'h>(fields: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 }
 
 /// What no preflight has: credentials, and what would make more of a connection than an answer.
-static NEVER: [HeaderName; 4] =
-    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::UPGRADE];
+static NEVER: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::UPGRADE];
 
 #[cfg(test)]
 mod tests {

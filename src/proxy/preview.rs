@@ -95,7 +95,13 @@ mod tests {
         let call = preview(&denial, "api.example", None, true);
         assert_eq!((call.status, call.challenge.as_deref(), call.body.as_str()), (200, Some(challenge), ""));
         let PreviewOfGrpc { status, message } = call.grpc.unwrap();
-        assert_eq!((status.code, status.name, message.as_str()), (16, "UNAUTHENTICATED", "insufficient_user_authentication"));
-        assert_eq!(preview(&Denial::because(Reason::KeysUnavailable), "", None, false).retry_after.as_deref(), Some("1"));
+        assert_eq!(
+            (status.code, status.name, message.as_str()),
+            (16, "UNAUTHENTICATED", "insufficient_user_authentication")
+        );
+        assert_eq!(
+            preview(&Denial::because(Reason::KeysUnavailable), "", None, false).retry_after.as_deref(),
+            Some("1")
+        );
     }
 }

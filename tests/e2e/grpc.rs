@@ -81,9 +81,8 @@ fn calls_of_all_kinds_pass_in_the_clear_and_are_refused_in_grpcs_own_words() {
     let front = front(&format!("h2c://127.0.0.1:{}", server.port), "");
     call(&front, &format!("127.0.0.1:{}", front.gate.port), None);
     // What is recorded is what any other client would have got.
-    let refused = front.gate.audited("the refused payment", |line| {
-        line["route"] == "pay" && line["decision"] == "deny"
-    });
+    let refused =
+        front.gate.audited("the refused payment", |line| line["route"] == "pay" && line["decision"] == "deny");
     assert_eq!((&refused["status"], &refused["reason"]), (&401.into(), &"level_too_low".into()));
     let gone = front.gate.audited("the failure", |line| line["upstream"] == "gone");
     assert_eq!(gone["status"], 502);

@@ -34,6 +34,7 @@ mod kept_support;
 mod limits;
 mod metadata;
 mod observe;
+mod preflight;
 mod reasons;
 mod refusals_for_browsers;
 mod reload;

@@ -442,13 +442,8 @@ pub fn snapshot() -> Snapshot {
     let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
     let form = vec![from(Place::Form { name: "id_token".into(), forwards_errors: true }, Kinds::Id)];
     let spa = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-token".into()), Kinds::Access)];
-    let spa = route(
-        "spa",
-        "/spa/**",
-        Methods::named(["GET".into(), "POST".into()]),
-        spa,
-        demands([Condition::Level(high)]),
-    );
+    let spa =
+        route("spa", "/spa/**", Methods::named(["GET".into(), "POST".into()]), spa, demands([Condition::Level(high)]));
     let routes = vec![
         Route { cors: true, ..spa },
         route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),

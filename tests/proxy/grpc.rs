@@ -59,15 +59,7 @@ fn a_refused_call_reads_its_status_and_the_challenge_and_the_record_has_what_any
     let scope = format!("scope_missing: {}", Reason::ScopeMissing.meaning());
     for (path, token, status, message, challenge, reason, recorded) in [
         ("/pay/S/M", None, "16", &*missing, Some("Bearer realm=\"api.example\""), Reason::TokenMissing, 401),
-        (
-            "/pay/S/M",
-            Some("low"),
-            "16",
-            "insufficient_user_authentication",
-            Some(step_up),
-            Reason::LevelTooLow,
-            401,
-        ),
+        ("/pay/S/M", Some("low"), "16", "insufficient_user_authentication", Some(step_up), Reason::LevelTooLow, 401),
         (
             "/pay/S/M",
             Some("bad.expired"),
@@ -169,7 +161,8 @@ fn what_is_no_grpc_call_gets_a_problem_document() {
         assert_eq!((response.status, response.field("grpc-status")), (401, None));
         assert_eq!(response.field("content-type"), Some("application/problem+json"));
     }
-    let line = "POST /pay/S/M HTTP/1.1\r\nHost: api.example\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
+    let line =
+        "POST /pay/S/M HTTP/1.1\r\nHost: api.example\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
     let response = gate.refused(line, Reason::TokenMissing, 401, &upstream);
     assert_eq!(response.field("grpc-status"), None, "there is no gRPC in HTTP/1.1");
 }

@@ -130,7 +130,9 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
         return Err(Failure::could_not_run(format!("methods are case-sensitive: did you mean `{upper}`?")));
     }
     if args.grpc && method != "POST" {
-        return Err(Failure::could_not_run("a gRPC call is a POST; write \"POST https://api.example/package.Service/Method\""));
+        return Err(Failure::could_not_run(
+            "a gRPC call is a POST; write \"POST https://api.example/package.Service/Method\"",
+        ));
     }
     if args.preflight.is_some() && method != PREFLIGHT {
         let reason = "a preflight comes with OPTIONS; write \"OPTIONS https://api.example/accounts\", and the method that would \

@@ -5,7 +5,8 @@ use crate::cli::explain::tokens::{self, Believed};
 use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
-    Target, TokenSource, Tokens, canonical_host, ground, judge, judge_preflight, mend, outline, overlook, reckon, retell,
+    Target, TokenSource, Tokens, canonical_host, ground, judge, judge_preflight, mend, outline, overlook, reckon,
+    retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};

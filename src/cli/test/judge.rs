@@ -95,7 +95,9 @@ fn walk(
     let path =
         CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
-    if let Some((_, route, permit)) = case.preflight.as_deref().and_then(|asked| judge_preflight(policy, &target, asked)) {
+    if let Some((_, route, permit)) =
+        case.preflight.as_deref().and_then(|asked| judge_preflight(policy, &target, asked))
+    {
         told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
         return Ok(permit);
     }

@@ -514,8 +514,12 @@ fn a_bound_path_parameter_equals_the_claim() {
 
 #[test]
 fn the_challenge_names_what_is_enough_for_the_floor_too() {
-    let floor =
-        |rung: &str| Floor { name: "f".into(), matches: matching("/**"), demand: Some(demand(vec![level(rung)])), cors: false };
+    let floor = |rung: &str| Floor {
+        name: "f".into(),
+        matches: matching("/**"),
+        demand: Some(demand(vec![level(rung)])),
+        cors: false,
+    };
     let weak = token(Some("0"), None);
     let own = Requirement::Demands(demand(vec![level("single-factor")]));
     let denial = judge(issuer(), own, vec![floor("multi-factor")], Some(Tokens::One(&weak))).unwrap_err();

@@ -17,8 +17,8 @@ mod refuse;
 mod tests;
 mod unreadable;
 
-pub(super) use face::{grpc_status, status};
 pub(crate) use face::{Told, told};
+pub(super) use face::{grpc_status, status};
 pub(crate) use grpc::GrpcStatus;
 pub(super) use reader::{Asked, Reader};
 pub(super) use refuse::{Context, asks_what_is_supported, refuse, status_for};

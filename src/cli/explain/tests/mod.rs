@@ -221,7 +221,18 @@ fn told_of(what: What, keys: Keys) -> Explained {
     let request = "POST https://api.example/pay";
     let (method, authority, path) = cases::request(request).unwrap();
     let (policy, keys) = (&policy, &[keys]);
-    explain(&Question { policy, keys, request, method, authority, path, given: &given, metadata: None, how: How::Plain, now: NOW })
+    explain(&Question {
+        policy,
+        keys,
+        request,
+        method,
+        authority,
+        path,
+        given: &given,
+        metadata: None,
+        how: How::Plain,
+        now: NOW,
+    })
 }
 
 #[test]
