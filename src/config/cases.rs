@@ -2,14 +2,14 @@
 
 use crate::assurance::{Issuer, IssuerId};
 use crate::config::expression;
-use crate::config::matches::is_token;
 use crate::config::moment;
+use crate::config::preflight::preflight;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{SourceFile, Sources, Span};
 use crate::config::units;
 use crate::config::yaml::{self, Kind, Node};
-use crate::policy::{PREFLIGHT, Policy};
+use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::token::{Json, KindRule, Timestamp, TokenKind};
 
@@ -257,28 +257,6 @@ fn json(node: &Node, out: &mut Report) -> Option<Json> {
     }
 }
 
-/// The method that a preflight asks for. `request`: that of the case.
-fn preflight(
-    node: &Node,
-    tokens: &[Option<usize>],
-    request: Option<(&str, (&str, &str, &str))>,
-    out: &mut Report,
-) -> Option<Box<str>> {
-    let method = reader::text(node, "the method that a page asks for", out)?;
-    let (message, help) = if !is_token(method) {
-        (format!("`{method}` is no method"), "write the method of the request that would follow, such as `POST`")
-    } else if request.is_some_and(|(_, (method, ..))| method != PREFLIGHT) {
-        let message = "a preflight comes with OPTIONS".to_owned();
-        (message, "write `request: \"OPTIONS https://…\"`, and under `preflight` the method that would follow")
-    } else if !tokens.is_empty() {
-        ("a preflight brings no token".to_owned(), "take the token out, or `preflight`")
-    } else {
-        return Some(method.into());
-    };
-    out.add(Problem::error("bad_preflight", node.span, message).help(help));
-    None
-}
-
 fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
     let fields = Fields::of(node, CASE, out)?;
     let request = fields.required("request", out).and_then(|node| {
@@ -384,30 +362,6 @@ mod tests {
         assert_eq!(request("GET http://a"), Some(("GET", "a", "/")));
         for bad in ["GET", "GET /a", "https://a/b", "GET https:///b", "GET ftp://a/b", "GET https://a/b c"] {
             assert_eq!(request(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_preflight_comes_with_options_for_a_method_and_without_a_token() {
-        let policy = "version: 1\nissuers:\n  bank: { issuer: https://bank.example, access: { audiences: [api] } }\nroutes: []\n";
-        let file = |text: &str| SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() };
-        let policy = crate::config::load_policy(vec![file(policy)]).unwrap().policy;
-        let problems = |case: &str| {
-            let head = "version: 1\nnow: 2026-01-01T12:00:00Z\ntokens: { t: { issuer: bank } }\ncases:\n";
-            let loaded = load_tests(file(&format!("{head}  - {{ {case}, expect: deny }}\n")), &policy);
-            loaded
-                .map(|tests| tests.cases[0].preflight.clone())
-                .map_err(|rejected| rejected.problems[0].message.clone())
-        };
-        let options = "request: \"OPTIONS https://api.example/\"";
-        assert_eq!(problems(&format!("{options}, preflight: POST")), Ok(Some("POST".into())));
-        assert_eq!(problems(options), Ok(None));
-        for (case, said) in [
-            ("request: \"POST https://api.example/\", preflight: POST".to_owned(), "a preflight comes with OPTIONS"),
-            (format!("{options}, preflight: POST, token: t"), "a preflight brings no token"),
-            (format!("{options}, preflight: \"P T\""), "`P T` is no method"),
-        ] {
-            assert_eq!(problems(&case), Err(said.to_owned()), "{case}");
         }
     }
 }

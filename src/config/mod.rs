@@ -33,6 +33,7 @@ pub mod on_deny;
 pub mod peers;
 mod places;
 pub mod policy;
+mod preflight;
 pub mod problem;
 pub mod profile;
 pub mod proofs;

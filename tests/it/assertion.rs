@@ -12,6 +12,7 @@ const ROUTES: &str = r#"
   - { name: public, match: { path: "/public/**" }, require: public, upstream: app }
   - { name: any, match: { path: "/any/**" }, require: authenticated, upstream: app }
   - { name: other, match: { path: "/other/**" }, require: authenticated, upstream: other }
+  - { name: less, match: { path: "/less/**" }, require: { level: single-factor, ignore_amr: [sms] }, upstream: app }
   - { name: strong, match: { path: "/strong/**" }, require: { level: multi-factor, ignore_amr: [sms] }, upstream: app }
   - { name: watched, match: { path: "/watched/**" }, require: { level: multi-factor }, mode: observe-all, upstream: app }
   - { name: portal, match: { path: "/portal" }, take: [ { header: x-id-token, kind: id } ], require: authenticated, upstream: app }
@@ -104,6 +105,16 @@ fn one_token_is_asserted_once_for_each_upstream_and_each_level_that_it_reached()
     let (id, audience) = id_of("/other/1", &one);
     assert!(audience == "other" && !told.contains(&id.to_string()), "what is for one upstream is for no other");
     assert!(!told.contains(&id_of("/any/1", &other).0.to_string()));
+    let texted = Token::access().without("acr").claim("amr", json!(["pwd", "sms"])).sign(&world.bank);
+    for _ in 0..8 {
+        for (path, level, amr) in
+            [("/any/1", "multi-factor", json!(["pwd", "sms"])), ("/less/1", "single-factor", json!(["pwd"]))]
+        {
+            world.passes(&Request::get(path).bearer(&texted));
+            let (_, claims) = asserted(&world);
+            assert_eq!((&claims["levels"], &claims["amr"]), (&json!([level]), &amr), "{path}");
+        }
+    }
 }
 
 #[test]
