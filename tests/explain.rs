@@ -270,3 +270,45 @@ fn what_cannot_be_explained_ends_with_2_and_no_token_is_repeated() {
         assert!(token.split('.').all(|part| !error.contains(part)), "{arguments:?} repeats the token");
     }
 }
+
+#[test]
+fn a_grpc_call_is_shown_as_its_client_reads_it() {
+    let folder = folder();
+    let call = ["POST https://api.bank.example/payments/7", "--now", NOON, "--claims", "claims.yaml", "--grpc"];
+    let (code, out, _) = stepgate(folder.path(), &call, "", &[]);
+    assert_eq!(code, Some(1));
+    let answer = out.split_once("\nanswer    ").unwrap().1;
+    let lines: Vec<&str> = answer.lines().take(4).map(str::trim).collect();
+    let challenge = "WWW-Authenticate: Bearer realm=\"api.bank.example\", error=\"insufficient_user_authentication\", \
+                     acr_values=\"2 high\", max_age=\"3600\"";
+    let message = "grpc-message: insufficient_user_authentication";
+    assert_eq!(lines, ["200", "grpc-status: 16 (UNAUTHENTICATED)", message, challenge], "{out}");
+    let json = [&call[..], &["--format", "json"]].concat();
+    let told: Value = serde_json::from_str(&stepgate(folder.path(), &json, "", &[]).1).unwrap();
+    let expected = json!({ "status": 16, "name": "UNAUTHENTICATED", "message": "insufficient_user_authentication" });
+    assert_eq!((&told["response"]["status"], &told["response"]["grpc"]), (&json!(200), &expected));
+    let (code, _, err) = stepgate(folder.path(), &["GET https://api.bank.example/a", "--grpc"], "", &[]);
+    assert!(code == Some(2) && err.contains("a gRPC call is a POST"), "{err}");
+}
+
+#[test]
+fn a_preflight_is_explained_by_the_route_of_the_request_to_come() {
+    let folder = folder();
+    let path = folder.path().join("policies/policy.yaml");
+    let policy = std::fs::read_to_string(&path).unwrap();
+    let ask = |method: &str| {
+        let request = "OPTIONS https://api.bank.example/payments/7";
+        stepgate(folder.path(), &[request, "--preflight", method, "--now", NOON], "", &[])
+    };
+    assert_eq!(ask("POST").0, Some(1), "no route says so");
+    let said = policy
+        .replace("require: { max_age: 1h } }", "require: { max_age: 1h }, cors: preflight }")
+        .replace("scopes: { all: [payments] } }\n", "scopes: { all: [payments] } }\n    cors: preflight\n");
+    std::fs::write(&path, said).unwrap();
+    let (code, out, _) = ask("POST");
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("route     pay, POST") && out.contains("decided   allow, as a preflight"), "{out}");
+    assert_eq!(ask("PUT").0, Some(1), "its route does not say so");
+    let (code, _, err) = stepgate(folder.path(), &[PAY, "--preflight", "POST"], "", &[]);
+    assert!(code == Some(2) && err.contains("a preflight comes with OPTIONS"), "{err}");
+}

@@ -26,12 +26,14 @@ mod proxy {
     mod forms;
     mod forwarding;
     mod gate;
+    mod grpc;
     mod h2_client;
     mod http2;
     mod hygiene;
     mod multiplexed;
     mod oversight;
     mod pki;
+    mod preflight;
     mod refusals;
     mod reuse;
     mod route_keys;

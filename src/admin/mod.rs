@@ -12,4 +12,4 @@ pub use actions::Actions;
 pub use credential::{Credential, NoCredential};
 pub use listener::{AdminError, AdminListener};
 pub use readiness::Readiness;
-pub use routes::router;
+pub use routes::{Jwks, router};

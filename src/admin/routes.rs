@@ -14,9 +14,14 @@ use crate::admin::actions::{self, Actions};
 use crate::admin::readiness::Readiness;
 use crate::telemetry::Metrics;
 
-/// The routes.
-pub fn router(readiness: Readiness, metrics: Arc<Metrics>, actions: Actions) -> Router {
-    Router::new()
+/// Who knows the keys of assertions, as a key set.
+pub type Jwks = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The routes. `jwks`: where callers are asserted to upstreams.
+pub fn router(readiness: Readiness, metrics: Arc<Metrics>, actions: Actions, jwks: Option<Jwks>) -> Router {
+    let published = jwks.map(|jwks| Router::new().route("/assertion/jwks.json", get(keys).with_state(jwks)));
+    published
+        .unwrap_or_default()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/readyz/{issuer}", get(issuer_ready))
@@ -46,6 +51,11 @@ async fn issuer_ready(State(readiness): State<Readiness>, Path(issuer): Path<Str
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.scrape()).into_response()
+}
+
+/// Public by nature, so nothing is asked for.
+async fn keys(State(jwks): State<Jwks>) -> Response {
+    ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks()).into_response()
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -124,7 +134,8 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
         });
         let actions = Actions::new(credential.map(|text| Credential::new(text).unwrap()), filter, reload);
-        let router = router(readiness.clone(), busy(), actions);
+        let jwks: Jwks = Arc::new(|| r#"{"keys":[]}"#.to_owned());
+        let router = router(readiness.clone(), busy(), actions, (state == KeyState::Ready).then_some(jwks));
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tracing::subscriber::with_default(subscriber, || {
@@ -186,6 +197,18 @@ mod tests {
             let preflight = send(address, &change.replace("PUT", "OPTIONS").replace("POST", "OPTIONS"), HOST, "");
             assert!(!preflight.to_lowercase().contains("access-control"), "a browser is told nothing: {preflight}");
         }
+    }
+
+    #[test]
+    fn keys_of_assertions_are_public_where_there_are_any_and_nothing_of_them_is_kept() {
+        let (address, _) = serve(KeyState::Ready, false);
+        let answer = ask(address, "/assertion/jwks.json", "localhost");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"keys\":[]}"), "{answer}");
+        assert!(answer.contains("content-type: application/jwk-set+json\r\n"), "{answer}");
+        assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
+        assert!(ask(address, "/assertion/jwks.json", "evil.example").starts_with("HTTP/1.1 403"));
+        let (without, _) = serve(KeyState::Waiting, false);
+        assert!(ask(without, "/assertion/jwks.json", "localhost").starts_with("HTTP/1.1 404"));
     }
 
     #[test]

@@ -43,7 +43,11 @@ impl Line<'_> {
 
     /// What was let through in the place of a token.
     fn answer(&self) -> Option<&'static str> {
-        self.decision.outcome.ok().filter(|permit| *permit.grounds() == Grounds::ErrorResponse).map(|_| ERROR_RESPONSE)
+        match self.decision.outcome.ok()?.grounds() {
+            Grounds::ErrorResponse => Some(ERROR_RESPONSE),
+            Grounds::Preflight => Some(PREFLIGHT),
+            Grounds::Met | Grounds::Observed(_) => None,
+        }
     }
 
     /// The name of the rung that was reached on the main ladder.
@@ -118,6 +122,8 @@ const ALLOW: &str = "allow";
 const WOULD_DENY: &str = "would_deny";
 /// `kind` of what is no token but an identity provider's word that there is none.
 const ERROR_RESPONSE: &str = "error_response";
+/// The same where it is a preflight.
+const PREFLIGHT: &str = "preflight";
 
 /// What is written when an allowed request's upstream failed it: a second, short line with the id of the first.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +232,7 @@ impl Record for Line<'_> {
             Mode::ObserveAll => ",\"mode\":\"observe-all\",\"decision\":",
         });
         out.push_str(match outcome.map(Permit::grounds) {
-            Ok(Grounds::Met | Grounds::ErrorResponse) => "\"allow\"",
+            Ok(Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight) => "\"allow\"",
             Ok(Grounds::Observed(_)) => "\"would_deny\"",
             Err(_) => "\"deny\"",
         });

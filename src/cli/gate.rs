@@ -128,7 +128,7 @@ fn serve(
     let readiness = readiness.with_upstreams(observed(proxy.standings()));
     if let Some(admin) = admin {
         let actions = Actions::new(credential, logs.filter().clone(), Arc::clone(&read_again));
-        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions);
+        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions, proxy.jwks());
         control.spawn(async move {
             // It answers for as long as the process lives, while it drains too.
             if let Err(error) = admin.serve(router, std::future::pending()).await {

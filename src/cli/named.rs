@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::UnixTime;
 
 use crate::admin::Credential;
+use crate::assertion::SigningKey;
 use crate::clock;
 use crate::config::{NamedFile, Problem, Purpose};
 use crate::seal::SealKey;
@@ -35,7 +36,9 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
         }
         let shown = file.path.display();
         match &file.purpose {
-            Purpose::PrivateKey { .. } | Purpose::Secret | Purpose::SealKey if others_may(&file.path, 0o004) => {
+            Purpose::PrivateKey { .. } | Purpose::AssertionKey | Purpose::Secret | Purpose::SealKey
+                if others_may(&file.path, 0o004) =>
+            {
                 let help = "leave it to the gate's user alone: `chmod 600`, or 640 with a group of its own";
                 found.push(
                     lint("readable_by_all", format!("`{shown}` can be read by every user of this machine")).help(help),
@@ -59,6 +62,7 @@ pub(super) fn problems(files: &[NamedFile]) -> Vec<Problem> {
             | Purpose::PrivateKey { .. }
             | Purpose::Secret
             | Purpose::SealKey
+            | Purpose::AssertionKey
             | Purpose::KeyCache
             | Purpose::Socket => {}
         }
@@ -74,7 +78,7 @@ fn opened(file: &NamedFile) -> Result<(), (String, &'static str)> {
         Purpose::Authority => ("the certificate authority's file", readable(path)),
         Purpose::AuditLog => ("the audit log", appendable(path)),
         Purpose::Certificate => ("the certificate", readable(path)),
-        Purpose::PrivateKey { .. } => ("the private key", readable(path)),
+        Purpose::PrivateKey { .. } | Purpose::AssertionKey => ("the private key", readable(path)),
         Purpose::Secret | Purpose::SealKey => ("the secret's file", readable(path)),
         Purpose::KeyCache => ("the folder for keys", folder(path)),
         Purpose::Socket => ("the socket", socket(path)),
@@ -96,6 +100,7 @@ fn sound(file: &NamedFile) -> Result<(), String> {
         Purpose::Authority => roots(Some(path)).map(drop),
         Purpose::Certificate => pem::certificates(path).map(drop),
         Purpose::PrivateKey { certificate } => fits(path, certificate),
+        Purpose::AssertionKey => SigningKey::read(path).map(drop),
         Purpose::Secret => secret(path, |text| Credential::new(text).map(drop).map_err(|error| error.to_string())),
         Purpose::SealKey => secret(path, |text| SealKey::parse(text).map(drop).map_err(|error| error.to_string())),
         Purpose::KeySet | Purpose::AuditLog | Purpose::KeyCache | Purpose::Socket => Ok(()),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::admin::Jwks;
+use crate::assertion::Keyring;
 use crate::assurance::{Assurance, Issuer};
 use crate::cli::named;
 use crate::cli::output::Failure;
@@ -174,6 +176,7 @@ pub(super) struct Proxy {
     upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
     standings: Standings,
     sealing: Option<Sealing>,
+    assertion: Option<Arc<Keyring>>,
 }
 
 impl Proxy {
@@ -186,6 +189,9 @@ impl Proxy {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = settings.workers.unwrap_or_else(cores);
         let sealing = seal_keys(&settings.seal).map_err(Failure::could_not_run)?.map(Sealing::new);
+        let public_url = settings.public_url.as_deref();
+        let keyring = |assertion| Keyring::load(assertion, public_url).map(Arc::new);
+        let assertion = settings.assertion.as_ref().map(keyring).transpose().map_err(Failure::could_not_run)?;
         let tls = tls::server::load_all(&settings.listeners).map_err(Failure::could_not_run)?;
         let bound = bind(&settings.listeners, workers).map_err(|error| {
             let remedy = match &error {
@@ -200,7 +206,7 @@ impl Proxy {
         })?;
         let upstream_tls = UpstreamTls::load_all(&settings.upstreams).map_err(Failure::could_not_run)?;
         let standings = Standings::of(&settings.upstreams);
-        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls, standings, sealing })
+        Ok(Self { bound, settings: settings.clone(), tls, upstream_tls, standings, sealing, assertion })
     }
 
     /// Who knows how the places of upstreams stand.
@@ -215,10 +221,11 @@ impl Proxy {
 
     /// Who knows how the certificates and keys of listeners and upstreams stand.
     pub(super) fn files(&self) -> impl Fn() -> Vec<FilesHealth> + Send + Sync + use<> {
-        let (listeners, upstreams) = (self.tls.clone(), self.upstream_tls.clone());
+        let (listeners, upstreams, assertion) = (self.tls.clone(), self.upstream_tls.clone(), self.assertion.clone());
         move || {
             let listeners = listeners.iter().flatten().map(|tls| tls.health());
-            listeners.chain(upstreams.iter().flatten().map(|tls| tls.reloaded().health())).collect()
+            let upstreams = upstreams.iter().flatten().map(|tls| tls.reloaded().health());
+            listeners.chain(upstreams).chain(assertion.iter().map(|keyring| keyring.health())).collect()
         }
     }
 
@@ -230,6 +237,15 @@ impl Proxy {
         for tls in self.upstream_tls.iter().flatten() {
             control.spawn(tls.reloaded().watch(nudge.clone()));
         }
+        if let Some(keyring) = &self.assertion {
+            control.spawn(keyring.watch(nudge.clone()));
+        }
+    }
+
+    /// Who knows the keys of assertions, as they are published; `None`: nothing is asserted.
+    pub(super) fn jwks(&self) -> Option<Jwks> {
+        let keyring = Arc::clone(self.assertion.as_ref()?);
+        Some(Arc::new(move || keyring.jwks()))
     }
 
     /// Where it listens.
@@ -260,6 +276,7 @@ impl Proxy {
             upstream_tls,
             standings: self.standings,
             identity,
+            assertion: self.assertion,
             public_url,
             sealing: self.sealing,
             limits,

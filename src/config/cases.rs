@@ -3,6 +3,7 @@
 use crate::assurance::{Issuer, IssuerId};
 use crate::config::expression;
 use crate::config::moment;
+use crate::config::preflight::preflight;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::source::{SourceFile, Sources, Span};
@@ -14,8 +15,11 @@ use crate::token::{Json, KindRule, Timestamp, TokenKind};
 
 const FILE: Keys = Keys { what: "a file of tests", known: &["version", "now", "tokens", "cases"], later: &[] };
 const TOKEN: Keys = Keys { what: "a token", known: &["issuer", "kind", "typ", "claims"], later: &[] };
-const CASE: Keys =
-    Keys { what: "a case", known: &["name", "request", "token", "tokens", "expect", "reason"], later: &["headers"] };
+const CASE: Keys = Keys {
+    what: "a case",
+    known: &["name", "request", "token", "tokens", "preflight", "expect", "reason"],
+    later: &["headers"],
+};
 
 /// A file of tests.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub struct Case {
     pub request: Box<str>,
     /// The tokens that come with it: places in [`Tests::tokens`].
     pub tokens: Vec<usize>,
+    /// The method that a page asks for, where it is a browser's preflight.
+    pub preflight: Option<Box<str>>,
     /// What must come of it.
     pub expect: Expected,
 }
@@ -290,8 +296,13 @@ fn case(node: &Node, tokens: &[TestToken], out: &mut Report) -> Option<Case> {
         Some(node) => Some(reader::text(node, "a case's name", out)?.into()),
         None => None,
     };
+    let preflight = match fields.get("preflight", out) {
+        Some(node) => Some(preflight(node, &found, request, out)?),
+        None => None,
+    };
     let (text, (method, authority, path)) = request?;
     Some(Case {
+        preflight,
         span: fields.span,
         name,
         method: method.into(),

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod admin;
+mod assertion;
 pub mod audit;
 pub mod cases;
 pub mod catalogue;
@@ -34,6 +35,7 @@ pub mod onward;
 pub mod peers;
 mod places;
 pub mod policy;
+mod preflight;
 pub mod problem;
 pub mod profile;
 pub mod proofs;

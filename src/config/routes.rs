@@ -7,17 +7,19 @@ use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, on_deny, onward, streams, take, upgrades};
-use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource};
+use crate::policy::{
+    Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource, holds_up_preflights,
+};
 
 const ROUTE: Keys = Keys {
     what: "a route",
     known: &[
         "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "upgrades", "streams", "timeout",
-        "max_body", "rewrite",
+        "max_body", "rewrite", "cors",
     ],
-    later: &["cors", "empty_segments", "encoded_slash"],
+    later: &["empty_segments", "encoded_slash"],
 };
-const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
+const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require", "cors"], later: &[] };
 
 /// Where the parts of a route stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Spans {
     pub redirect: Option<Span>,
     /// What it keeps, where it does.
     pub keep: Option<KeepSpans>,
+    /// Where it says that preflights pass.
+    pub cors: Option<Span>,
 }
 
 /// What holds for a route that says nothing of its own.
@@ -82,6 +86,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => upgrades::read(node, needs.out)?,
         None => Box::default(),
     };
+    let cors = cors(&fields, needs.out);
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -128,9 +133,11 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         redirect,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
         keep: keep_spans,
+        cors: fields.key_span("cors"),
     };
     let (floors, ends) = (Box::default(), Box::default());
     let onward::Written { timeout, max_body } = onward?.over(inherited.onward);
+    let cors = cors?;
     let route = Route {
         name,
         matches,
@@ -148,6 +155,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         rewrite: rewrite?,
         upgrades,
         streams,
+        cors,
     };
     Some((route, spans))
 }
@@ -158,6 +166,11 @@ fn mode(fields: &Fields<'_>, out: &mut Report) -> Option<Mode> {
         Some(node) => reader::choice(node, &modes, out),
         None => Some(Mode::Enforce),
     }
+}
+
+/// Whether preflights pass.
+fn cors(fields: &Fields<'_>, out: &mut Report) -> Option<bool> {
+    fields.get("cors", out).map_or(Some(false), |node| reader::choice(node, &[("preflight", true)], out))
 }
 
 /// A form comes with POST and with no other method.
@@ -190,10 +203,12 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
         Requirement::Authenticated => None,
         Requirement::Demands(demand) => Some(demand),
     };
+    let cors = cors(&fields, needs.out)?;
     let (name, name_span) = name?;
     let (path, require) = (path_span(&fields), require_node.span);
-    let spans = Spans { name: name_span, path, take: fields.span, require, upstream: None, redirect: None, keep: None };
-    Some((Floor { name, matches: matches?, demand }, spans))
+    let (upstream, redirect, keep) = (None, None, None);
+    let spans = Spans { name: name_span, path, take: fields.span, require, upstream, redirect, keep, cors: None };
+    Some((Floor { name, matches: matches?, demand, cors }, spans))
 }
 
 /// Where the path of its `match` stands.
@@ -226,6 +241,17 @@ fn require_node<'n>(fields: &Fields<'n>, out: &mut Report) -> Option<&'n Node> {
 pub fn tokenless_over_floor(routes: &[(Route, Spans)], floors: &[(Floor, Spans)], out: &mut Report) {
     let forwards = |source: &TokenSource| matches!(source.place, Place::Form { forwards_errors: true, .. });
     for (route, spans) in routes {
+        if let Some(span) = spans.cors {
+            for (floor, floor_spans) in floors.iter().filter(|(floor, _)| holds_up_preflights(floor, route)) {
+                let message = format!(
+                    "preflights of the route `{}` come without a token, and stand on the floor `{}`, which asks for one",
+                    route.name, floor.name
+                );
+                let help = "write `cors: preflight` on the floor too, if whoever answers for it agrees: it still holds for every other request";
+                let problem = Problem::error("preflight_under_floor", span, message).help(help);
+                out.add(problem.related(floor_spans.name, "the floor"));
+            }
+        }
         let (code, span, what, help) = if route.require == Requirement::Public {
             let help = "narrow one of them, or let the route ask for what the floor asks";
             ("public_under_floor", spans.require, "the public route", help)

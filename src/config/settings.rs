@@ -21,6 +21,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// What upstreams are told of the user.
     pub identity: Identity,
+    /// What they are told in its place, signed; `None`: nothing is.
+    pub assertion: Option<Assertion>,
     /// Where the keys are that kept cookies are sealed with, the first of them, and opened, all of them; empty: there are none.
     pub seal: Vec<SecretSource>,
     /// How keys are fetched and kept.
@@ -188,6 +190,20 @@ pub struct Identity {
     pub headers: bool,
     /// Whether the token is taken out before a request is forwarded.
     pub strip_token: bool,
+}
+
+/// A signed assertion of the caller, in the place of headers and token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assertion {
+    /// The files of its private keys, in PEM. The first signs; all are published. Never empty.
+    pub keys: Box<[PathBuf]>,
+    /// How long one counts.
+    pub lifetime: Duration,
+}
+
+impl Assertion {
+    /// How long one counts, where the settings do not say.
+    pub const LIFETIME: Duration = Duration::from_mins(1);
 }
 
 /// How keys are fetched and kept.

@@ -68,6 +68,8 @@ pub enum Purpose {
     Secret,
     /// `{ file: … }` under `seal.keys`: read.
     SealKey,
+    /// `identity.assertion.key`: a private key, in PEM.
+    AssertionKey,
     /// `keys.cache_dir`: a folder that is written to, made if it is not there.
     KeyCache,
     /// An upstream's Unix socket. The application makes it, in its own time.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::addresses;
 use crate::config::admin::{self, admin};
+use crate::config::assertion;
 use crate::config::audit::{self, audit};
 use crate::config::fetching::{self, keys};
 use crate::config::health;
@@ -15,7 +16,7 @@ use crate::config::log_filter;
 use crate::config::problem::{Problem, Rejected, Report};
 use crate::config::reader::{self, Fields, Keys as KeyList};
 use crate::config::section::{Paths, Section};
-use crate::config::settings::{Identity, Listener, LogFormat, Settings, Telemetry};
+use crate::config::settings::{Listener, LogFormat, Settings, Telemetry};
 use crate::config::source::{NamedFile, SourceFile, Sources, Span};
 use crate::config::upstreams::{self, upstreams};
 use crate::config::url::{self, Url};
@@ -40,7 +41,6 @@ const FILE: KeyList = KeyList {
     ],
     later: &["integrations", "state", "events"],
 };
-const IDENTITY: KeyList = KeyList { what: "`identity`", known: &["headers", "strip_token"], later: &["assertion"] };
 const TELEMETRY: KeyList = KeyList { what: "`telemetry`", known: &["log", "format", "otlp"], later: &[] };
 /// Every mapping of `stepgate.yaml` with the keys that it may have, by its place in the file. What documents say of keys is
 /// held against it.
@@ -54,7 +54,8 @@ pub const SECTIONS: &[(&str, KeyList)] = &[
     ("upstreams.NAME.health", health::HEALTH),
     ("admin", admin::ADMIN),
     ("admin.credential", admin::SECRET),
-    ("identity", IDENTITY),
+    ("identity", assertion::IDENTITY),
+    ("identity.assertion", assertion::ASSERTION),
     ("seal", keep::SEAL),
     ("seal.keys[]", admin::SECRET),
     ("keys", fetching::KEYS),
@@ -136,7 +137,7 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Vec<N
         Some(node) => admin(node, &mut paths, out).map(Some),
         None => Some(None),
     };
-    let identity = identity(&fields, out);
+    let identity = assertion::identity(&fields, &mut paths, out);
     let seal = keep::seal(&fields, &mut paths, out);
     let keys = keys(&fields, &mut paths, out);
     let audit = audit(&fields, &mut paths, out);
@@ -153,13 +154,15 @@ fn read(root: &Node, folder: &Path, out: &mut Report) -> Option<(Settings, Vec<N
     if let (Some(Some(url)), Some(span)) = (&public_url, fields.key_span("public_url")) {
         speaks_otherwise(url, span, taken, out);
     }
+    let (identity, assertion) = identity?;
     let settings = Settings {
         public_url: public_url?,
         listeners: listeners?.into_iter().map(|(listener, _)| listener).collect(),
         upstreams: upstreams?.into_iter().map(|(upstream, _)| upstream).collect(),
         policies: folder.join(policies?),
         admin: admin?.map(|(admin, _)| admin),
-        identity: identity?,
+        identity,
+        assertion,
         seal: seal?,
         keys: keys?,
         audit: audit?,
@@ -214,13 +217,6 @@ fn public_url(node: &Node, out: &mut Report) -> Option<String> {
             None
         }
     }
-}
-
-fn identity(fields: &Fields<'_>, out: &mut Report) -> Option<Identity> {
-    let section = Section::of(fields, "identity", IDENTITY, out)?;
-    let headers = section.value("headers", true, reader::switch, out);
-    let strip_token = section.value("strip_token", false, reader::switch, out);
-    Some(Identity { headers: headers?, strip_token: strip_token? })
 }
 
 fn telemetry(fields: &Fields<'_>, out: &mut Report) -> Option<Telemetry> {

@@ -51,6 +51,7 @@ pub fn settings(reserved: &Reserved, log: &str) -> Settings {
         policies: PathBuf::new(),
         admin: Some(Admin { address: reserved.admin, credential: None }),
         identity: Identity { headers: true, strip_token: false },
+        assertion: None,
         seal: Vec::new(),
         keys: Keys { max_stale: Duration::from_secs(24 * 3_600), allow_http: false, cache_dir: None, proxy: None },
         audit: Audit::new(AuditTarget::Stdout, WhenBlocked::Refuse),

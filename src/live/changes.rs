@@ -79,11 +79,12 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
         rewrite,
         upgrades,
         streams,
+        cors,
     } = was;
     (name, matches, take, require, mode, upstream)
         == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
         && (on_deny, keep, ends, upgrades, streams) == (&is.on_deny, &is.keep, &is.ends, &is.upgrades, &is.streams)
-        && (timeout, max_body, rewrite) == (&is.timeout, &is.max_body, &is.rewrite)
+        && (timeout, max_body, rewrite, cors) == (&is.timeout, &is.max_body, &is.rewrite, &is.cors)
         && floors(old, was) == floors(new, is)
 }
 

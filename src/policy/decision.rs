@@ -26,6 +26,9 @@ pub enum Grounds {
     /// It brings no token but an identity provider's word that there is none, and the route has such words forwarded
     /// (`on_error: forward`).
     ErrorResponse,
+    /// It is a browser's question whether a page of another origin may make a request of this route, which lets such questions
+    /// pass (`cors: preflight`).
+    Preflight,
     /// It would be refused for this, and the route only observes (`mode`).
     Observed(Box<Denial>),
 }
@@ -61,7 +64,7 @@ impl Permit {
     pub fn would_deny(&self) -> Option<&Denial> {
         match &self.grounds {
             Grounds::Observed(denial) => Some(denial),
-            Grounds::Met | Grounds::ErrorResponse => None,
+            Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight => None,
         }
     }
 }

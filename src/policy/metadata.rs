@@ -123,6 +123,7 @@ fn own_route(path: &str) -> Option<Route> {
         rewrite: None,
         streams: crate::policy::Streams::UNWATCHED,
         upgrades: Box::default(),
+        cors: false,
         floors: Box::default(),
     })
 }

@@ -46,6 +46,8 @@ pub struct Route {
     pub streams: Streams,
     /// What its requests may go over to besides WebSocket: names of protocols, as in `Upgrade`.
     pub upgrades: Box<[Box<str>]>,
+    /// Whether browsers' preflights of its requests pass without a token.
+    pub cors: bool,
 }
 
 /// What is kept of a sign-in.
@@ -87,6 +89,8 @@ pub struct Floor {
     pub matches: Match,
     /// What it asks; `None`: any valid token.
     pub demand: Option<Demand>,
+    /// Whether preflights pass it without a token, where their route has them pass.
+    pub cors: bool,
 }
 
 /// A place where a token is looked for, and the kinds taken there.

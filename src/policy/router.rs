@@ -223,6 +223,7 @@ mod tests {
             rewrite: None,
             streams: crate::policy::Streams::default(),
             upgrades: Box::default(),
+            cors: false,
         }
     }
 

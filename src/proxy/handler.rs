@@ -39,7 +39,7 @@ use crate::proxy::respond::{self, Asked, Context, Reader};
 use crate::proxy::tunnel::Entrance;
 use crate::proxy::tunnel::ask::{self, Ask};
 use crate::proxy::verify::Verify;
-use crate::proxy::{answer, evidence, extract, kept, metadata, spare, target};
+use crate::proxy::{answer, evidence, extract, kept, metadata, preflight, spare, target};
 use crate::reason::Reason;
 use crate::telemetry::{Blocked, Decision};
 use crate::token::Timestamp;
@@ -262,6 +262,12 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             self.metadata = Some(metadata);
             check_length(self.length, gate.limits.body, "`limits.body`")?;
             return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
+        }
+        if self.head.method == Method::OPTIONS
+            && let Some((place, route, permit)) = preflight::judge(self.head, self.length, policy, &target)
+        {
+            self.route = Some((place, route));
+            return Ok(permit);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
         if self.glance.upgrade {

@@ -26,7 +26,7 @@ struct Known {
 }
 
 /// How many each thread remembers. Each holds on to what its tokens proved.
-const KNOWN: usize = 128;
+pub(super) const KNOWN: usize = 128;
 
 thread_local! {
     static KNOWN_HERE: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
@@ -85,6 +85,11 @@ impl Identity {
         fields.done()
     }
 
+    /// One that is told in this field alone.
+    pub(super) fn one(name: HeaderName, value: HeaderValue) -> Self {
+        Self(smallvec::smallvec![(name, value)])
+    }
+
     /// Sets them, in place of whatever there is.
     pub(super) fn set(&self, fields: &mut HeaderMap) {
         for (name, value) in &self.0 {
@@ -94,7 +99,7 @@ impl Identity {
 }
 
 /// Where an identity is remembered.
-fn place(caller: &Arc<Assurance>) -> usize {
+pub(super) fn place(caller: &Arc<Assurance>) -> usize {
     // The lowest bits of an address are alike.
     let mixed = (Arc::as_ptr(caller).addr() >> 4).wrapping_mul(0x9e37_79b9);
     (mixed >> 16).checked_rem(KNOWN).unwrap_or_default()

@@ -5,6 +5,7 @@
 //! and every other file here one stage of it. Called by `cli`. Reads no file and no environment, parses no YAML.
 
 mod answer;
+mod assertion;
 mod challenge;
 mod downstream;
 mod edge;
@@ -21,6 +22,7 @@ mod metadata;
 mod origin;
 mod oversight;
 mod passage;
+mod preflight;
 mod preview;
 mod refusal;
 mod repeats;
@@ -37,6 +39,6 @@ pub use downstream::worker::{Gate, Running, serve};
 pub use forwarding::checks::check_health;
 pub use forwarding::standing::{Standing, Standings};
 pub use kept::Sealing;
-pub(crate) use preview::{Preview, preview};
+pub(crate) use preview::{Preview, PreviewOfGrpc, preview};
 pub(crate) use respond::{Told, told};
 pub use verify::Verify;

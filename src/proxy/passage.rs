@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use crate::live::Snapshot;
 use crate::policy::{BodyLimit, CanonicalPath, Denial, Permit, Rewrite, Route};
+use crate::proxy::assertion::Asserted;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::Exchange;
 use crate::proxy::edge::approach::Approach;
@@ -85,8 +86,18 @@ impl<V: Verify> Passage<'_, V> {
         if pool.upstream().http2 {
             uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
         }
-        let speakers = self.tokens.speakers(permit.by()).filter(|_| gate.identity.headers && permit.by().is_some());
-        let identity = speakers.map(|(caller, witness)| Identity::of(&self.live.policy, permit, caller, witness));
+        let told = gate.identity.headers || gate.assertion.is_some();
+        let speakers = self.tokens.speakers(permit.by()).filter(|_| told && permit.by().is_some());
+        let identity = match (speakers, &gate.assertion) {
+            (None, _) => None,
+            (Some((caller, witness)), None) => Some(Identity::of(&self.live.policy, permit, caller, witness)),
+            (Some((caller, witness)), Some(keyring)) => {
+                let (policy, upstream, now) = (&self.live.policy, &*pool.upstream().name, self.desk.now);
+                let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);
+                let unsigned = || Refusal::new(Denial::because(Reason::Overloaded), "the assertion can't be signed");
+                Some(signed.ok_or_else(unsigned)?)
+            }
+        };
 
         let limit = self.route.timeout.or(pool.upstream().timeout).unwrap_or(gate.limits.response_head);
         let answer_by = &self.exchange.answer_by;

@@ -9,6 +9,8 @@ pub mod checks;
 pub mod claim_path;
 pub mod claims;
 pub mod credential;
+#[cfg(feature = "server")]
+pub(crate) mod der;
 pub mod expectation;
 mod header;
 pub mod json;

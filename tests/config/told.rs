@@ -20,6 +20,20 @@ fn test_finds_cases_by_name_and_shows_the_steps_of_those_that_hold_when_asked() 
 }
 
 #[test]
+fn test_judges_preflights_and_says_under_which_route_one_passes() {
+    let folder = "tests/config/cli/preflights";
+    let (code, out, _) = stepgate(&["test", folder, "--filter", "it passes", "--verbose"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("  got      allow (allow, as a preflight)\n") || out.contains("allow, as a preflight"),
+        "{out}"
+    );
+    assert!(out.contains("  route    pay, POST on any host, path /pay/{id}"), "{out}");
+    assert_eq!(stepgate(&["test", folder]).0, Some(0));
+    assert_eq!(stepgate(&["check", folder]).0, Some(0));
+}
+
+#[test]
 fn test_as_json_puts_one_object_on_standard_output() {
     let (code, out, _) = stepgate(&["test", "tests/config/cli/promises", "--format", "json"]);
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -13,9 +13,11 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod assertion;
 mod curl;
 mod discovery;
 mod drain;
+mod grpc;
 mod id_tokens;
 mod key_rotation;
 mod nghttp;

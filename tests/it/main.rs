@@ -13,6 +13,7 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod assertion;
 mod audit_lines;
 mod audit_log;
 mod challenges;
@@ -33,6 +34,7 @@ mod kept_support;
 mod limits;
 mod metadata;
 mod observe;
+mod preflight;
 mod reasons;
 mod refusals_for_browsers;
 mod reload;

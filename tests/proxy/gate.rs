@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stepgate::Reason;
+use stepgate::assertion::Keyring;
 use stepgate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use stepgate::assurance::{
     Assurance, Caller, Challenge, ClaimFacts, ClaimTable, Evidence, Expression, Fact, Issuer, IssuerId, Ladders,
@@ -236,6 +237,7 @@ pub struct Running1 {
 pub struct Setup {
     pub limits: Limits,
     pub identity: Identity,
+    pub assertion: Option<Arc<Keyring>>,
     pub public_url: Option<String>,
     pub timeout: Option<Duration>,
     pub workers: usize,
@@ -250,6 +252,7 @@ impl Default for Setup {
         Self {
             limits: Limits { drain: Duration::from_secs(3), ..Limits::default() },
             identity: Identity { headers: true, strip_token: false },
+            assertion: None,
             public_url: None,
             timeout: None,
             workers: 1,
@@ -292,6 +295,7 @@ impl Setup {
             standings: standings.clone(),
             upstreams: vec![upstream],
             identity: self.identity,
+            assertion: self.assertion,
             public_url: self.public_url,
             sealing: None,
             limits: self.limits,
@@ -404,6 +408,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         rewrite: None,
         streams: stepgate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
     }
 }
 
@@ -475,7 +480,11 @@ pub fn snapshot_but(change: impl FnOnce(&mut PolicyParts)) -> Snapshot {
     let pair = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-id-token".into()), Kinds::Id)];
     let copies = vec![from(Place::Authorization, Kinds::Any), from(Place::Header("x-token".into()), Kinds::Any)];
     let form = vec![from(Place::Form { name: "id_token".into(), forwards_errors: true }, Kinds::Id)];
+    let spa = vec![from(Place::Authorization, Kinds::Access), from(Place::Header("x-token".into()), Kinds::Access)];
+    let spa =
+        route("spa", "/spa/**", Methods::named(["GET".into(), "POST".into()]), spa, demands([Condition::Level(high)]));
     let routes = vec![
+        Route { cors: true, ..spa },
         route("public", "/public/**", Methods::Any, Vec::new(), Requirement::Public),
         route("any", "/accounts/**", Methods::Any, bearer(), Requirement::Authenticated),
         route("pay", "/pay/**", Methods::Any, bearer(), demands(pay)),

@@ -135,7 +135,7 @@ impl Setup {
 
 pub(crate) struct Gate {
     pub(crate) port: u16,
-    admin: u16,
+    pub(crate) admin: u16,
     folder: TempDir,
     process: Child,
 }

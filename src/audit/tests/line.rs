@@ -60,11 +60,13 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         rewrite: None,
         streams: crate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
     };
     let floors = vec![Floor {
         name: "admin".into(),
         matches: matching("/admin/**"),
         demand: Some(demand(vec![level("multi-factor"), Condition::Evidence(Expression::Factors(2))])),
+        cors: false,
     }];
     let parts =
         PolicyParts { ladders, issuers: Vec::new(), claims, floors, routes: vec![route], hash: "sha256:00".into() };
@@ -272,6 +274,7 @@ pub(crate) fn some_permit() -> Permit {
         rewrite: None,
         streams: crate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

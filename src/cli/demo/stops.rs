@@ -139,7 +139,17 @@ fn an_example(route: &Route) -> Case {
     let nowhere = SourceFile { name: String::new(), folder: PathBuf::new(), text: String::new() };
     let span = Span { file: Sources::default().add(nowhere), start: 0, end: 0 };
     let (name, tokens, expect) = (None, Vec::new(), Expected::Allow);
-    Case { span, name, method, authority: host.into(), path: path.clone().into(), request: path.into(), tokens, expect }
+    Case {
+        span,
+        name,
+        method,
+        authority: host.into(),
+        path: path.clone().into(),
+        request: path.into(),
+        tokens,
+        preflight: None,
+        expect,
+    }
 }
 
 const PARAMETER: &str = "7";

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::explain::input::{self, From};
 use crate::cli::explain::told::Explained;
-use crate::cli::explain::walk::{Question, explain};
+use crate::cli::explain::walk::{How, Question, explain};
 use crate::cli::explain::{human, json};
 use crate::cli::files::NamedBy;
 use crate::cli::output::{Failure, PROBLEMS, complain, say};
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::cases;
 use crate::config::moment;
 use crate::config::settings::Limits;
-use crate::policy::ResourceMetadata;
+use crate::policy::{PREFLIGHT, ResourceMetadata};
 
 /// Arguments of `stepgate explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +61,12 @@ pub(in crate::cli) struct ExplainArgs {
     /// A key set (JWKS) to check signatures with, in place of the issuer's own
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
+    /// The request is a gRPC call: a refusal is shown as its client would read it
+    #[arg(long)]
+    grpc: bool,
+    /// The request is a browser's preflight (with OPTIONS) for a request with this method
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["grpc", "token_file", "token_stdin", "token_env", "claims"])]
+    preflight: Option<String>,
     /// The moment at which it is judged, such as `2026-01-01T12:00:00Z` [default: now]
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
@@ -123,6 +129,21 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
         let upper = method.to_ascii_uppercase();
         return Err(Failure::could_not_run(format!("methods are case-sensitive: did you mean `{upper}`?")));
     }
+    if args.grpc && method != "POST" {
+        return Err(Failure::could_not_run(
+            "a gRPC call is a POST; write \"POST https://api.example/package.Service/Method\"",
+        ));
+    }
+    if args.preflight.is_some() && method != PREFLIGHT {
+        let reason = "a preflight comes with OPTIONS; write \"OPTIONS https://api.example/accounts\", and the method that would \
+                      follow behind --preflight";
+        return Err(Failure::could_not_run(reason));
+    }
+    let how = match &args.preflight {
+        Some(asked) => How::Preflight(asked),
+        None if args.grpc => How::Grpc,
+        None => How::Plain,
+    };
     let now = match &args.now {
         None => clock::now(),
         Some(text) => moment::parse(text).ok_or_else(|| {
@@ -149,5 +170,5 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
     let public_url = settings.as_ref().and_then(|settings| settings.public_url.as_deref());
     let metadata = public_url.and_then(|url| ResourceMetadata::of(policy, url));
     let metadata = metadata.as_ref();
-    Ok(explain(&Question { policy, keys, request, method, authority, path, given, metadata, now }))
+    Ok(explain(&Question { policy, keys, request, method, authority, path, given, metadata, how, now }))
 }

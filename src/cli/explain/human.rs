@@ -3,6 +3,7 @@
 use crate::assurance::Truth;
 use crate::cli::explain::told::{Explained, Mapped, Named, ReckonedTold, Signature, TokenTold};
 use crate::policy::{Asking, Branch, METADATA_ROUTE};
+use crate::proxy::PreviewOfGrpc;
 use crate::telemetry::timestamp::Rfc3339;
 use crate::token::{Held, Json};
 
@@ -45,6 +46,10 @@ pub(super) fn text(told: &Explained) -> String {
         None => out.line("answer", "the application's: the request is forwarded"),
         Some(response) => {
             out.line("answer", &response.status.to_string());
+            if let Some(PreviewOfGrpc { status, message }) = &response.grpc {
+                out.line("", &format!("grpc-status: {} ({})", status.code, status.name));
+                out.line("", &format!("grpc-message: {message}"));
+            }
             for (name, value) in [("WWW-Authenticate", &response.challenge), ("Retry-After", &response.retry_after)] {
                 if let Some(value) = value {
                     out.line("", &format!("{name}: {value}"));

@@ -144,6 +144,9 @@ fn response(told: &Explained) -> Value {
         "max_age": member("max_age"),
         "scope": member("scope"),
         "body": body,
+        "grpc": response.grpc.as_ref().map(|grpc| {
+            json!({ "status": grpc.status.code, "name": grpc.status.name, "message": grpc.message })
+        }),
     })
 }
 

@@ -5,7 +5,8 @@ use crate::cli::explain::tokens::{self, Believed};
 use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
-    Target, TokenSource, Tokens, canonical_host, ground, judge, mend, outline, overlook, reckon, retell,
+    Target, TokenSource, Tokens, canonical_host, ground, judge, judge_preflight, mend, outline, overlook, reckon,
+    retell,
 };
 use crate::proxy::preview;
 use crate::reason::{NewSignIn, Reason};
@@ -25,7 +26,20 @@ pub(super) struct Question<'q> {
     pub(super) given: &'q [Given],
     /// What the gate itself answers, if the settings say what clients call it.
     pub(super) metadata: Option<&'q ResourceMetadata>,
+    pub(super) how: How<'q>,
     pub(super) now: Timestamp,
+}
+
+/// What a request is besides its method and its URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum How<'q> {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// A gRPC call.
+    Grpc,
+    /// A preflight for a request with this method.
+    Preflight(&'q str),
 }
 
 /// Takes a request its way.
@@ -66,7 +80,8 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.operator = told.would_deny.as_ref().map(operator);
     if let Err(denial) = outcome {
         let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
-        told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url)));
+        let metadata = question.metadata.map(|metadata| &*metadata.url);
+        told.response = Some(preview(&denial, realm, metadata, question.how == How::Grpc));
         told.client = Some(client(&denial, mended));
         told.operator = Some(operator(&denial));
         told.denial = Some(denial);
@@ -96,6 +111,12 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     let target = Target { method, host: &host, path: &path };
     told.nearly = policy.nearly(&target).iter().map(named).collect();
     let own = question.metadata.filter(|metadata| metadata.answers(policy, &target));
+    if let (How::Preflight(asked), None) = (question.how, own)
+        && let Some((_, route, permit)) = judge_preflight(policy, &target, asked)
+    {
+        retell_ground(policy, route, &target, told);
+        return (Ok(permit), None);
+    }
     let route = match (own, policy.route_at(&target)) {
         (Some(metadata), _) => &metadata.route,
         (None, Ok((place, route))) => {
@@ -104,13 +125,7 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
         }
         (None, Err(denial)) => return (Err(denial), None),
     };
-    for step in ground(policy, route, &target) {
-        match &step {
-            Step::Route(route) => told.route = Some(Named { name: route.name.to_string(), text: step.text(policy) }),
-            Step::Floor(floor) => told.floors.push(Named { name: floor.name.to_string(), text: step.text(policy) }),
-            Step::Token(_) | Step::Evidence { .. } | Step::Level { .. } | Step::Asked(_) | Step::Decided(_) => {}
-        }
-    }
+    retell_ground(policy, route, &target, told);
     if route.require == Requirement::Public {
         return (decided(policy, route, &target, None, now), None);
     }
@@ -134,6 +149,17 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     let mended = outcome.is_err().then(|| mend(policy, route, &target, tokens, now)).flatten();
     let main = believed.first().map(|token| token.assurance.issuer);
     (outcome.map_err(|denial| Denial { issuer: denial.issuer.or(main), ..denial }), mended)
+}
+
+/// Tells of the route and the floors under it.
+fn retell_ground(policy: &Policy, route: &Route, target: &Target<'_>, told: &mut Explained) {
+    for step in ground(policy, route, target) {
+        match &step {
+            Step::Route(route) => told.route = Some(Named { name: route.name.to_string(), text: step.text(policy) }),
+            Step::Floor(floor) => told.floors.push(Named { name: floor.name.to_string(), text: step.text(policy) }),
+            Step::Token(_) | Step::Evidence { .. } | Step::Level { .. } | Step::Asked(_) | Step::Decided(_) => {}
+        }
+    }
 }
 
 /// The decision: what the retelling of it ends with.

@@ -4,7 +4,7 @@ use crate::assurance::{Assurance, IssuerId, pair};
 use crate::config::cases::{Case, TestToken, Tests};
 use crate::policy::{
     self, CanonicalPath, Denial, Permit, Policy, Reckoned, Requirement, Route, Step, Target, Tokens, canonical_host,
-    ground, overlook, reckon, retell,
+    ground, judge_preflight, overlook, reckon, retell,
 };
 use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind, danger_assume_signed};
@@ -109,6 +109,13 @@ fn walk(
     let path =
         CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
+    if let Some((place, route, permit)) =
+        case.preflight.as_deref().and_then(|asked| judge_preflight(policy, &target, asked))
+    {
+        seen.route = Some(place);
+        told.extend(ground(policy, route, &target).iter().map(|step| Told::of(step, policy)));
+        return Ok(permit);
+    }
     let (place, route) = policy.route_at(&target)?;
     seen.route = Some(place);
     seen.floors = policy.floors_under(route, &target).map(|floor| floor.name.clone()).collect();

@@ -60,6 +60,7 @@ impl Step<'_> {
                 match permit.grounds() {
                     Grounds::Observed(denial) => format!("would_deny: {}", why(denial)),
                     Grounds::ErrorResponse => "allow, as the identity provider's error response".to_owned(),
+                    Grounds::Preflight => "allow, as a preflight".to_owned(),
                     Grounds::Met if names.is_empty() => "allow".to_owned(),
                     Grounds::Met => format!("allow, at {}", names.join(", ")),
                 }

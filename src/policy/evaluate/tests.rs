@@ -147,6 +147,7 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         rewrite: None,
         streams: crate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
     }
 }
 
@@ -452,6 +453,7 @@ fn floors_hold_on_top_of_the_route() {
         name: "admin".into(),
         matches: matching(path),
         demand: Some(Demand { conditions: [level("multi-factor")].into(), ignore_amr: texts(ignore) }),
+        cors: false,
     };
     let judged = |floors, methods: &[&str]| {
         reason(judge(issuer(), Requirement::Authenticated, floors, Some(Tokens::One(&token(None, Some(methods))))))
@@ -517,8 +519,12 @@ fn a_bound_path_parameter_equals_the_claim() {
 
 #[test]
 fn the_challenge_names_what_is_enough_for_the_floor_too() {
-    let floor =
-        |rung: &str| Floor { name: "f".into(), matches: matching("/**"), demand: Some(demand(vec![level(rung)])) };
+    let floor = |rung: &str| Floor {
+        name: "f".into(),
+        matches: matching("/**"),
+        demand: Some(demand(vec![level(rung)])),
+        cors: false,
+    };
     let weak = token(Some("0"), None);
     let own = Requirement::Demands(demand(vec![level("single-factor")]));
     let denial = judge(issuer(), own, vec![floor("multi-factor")], Some(Tokens::One(&weak))).unwrap_err();
@@ -604,6 +610,7 @@ fn the_levels_told_are_those_under_all_that_is_ignored_here() {
         name: "f".into(),
         matches: matching("/**"),
         demand: Some(Demand { conditions: [level("single-factor")].into(), ignore_amr: texts(&["sms"]) }),
+        cors: false,
     };
     let token = token(None, Some(&["pwd", "sms"]));
     let permit = judge(issuer(), Requirement::Authenticated, vec![floor], Some(Tokens::One(&token))).unwrap();
@@ -640,7 +647,7 @@ fn t5_parameters_in_a_path_do_not_lead_to_a_looser_route() {
 
 #[test]
 fn t5_parameters_in_a_path_do_not_lead_off_a_floor() {
-    let floor = |name: &str, path| Floor { name: name.into(), matches: matching(path), demand: None };
+    let floor = |name: &str, path| Floor { name: name.into(), matches: matching(path), demand: None, cors: false };
     let named = "/all/{kind}/SVC;v=2/**";
     let policy = Policy::new(PolicyParts {
         ladders: Ladders::default(),
@@ -700,7 +707,7 @@ proptest! {
         acr in prop::sample::select(vec!["0", "1", "2"]),
         signed_in in -900i64..0,
     ) {
-        let floor = || Floor { name: "f".into(), matches: matching("/**"), demand: Some(floor.clone()) };
+        let floor = || Floor { name: "f".into(), matches: matching("/**"), demand: Some(floor.clone()), cors: false };
         let judged = |token: &Assurance| {
             judge(issuer(), Requirement::Demands(own.clone()), vec![floor()], Some(Tokens::One(token)))
         };

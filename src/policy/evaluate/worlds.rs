@@ -70,8 +70,12 @@ pub(in crate::policy) fn requirement() -> impl Strategy<Value = Requirement> {
 
 /// A policy of one route, for `POST /payments/7`, with floors under it.
 pub(in crate::policy) fn policy(require: Requirement, mode: Mode, floors: Vec<Option<Demand>>) -> Policy {
-    let floors =
-        floors.into_iter().map(|demand| Floor { name: "floor".into(), matches: matching("/payments/**"), demand });
+    let floors = floors.into_iter().map(|demand| Floor {
+        name: "floor".into(),
+        matches: matching("/payments/**"),
+        demand,
+        cors: false,
+    });
     Policy::new(PolicyParts {
         ladders: Ladders::default(),
         issuers: vec![issuer()],

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::assertion::Keyring;
 use crate::config::settings::{Identity, Limits, Listener, Upstream};
 use crate::live::Live;
 use crate::live::held::{Held, InForce};
@@ -52,6 +53,8 @@ pub struct Gate<V> {
     pub standings: Standings,
     /// What upstreams are told of the caller.
     pub identity: Identity,
+    /// What signs what they are told in the place of fields and token; `None`: nothing does.
+    pub assertion: Option<Arc<Keyring>>,
     /// What clients call us, if it is configured: the own origin of cookies.
     pub public_url: Option<String>,
     /// What kept cookies are sealed with, and which were ended; `None`: no keys are configured.

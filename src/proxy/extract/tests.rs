@@ -39,6 +39,7 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         rewrite: None,
         streams: crate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
     }
 }
 

@@ -296,6 +296,7 @@ mod tests {
             rewrite: None,
             streams: crate::policy::Streams::default(),
             upgrades: Box::default(),
+            cors: false,
             floors: Box::default(),
         }
     }

@@ -6,6 +6,7 @@ use crate::assurance::Dialect;
 use crate::policy::StepUp;
 use crate::proxy::challenge::STEP_UP;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::respond::grpc::{self, GrpcStatus};
 use crate::reason::Reason;
 
 /// What a refusal looks like from outside.
@@ -118,6 +119,11 @@ pub(crate) fn told(reason: Reason, mendable: bool) -> Told {
 /// The status that a refusal is answered with.
 pub(in crate::proxy) fn status(refusal: &Refusal) -> StatusCode {
     face_of_refusal(refusal).status
+}
+
+/// The status that a gRPC call is refused with.
+pub(in crate::proxy) fn grpc_status(refusal: &Refusal) -> GrpcStatus {
+    grpc::status(face_of_refusal(refusal).status)
 }
 
 pub(super) fn face_of_refusal(refusal: &Refusal) -> Face {

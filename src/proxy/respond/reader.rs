@@ -1,4 +1,4 @@
-//! Who reads a refusal: a program, or a person at a browser, whom a page helps more than a problem document.
+//! Who reads a refusal: a program, a gRPC client, or a person at a browser, whom a page helps more than a problem document.
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -7,8 +7,8 @@ use memchr::memchr3;
 
 use crate::policy::on_deny::{Filling, Template};
 use crate::policy::{CanonicalPath, Route};
-use crate::proxy::respond::accept;
 use crate::proxy::respond::problem::Wanted;
+use crate::proxy::respond::{accept, grpc};
 
 /// Who reads a refusal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +17,8 @@ pub(in crate::proxy) struct Reader<'l> {
     pub(super) varies: bool,
     /// Whether it is a browser that is to show what comes.
     pub(super) is_browser: bool,
+    /// Whether it is a gRPC client, which reads no HTTP status.
+    pub(super) is_grpc: bool,
     /// Where it is sent if a sign-in would help.
     sign_in: Option<&'l Template>,
 }
@@ -34,13 +36,13 @@ impl<'l> Reader<'l> {
     /// `route`: as far as one was found.
     pub(in crate::proxy) fn of(asked: &Asked<'_>, route: Option<&'l Route>) -> Self {
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
-            return Self::default();
+            return Self { is_grpc: grpc::is_call(asked.head), ..Self::default() };
         }
         let is_browser = is_browser(&asked.head.headers);
         let template = route.and_then(|route| route.on_deny.as_ref()?.redirect.as_ref());
         let can_be_filled = |template: &&Template| asked.public_url.is_some() || !template.needs_public_url();
         let sign_in = template.filter(|_| is_browser && asked.path.is_some()).filter(can_be_filled);
-        Self { varies: true, is_browser, sign_in }
+        Self { varies: true, is_browser, is_grpc: false, sign_in }
     }
 
     /// Whether a refusal that a sign-in would mend sends it there.

@@ -16,7 +16,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::respond::face::{Face, face_of_refusal};
 use crate::proxy::respond::problem::{self, Wanted};
 use crate::proxy::respond::reader::{Asked, Reader};
-use crate::proxy::respond::{page, redirect};
+use crate::proxy::respond::{grpc, page, redirect};
 
 /// What the answer needs to know of the request and the issuer.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,8 @@ pub(in crate::proxy) struct Context<'a> {
     pub(in crate::proxy) reader: Reader<'a>,
 }
 
-/// The status that this reader gets for a refusal.
+/// The status that this reader gets for a refusal. For a gRPC client it is the one that stands for its status, and that any
+/// other program would get.
 pub(in crate::proxy) fn status_for(refusal: &Refusal, reader: &Reader<'_>) -> StatusCode {
     let face = face_of_refusal(refusal);
     if is_redirected(face, reader) { StatusCode::SEE_OTHER } else { face.status }
@@ -65,6 +66,14 @@ pub(in crate::proxy) fn refuse(refusal: &Refusal, context: &Context<'_>, answere
     let (error, claims) = (told.error, told.claims.as_deref());
     let wanted = Wanted { error, acr_values: &told.acr_values, claims, max_age, scope: &scope };
     let reader = &context.reader;
+    let resource_metadata = context.resource_metadata.filter(|_| face.status == StatusCode::UNAUTHORIZED);
+    let scheme = Scheme { realm: context.realm, resource_metadata, asked: &told, scope: &scope };
+    let wait = (face.status == StatusCode::SERVICE_UNAVAILABLE)
+        .then(|| refusal.retry_after.unwrap_or_default().max(Duration::from_secs(1)));
+    if reader.is_grpc {
+        let challenge = face.challenged.then(|| scheme.to_value());
+        return grpc::refuse((face, denial.reason, error), challenge, wait, context.id, answered);
+    }
     // Who signs in for the client asks the provider, and not in the words of a challenge.
     let all = Wanted { acr_values: &acr_values, ..wanted };
     let way = if is_redirected(face, reader) { reader.way(&context.asked, &all) } else { None };
@@ -83,13 +92,10 @@ pub(in crate::proxy) fn refuse(refusal: &Refusal, context: &Context<'_>, answere
     if let Some(way) = way {
         redirect::add_fields(fields, &way);
     } else if face.challenged {
-        let resource_metadata = context.resource_metadata.filter(|_| face.status == StatusCode::UNAUTHORIZED);
-        let scheme = Scheme { realm: context.realm, resource_metadata, asked: &told, scope: &scope };
         fields.insert(header::WWW_AUTHENTICATE, scheme.to_value());
     }
-    if face.status == StatusCode::SERVICE_UNAVAILABLE {
-        let wait = refusal.retry_after.unwrap_or(Duration::from_secs(1)).as_secs().max(1);
-        fields.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    if let Some(wait) = wait {
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
     }
     if reader.is_browser {
         page::add_fields(fields);

@@ -205,6 +205,7 @@ fn route(redirect: Option<Template>) -> Route {
         rewrite: None,
         streams: crate::policy::Streams::default(),
         upgrades: Box::default(),
+        cors: false,
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::worlds::{Made, usual_sign_ins, worlds};
 use super::told::{Explained, Given, Keys, Signature, What};
-use super::walk::{Question, explain};
+use super::walk::{How, Question, explain};
 use super::{human, json as as_json};
 use crate::assurance::{Assurance, Truth, pair};
 use crate::config::cases;
@@ -65,6 +65,7 @@ impl World {
             path,
             given: &given,
             metadata: None,
+            how: How::Plain,
             now: NOW,
         })
     }
@@ -220,7 +221,18 @@ fn told_of(what: What, keys: Keys) -> Explained {
     let request = "POST https://api.example/pay";
     let (method, authority, path) = cases::request(request).unwrap();
     let (policy, keys) = (&policy, &[keys]);
-    explain(&Question { policy, keys, request, method, authority, path, given: &given, metadata: None, now: NOW })
+    explain(&Question {
+        policy,
+        keys,
+        request,
+        method,
+        authority,
+        path,
+        given: &given,
+        metadata: None,
+        how: How::Plain,
+        now: NOW,
+    })
 }
 
 #[test]
@@ -304,6 +316,7 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
             path,
             given: &given,
             metadata: None,
+            how: How::Plain,
             now: NOW,
         });
         assert!(told.denial.is_none() && told.response.is_none() && told.operator.is_some());
