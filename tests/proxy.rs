@@ -35,6 +35,7 @@ mod proxy {
     mod seams;
     mod secured;
     mod served;
+    mod smuggling;
     mod streaming;
     mod tls;
     mod tokens;
