@@ -8,6 +8,9 @@ pub(super) struct Glance {
     pub(super) connection: bool,
     pub(super) request_id: bool,
     pub(super) traceparent: bool,
+    pub(super) expect: bool,
+    /// `Content-Length` or `Transfer-Encoding`.
+    pub(super) framing: bool,
 }
 
 impl Glance {
@@ -18,6 +21,8 @@ impl Glance {
                 "connection" => seen.connection = true,
                 "x-request-id" => seen.request_id = true,
                 "traceparent" => seen.traceparent = true,
+                "expect" => seen.expect = true,
+                "content-length" | "transfer-encoding" => seen.framing = true,
                 _ => {}
             }
         }
@@ -38,6 +43,9 @@ mod tests {
             ("connection", Glance { connection: true, ..none }),
             ("x-request-id", Glance { request_id: true, ..none }),
             ("traceparent", Glance { traceparent: true, ..none }),
+            ("expect", Glance { expect: true, ..none }),
+            ("content-length", Glance { framing: true, ..none }),
+            ("transfer-encoding", Glance { framing: true, ..none }),
             ("x-other", none),
         ] {
             let mut fields = HeaderMap::new();

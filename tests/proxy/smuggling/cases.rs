@@ -4,7 +4,8 @@
 //! # a remark
 //! == what the case shows
 //! GET /public/a HTTP/1.1\r\n        bytes, line after line; the end of a line in the file is none of them
-//! => 400 closed                     what the client gets, and whether its connection goes on
+//! => 400 closed                     what the client gets, and whether its connection goes on: `open`, `closed`; or `either`,
+//!                                   where that depends on how fast the bytes come. `ends`: the client says that it is done
 //! up POST /public/a chunked 0\r\n\r\n   a request that the upstream sees: method, target, framing and body, byte for byte
 //! cut POST /public/a                one that it may see the beginning of, and never the end
 //! has x-a: b                        a field of the last request, which has no other of that name
@@ -43,13 +44,20 @@ impl Case {
         self.lines.iter().flat_map(|line| unescape(line)).collect()
     }
 
-    /// Whether the client's connection is to go on.
-    pub fn goes_on(&self) -> bool {
-        match self.outcome.last().map(String::as_str) {
-            Some("open") => true,
-            Some("closed") => false,
-            other => panic!("{}: {other:?} is neither `open` nor `closed`", self.name),
-        }
+    /// Whether the client's connection must go on.
+    pub fn must_go_on(&self) -> bool {
+        self.fate() == "open"
+    }
+
+    /// Whether it may.
+    pub fn may_go_on(&self) -> bool {
+        self.fate() != "closed"
+    }
+
+    fn fate(&self) -> &str {
+        let fate = self.outcome.last().unwrap().as_str();
+        assert!(matches!(fate, "open" | "closed" | "either"), "{}: {fate}", self.name);
+        fate
     }
 }
 

@@ -30,14 +30,15 @@ fn run(case: &Case, gate: &Running1, upstream: &Raw, said: &Said) {
         let mut rest = Vec::new();
         drop(client.read_to_end(&mut rest));
         let rest = String::from_utf8_lossy(&rest).into_owned();
-        assert!(rest.starts_with(&format!("HTTP/1.1 {}", wanted.0)), "{}: {rest}", case.name);
+        // What broke off before the head had left is nothing at all.
+        assert!(rest.is_empty() || rest.starts_with(&format!("HTTP/1.1 {}", wanted.0)), "{}: {rest}", case.name);
         assert!(!rest.contains("honest") && !rest.ends_with("0\r\n\r\n"), "{}: {rest}", case.name);
-        assert_eq!(rest.matches("HTTP/1.1").count(), 1, "{}: {rest}", case.name);
+        assert!(rest.matches("HTTP/1.1").count() < 2, "{}: {rest}", case.name);
     } else {
-        let most = if case.goes_on() { 2 } else { usize::MAX };
+        let most = if case.must_go_on() { 2 } else { usize::MAX };
         let (mut got, closed) = answers(&mut client, &[method, "GET"], most);
-        assert_eq!(closed, !case.goes_on(), "{}: {got:?}", case.name);
-        if case.goes_on() {
+        assert_eq!(closed, !case.must_go_on(), "{}: {got:?}", case.name);
+        if case.must_go_on() {
             let last = got.pop().unwrap();
             assert_eq!((last.status, last.body), (200, format!("GET {mine}")), "{}", case.name);
             behind.push(mine);
