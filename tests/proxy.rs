@@ -40,6 +40,7 @@ mod proxy {
     mod seams;
     mod secured;
     mod served;
+    mod smuggling;
     mod streaming;
     mod tls;
     mod tokens;

@@ -9,6 +9,9 @@ pub(super) struct Glance {
     pub(super) request_id: bool,
     pub(super) traceparent: bool,
     pub(super) upgrade: bool,
+    pub(super) expect: bool,
+    /// `Content-Length` or `Transfer-Encoding`.
+    pub(super) framing: bool,
 }
 
 impl Glance {
@@ -20,6 +23,8 @@ impl Glance {
                 "x-request-id" => seen.request_id = true,
                 "traceparent" => seen.traceparent = true,
                 "upgrade" => seen.upgrade = true,
+                "expect" => seen.expect = true,
+                "content-length" | "transfer-encoding" => seen.framing = true,
                 _ => {}
             }
         }
@@ -41,6 +46,9 @@ mod tests {
             ("x-request-id", Glance { request_id: true, ..none }),
             ("traceparent", Glance { traceparent: true, ..none }),
             ("upgrade", Glance { upgrade: true, ..none }),
+            ("expect", Glance { expect: true, ..none }),
+            ("content-length", Glance { framing: true, ..none }),
+            ("transfer-encoding", Glance { framing: true, ..none }),
             ("x-other", none),
         ] {
             let mut fields = HeaderMap::new();

@@ -257,6 +257,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         check_fields(&self.head.headers, gate.limits.headers)?;
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
+        target::check_framing(self.head, self.glance).inspect_err(|_badly| exchange.lane.distrust())?;
         let target = Target { method: self.head.method.as_str(), host, path };
         if let Some(metadata) = self.live.metadata.as_ref().filter(|metadata| metadata.answers(policy, &target)) {
             self.metadata = Some(metadata);

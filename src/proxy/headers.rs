@@ -145,7 +145,17 @@ fn says_trailers(value: &HeaderValue) -> bool {
 
 /// Whether a field is always between two neighbours.
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "connection" | "proxy-connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade")
+    matches!(
+        name.as_str(),
+        "connection"
+            | "proxy-connection"
+            | "keep-alive"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            // A client that forgets to list it would have an upstream believe in a wish to speak HTTP/2.
+            | "http2-settings"
+    )
 }
 
 /// Removes from trailers what would be removed from a head.

@@ -11,6 +11,7 @@ use hyper::ext::Protocol;
 use crate::config::settings::Upstream;
 use crate::policy::{CanonicalPath, Denial, canonical_host};
 use crate::proxy::downstream::wire::Seen;
+use crate::proxy::glance::Glance;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 
@@ -33,9 +34,13 @@ pub(super) fn host(head: &Parts) -> Result<Cow<'_, str>, Refusal> {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(text) => {
             Err(malformed("`Host` differs from the host in the request target"))
         }
+        // As in HTTP/2; what another scheme means by a path nobody here knows.
+        Some(_) if !matches!(head.uri.scheme_str(), None | Some("http" | "https")) => Err(malformed(NO_SCHEME)),
         Some(_) | None => Ok(canonical),
     }
 }
+
+const NO_SCHEME: &str = "a scheme other than `http` and `https`";
 
 /// Makes the head of a request in HTTP/2 what the same request's would be in HTTP/1.1, which all stages read and which is
 /// forwarded: the host in `Host` (RFC 9113 section 8.3.1), the cookies in one field (section 8.2.3).
@@ -63,7 +68,7 @@ pub(super) fn of_http2(head: &mut Parts) -> Result<(), Refusal> {
     }
     match head.uri.scheme_str() {
         None | Some("http" | "https") => extended_connect(head),
-        Some(_) => Err(malformed("a scheme other than `http` and `https`")),
+        Some(_) => Err(malformed(NO_SCHEME)),
     }
 }
 
@@ -114,12 +119,17 @@ pub(super) fn path(head: &Parts, seen: Seen) -> Result<CanonicalPath, Refusal> {
         Seen::Fragment => {
             return Err(Refusal::new(Denial::because(Reason::PathAmbiguous), "the request target has a `#`"));
         }
+        Seen::BareLf => return Err(malformed("a line of the head ends without a CR")),
         Seen::Disagreement => return Err(malformed("the request can be read in two ways")),
     }
     check_method(&head.method)?;
-    check_framing(head.version, &head.headers)?;
-    CanonicalPath::parse(head.uri.path())
-        .map_err(|ambiguity| Refusal::new(Denial::because(Reason::PathAmbiguous), ambiguity.to_string()))
+    CanonicalPath::parse(head.uri.path()).map_err(|ambiguity| {
+        if head.method == Method::OPTIONS && head.uri.path() == "*" {
+            // There is nothing ambiguous about it; but routes name paths, and what none names is refused.
+            return Refusal::new(Denial::because(Reason::RouteNone), "`OPTIONS *` names no path, so no route names it");
+        }
+        Refusal::new(Denial::because(Reason::PathAmbiguous), ambiguity.to_string())
+    })
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -139,17 +149,34 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// hyper has refused what contradicts itself, and closes the connection where a length stands beside a coding. What is
-/// left is a coding that would be lost on the way.
-fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            Ok(())
+/// Checks what says how long the body is, and when it is sent. hyper has refused what contradicts itself, and closes the
+/// connection where a length stands beside a coding. What is left is what is lost on the way, or what others read otherwise.
+///
+/// # Errors
+/// `request_malformed`.
+pub(super) fn check_framing(head: &Parts, glance: Glance) -> Result<(), Refusal> {
+    if glance.framing {
+        let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+        match (codings.next(), codings.next()) {
+            (None, _) => {}
+            (Some(coding), None)
+                if head.version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
+            (Some(_), _) => return Err(malformed("a transfer coding other than `chunked`")),
         }
-        (Some(_), _) => Err(malformed("a transfer coding other than `chunked`")),
+        let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+        match (lengths.next().map(HeaderValue::as_bytes), lengths.next()) {
+            // Eight to whoever takes it for octal.
+            (Some([b'0', _, ..]), _) => return Err(malformed("a `Content-Length` with leading zeros")),
+            (_, Some(_)) => return Err(malformed("more than one `Content-Length`")),
+            (_, None) => {}
+        }
     }
+    // What is expected is not passed on, so it has to be what we do ourselves (RFC 9110 section 10.1.1).
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if glance.expect && !head.headers.get_all(header::EXPECT).iter().all(is_known) {
+        return Err(malformed("an `Expect` other than `100-continue`"));
+    }
+    Ok(())
 }
 
 /// The target as it is forwarded: the path that was judged, the query as it was sent.
@@ -198,6 +225,11 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn framed(fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
+        let head = head("POST", "/", fields);
+        check_framing(&head, Glance::at(&head.headers))
+    }
+
     fn reason<T>(outcome: Result<T, Refusal>) -> Option<Reason> {
         outcome.err().map(|refusal| refusal.denial.reason)
     }
@@ -221,6 +253,7 @@ mod tests {
         assert_eq!(absolute("http://A.example/x").ok().as_deref(), Some("a.example"));
         assert_eq!(reason(absolute("http://b.example/x")), Some(Reason::RequestMalformed));
         assert_eq!(reason(absolute("http://u@a.example/x")), Some(Reason::RequestMalformed));
+        assert_eq!(reason(absolute("ftp://a.example/x")), Some(Reason::RequestMalformed));
     }
 
     #[test]
@@ -246,7 +279,8 @@ mod tests {
         for method in ["GET", "PROPFIND", "purge"] {
             assert_eq!(reason(path(&head(method, "/", &[]), Seen::Plain)), None, "{method}");
         }
-        assert_eq!(reason(path(&head("OPTIONS", "*", &[]), Seen::Plain)), Some(Reason::PathAmbiguous));
+        assert_eq!(reason(path(&head("OPTIONS", "*", &[]), Seen::Plain)), Some(Reason::RouteNone));
+        assert_eq!(reason(path(&head("GET", "*", &[]), Seen::Plain)), Some(Reason::PathAmbiguous));
     }
 
     #[test]
@@ -256,8 +290,17 @@ mod tests {
             (&[("transfer-encoding", "Chunked")], false),
             (&[("transfer-encoding", "gzip, chunked")], true),
             (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], true),
+            (&[("content-length", "10")], false),
+            (&[("content-length", "0")], false),
+            (&[("content-length", "010")], true),
+            (&[("content-length", "00")], true),
+            (&[("content-length", "1"), ("content-length", "1")], true),
+            (&[("expect", "100-Continue")], false),
+            (&[("expect", "100-continue, x")], true),
+            (&[("expect", "100-continue"), ("expect", "")], true),
+            (&[("expect", "200-ok")], true),
         ] {
-            assert_eq!(reason(path(&head("POST", "/", fields), Seen::Plain)).is_some(), refused, "{fields:?}");
+            assert_eq!(reason(framed(fields)).is_some(), refused, "{fields:?}");
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! hyper parses requests, and two things it hides from us: it cuts `#…` off a request target in silence (checklist T4), and
 //! it has one time limit for idling and for sending a head. So the bytes are followed on their way to it, one head at a
-//! time, just far enough to tell where a head ends. Where our reading and hyper's could differ, [`Expect::Rest`] says
-//! that the bytes are no longer understood, and nothing further is served on that connection: a disagreement can end a
-//! connection, never smuggle a request.
+//! time, just far enough to tell where a head ends. Where our reading and hyper's could differ, or that of whoever stands before
+//! us, [`Expect::Rest`] says so, and nothing further is served on that connection: a disagreement can end a connection, never
+//! smuggle a request.
 
 use memchr::memchr;
 
@@ -19,7 +19,7 @@ pub(in crate::proxy) enum Expect {
     Sized(u64),
     /// A chunked body.
     Chunked(Chunked),
-    /// Bytes that are no longer understood; the connection ends with the present request.
+    /// Bytes that nobody reads any more; the connection ends with the present request.
     Rest,
 }
 
@@ -29,14 +29,24 @@ pub(in crate::proxy) enum Head {
     /// Nothing but empty lines, which servers skip (RFC 9112 section 2.2).
     #[default]
     Nothing,
-    /// In the request line; whether a `#` was seen in it.
-    Target { fragment: bool },
+    /// In the request line; whether the last byte was a CR.
+    Target { odd: Odd, cr: bool },
     /// At the start of a line of fields.
-    LineStart { fragment: bool },
+    LineStart { odd: Odd },
     /// After a CR at the start of a line.
-    LineStartCr { fragment: bool },
-    /// Within a line of fields.
-    Line { fragment: bool },
+    LineStartCr { odd: Odd },
+    /// Within a line of fields; whether the last byte was a CR.
+    Line { odd: Odd, cr: bool },
+}
+
+/// What a head has in it that hyper takes without a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) struct Odd {
+    /// A `#` in the request line.
+    pub(in crate::proxy) fragment: bool,
+    /// A line that ends with LF alone (RFC 9112 section 2.2 lets us take it). Whoever stands before us and does not may have
+    /// seen one field where we see two, a length or a coding the second.
+    pub(in crate::proxy) bare_lf: bool,
 }
 
 /// What was found in a run of bytes.
@@ -54,14 +64,11 @@ impl Head {
         self != Self::Nothing
     }
 
-    /// Whether its request line has a `#`.
-    pub(in crate::proxy) fn has_fragment(self) -> bool {
+    /// What it has in it.
+    pub(in crate::proxy) fn odd(self) -> Odd {
         match self {
-            Self::Nothing => false,
-            Self::Target { fragment }
-            | Self::LineStart { fragment }
-            | Self::LineStartCr { fragment }
-            | Self::Line { fragment } => fragment,
+            Self::Nothing => Odd::default(),
+            Self::Target { odd, .. } | Self::LineStart { odd } | Self::LineStartCr { odd } | Self::Line { odd, .. } => odd,
         }
     }
 
@@ -70,51 +77,68 @@ impl Head {
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let first = rest.first().copied().unwrap_or_default();
-            let fragment = self.has_fragment();
-            match self {
+            let odd = self.odd();
+            match *self {
                 Self::Nothing => {
                     let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                     at = at.saturating_add(empty);
                     if empty < rest.len() {
-                        *self = Self::Target { fragment: false };
+                        *self = Self::Target { odd, cr: false };
                     }
                 }
-                Self::Target { .. } => {
+                Self::Target { cr, .. } => {
                     let end = memchr(b'\n', rest);
                     let line = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
-                    let fragment = fragment || memchr(b'#', line).is_some();
-                    *self = if end.is_some() { Self::LineStart { fragment } } else { Self::Target { fragment } };
+                    let cr = line.last().map_or(cr, |last| *last == b'\r');
+                    let fragment = odd.fragment || memchr(b'#', line).is_some();
+                    *self = if end.is_some() {
+                        Self::LineStart { odd: Odd { fragment, bare_lf: !cr } }
+                    } else {
+                        Self::Target { odd: Odd { fragment, ..odd }, cr }
+                    };
                     at = at.saturating_add(end.map_or(rest.len(), |end| end.saturating_add(1)));
                 }
-                Self::LineStart { .. } | Self::LineStartCr { .. } if first == b'\n' => {
+                Self::LineStart { .. } if first == b'\n' => {
+                    *self = Self::LineStart { odd: Odd { bare_lf: true, ..odd } };
                     return Found::End(at.saturating_add(1));
                 }
+                Self::LineStartCr { .. } if first == b'\n' => return Found::End(at.saturating_add(1)),
                 Self::LineStart { .. } if first == b'\r' => {
-                    *self = Self::LineStartCr { fragment };
+                    *self = Self::LineStartCr { odd };
                     at = at.saturating_add(1);
                 }
-                Self::LineStart { .. } | Self::LineStartCr { .. } | Self::Line { .. } => {
-                    return self.follow_lines(rest, fragment, at);
-                }
+                Self::Line { cr, .. } => return self.follow_lines(rest, odd, cr, at),
+                Self::LineStart { .. } | Self::LineStartCr { .. } => return self.follow_lines(rest, odd, false, at),
             }
         }
         Found::More
     }
 
-    /// Lines of fields that are here as a whole, without a step for each. `lines` begins at `at`, and with no empty line.
-    fn follow_lines(&mut self, mut lines: &[u8], fragment: bool, at: usize) -> Found {
+    /// Lines of fields that are here as a whole, without a step for each. `lines` begins at `at`, and with no empty line; `cr`
+    /// says whether a CR came right before.
+    fn follow_lines(&mut self, mut lines: &[u8], mut odd: Odd, mut cr: bool, at: usize) -> Found {
         let all = lines.len();
         let end_at = |left: &[u8]| Found::End(at.saturating_add(all).saturating_sub(left.len()));
         loop {
             let Some(end) = memchr(b'\n', lines) else {
-                *self = Self::Line { fragment };
+                *self = Self::Line { odd, cr: lines.last().map_or(cr, |last| *last == b'\r') };
                 return Found::More;
             };
-            lines = lines.get(end..).and_then(<[u8]>::split_first).map_or(&[], |(_, rest)| rest);
+            let (line, rest) = lines.split_at_checked(end).unwrap_or((lines, &[]));
+            odd.bare_lf |= line.last().map_or(!cr, |last| *last != b'\r');
+            cr = false;
+            lines = rest.split_first().map_or(&[], |(_, rest)| rest);
             match lines {
-                [b'\n', left @ ..] | [b'\r', b'\n', left @ ..] => return end_at(left),
-                [] => *self = Self::LineStart { fragment },
-                [b'\r'] => *self = Self::LineStartCr { fragment },
+                [b'\n', left @ ..] => {
+                    *self = Self::LineStart { odd: Odd { bare_lf: true, ..odd } };
+                    return end_at(left);
+                }
+                [b'\r', b'\n', left @ ..] => {
+                    *self = Self::LineStart { odd };
+                    return end_at(left);
+                }
+                [] => *self = Self::LineStart { odd },
+                [b'\r'] => *self = Self::LineStartCr { odd },
                 [_, ..] => continue,
             }
             return Found::More;
@@ -122,11 +146,13 @@ impl Head {
     }
 }
 
-/// How far a chunked body has come (RFC 9112 section 7.1). Only the plain form is followed.
+/// How far a chunked body has come (RFC 9112 section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Chunked {
     /// In a chunk's size.
     Size { size: u64, digits: u8 },
+    /// In what stands behind a chunk's size: blanks, extensions.
+    Behind { size: u64 },
     /// After the CR of a size line.
     SizeLf { size: u64 },
     /// So many bytes of data.
@@ -137,19 +163,21 @@ pub(in crate::proxy) enum Chunked {
     DataLf,
     /// In the trailers, at the start of a line or within one.
     Trailer { line_start: bool },
+    /// After a CR within a trailer line.
+    TrailerLf,
     /// After a CR at the start of a trailer line.
     TrailerCr,
 }
 
-/// The bytes are not in the plain form of a chunked body.
+/// The bytes are no chunked body, or one that others may read otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Lost;
 
 impl Chunked {
     pub(in crate::proxy) const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// Reads on.
-    pub(in crate::proxy) fn follow(&mut self, bytes: &[u8]) -> Result<Found, Lost> {
+    /// Reads on. `is_plain` is cleared where something stands behind a size, which readers have disagreed about.
+    pub(in crate::proxy) fn follow(&mut self, bytes: &[u8], is_plain: &mut bool) -> Result<Found, Lost> {
         let mut at = 0usize;
         while let Some(&byte) = bytes.get(at) {
             let mut taken = 1usize;
@@ -159,6 +187,12 @@ impl Chunked {
                     Self::Size { size: size << 4 | u64::from(digit), digits: digits.saturating_add(1) }
                 }
                 (Self::Size { size, digits: 1.. }, b'\r') => Self::SizeLf { size },
+                (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => {
+                    *is_plain = false;
+                    Self::Behind { size }
+                }
+                (Self::Behind { size }, b'\r') => Self::SizeLf { size },
+                (Self::Behind { size }, 0x20.. | b'\t') => Self::Behind { size },
                 (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { line_start: true },
                 (Self::SizeLf { size }, b'\n') => Self::Data(size),
                 (Self::Data(left), _) => {
@@ -173,16 +207,19 @@ impl Chunked {
                 (Self::DataLf, b'\n') => Self::START,
                 (Self::Trailer { line_start: true }, b'\r') => Self::TrailerCr,
                 (Self::TrailerCr, b'\n') => return Ok(Found::End(at.saturating_add(1))),
-                (Self::Trailer { .. }, b'\n') => Self::Trailer { line_start: true },
-                (Self::Trailer { line_start: false }, _) => Self::Trailer { line_start: false },
+                (Self::TrailerLf, b'\n') => Self::Trailer { line_start: true },
+                (Self::Trailer { line_start: false }, b'\r') => Self::TrailerLf,
+                (Self::Trailer { line_start: false }, 0x20.. | b'\t') => Self::Trailer { line_start: false },
                 (Self::Trailer { line_start: true }, 0x21..) => Self::Trailer { line_start: false },
                 (
                     Self::Size { .. }
+                    | Self::Behind { .. }
                     | Self::SizeLf { .. }
                     | Self::DataCr
                     | Self::DataLf
+                    | Self::TrailerLf
                     | Self::TrailerCr
-                    | Self::Trailer { line_start: true },
+                    | Self::Trailer { .. },
                     _,
                 ) => return Err(Lost),
             };
@@ -222,21 +259,66 @@ mod tests {
 
     #[test]
     fn t4_a_fragment_is_seen_in_the_request_line_and_nowhere_else() {
-        assert!(head(b"GET /public#/admin HTTP/1.1\r\nHost: a\r\n\r\n").0.has_fragment());
-        assert!(head(b"GET /a?b=c#d HTTP/1.1\r\nHost: a\r\n\r\n").0.has_fragment());
-        assert!(!head(b"GET /a HTTP/1.1\r\nX: #1\r\n\r\n").0.has_fragment());
+        assert!(head(b"GET /public#/admin HTTP/1.1\r\nHost: a\r\n\r\n").0.odd().fragment);
+        assert!(head(b"GET /a?b=c#d HTTP/1.1\r\nHost: a\r\n\r\n").0.odd().fragment);
+        assert!(!head(b"GET /a HTTP/1.1\r\nX: #1\r\n\r\n").0.odd().fragment);
     }
 
     #[test]
-    fn a_plain_chunked_body_is_followed_to_its_end() {
-        let text = b"4;\r\n";
-        assert_eq!(Chunked::START.clone().follow(text), Err(Lost), "extensions are not followed");
+    fn t17_a_line_that_ends_with_lf_alone_is_seen_wherever_it_is() {
+        for (text, bare_lf) in [
+            (&b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n"[..], false),
+            (b"\r\nGET / HTTP/1.1\r\n\r\n", false),
+            (b"GET / HTTP/1.1\nHost: a\r\n\r\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\n\r\n", true),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\n", true),
+            (b"GET / HTTP/1.1\r\n\n", true),
+        ] {
+            assert_eq!(head(text).0.odd().bare_lf, bare_lf, "{}", String::from_utf8_lossy(text));
+            let mut slowly = Head::default();
+            assert!(text.iter().any(|byte| slowly.follow(&[*byte]) != Found::More));
+            assert_eq!(slowly.odd().bare_lf, bare_lf, "byte by byte: {}", String::from_utf8_lossy(text));
+        }
+    }
+
+    /// What is found, and whether it was plain.
+    fn chunks(text: &[u8]) -> (Result<Found, Lost>, bool) {
+        let mut is_plain = true;
+        (Chunked::START.clone().follow(text, &mut is_plain), is_plain)
+    }
+
+    #[test]
+    fn a_chunked_body_is_followed_to_its_end() {
         let text = b"4\r\nwiki\r\n00A\r\n0123456789\r\n0\r\nTrail: x\r\n\r\nGET";
-        assert_eq!(Chunked::START.clone().follow(text), Ok(Found::End(text.len() - 3)));
-        for lost in
-            [&b"\r\n"[..], b"4\nwiki", b"4\r\nwikiX", b"g\r\n", b"1111111111111111\r\n", b" 4\r\n", b"0\r\n folded\r\n"]
-        {
-            assert_eq!(Chunked::START.clone().follow(lost), Err(Lost), "{}", String::from_utf8_lossy(lost));
+        assert_eq!(chunks(text), (Ok(Found::End(text.len() - 3)), true));
+        for text in [&b"4;a=b\r\nwiki\r\n0\r\n\r\n"[..], b"4 \r\nwiki\r\n0\r\n\r\n", b"4\r\nwiki\r\n0\t;x\r\n\r\n"] {
+            assert_eq!(chunks(text), (Ok(Found::End(text.len())), false), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn t17_what_others_may_read_otherwise_is_no_chunked_body() {
+        for lost in [
+            &b"\r\n"[..],
+            b"4\nwiki",
+            b"4\r\nwikiX",
+            b"4\r\nwiki\n",
+            b"g\r\n",
+            b"1111111111111111\r\n",
+            b" 4\r\n",
+            b";a\r\n",
+            b"4;a\nb",
+            b"4;a\rb",
+            b"4;\0\r\n",
+            b"0\r\n\n",
+            b"0\r\n folded\r\n",
+            b"0\r\nX: a\nY: b\r\n\r\n",
+            b"0\r\nX: a\n\r\n",
+            b"0\r\nX: a\rb\r\n\r\n",
+            b"0\r\nX: \0\r\n\r\n",
+        ] {
+            assert_eq!(chunks(lost).0, Err(Lost), "{}", String::from_utf8_lossy(lost));
         }
     }
 
@@ -261,7 +343,7 @@ mod tests {
                     },
                 };
                 prop_assert_eq!(joined, found);
-                prop_assert_eq!(parts.has_fragment(), whole.has_fragment());
+                prop_assert_eq!(parts.odd(), whole.odd());
             }
 
             #[test]
@@ -275,9 +357,9 @@ mod tests {
                 bytes.extend(b"next");
                 let cut = cut.min(bytes.len());
                 let mut parts = Chunked::START;
-                let joined = match parts.follow(&bytes[..cut]).unwrap() {
+                let joined = match parts.follow(&bytes[..cut], &mut true).unwrap() {
                     Found::End(end) => end,
-                    Found::More => match parts.follow(&bytes[cut..]).unwrap() {
+                    Found::More => match parts.follow(&bytes[cut..], &mut true).unwrap() {
                         Found::End(end) => cut + end,
                         Found::More => 0,
                     },

@@ -73,6 +73,13 @@ impl Lane {
         }
     }
 
+    /// Nothing that follows on a connection is believed to be what it looks like. Streams are told apart by others.
+    pub(in crate::proxy) fn distrust(&self) {
+        if let Self::Alone(watch) = self {
+            watch.distrust();
+        }
+    }
+
     /// A body is not wanted. On a stream what comes of it is taken and dropped, within bounds; after them the client is told
     /// to send no more (RFC 9113 section 8.1), which some take for a failure, whatever answer they have got.
     pub(in crate::proxy) fn leave(&self, mut body: Incoming, by: &Deadline) {

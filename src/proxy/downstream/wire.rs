@@ -12,7 +12,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::config::settings::Limits;
-use crate::proxy::downstream::framing::{Chunked, Expect, Found, Head};
+use crate::proxy::downstream::framing::{Chunked, Expect, Found, Head, Lost, Odd};
 use crate::proxy::downstream::timing::{Deadline, Ticker};
 use crate::proxy::tunnel::Tunnel;
 
@@ -22,8 +22,12 @@ pub(in crate::proxy) struct Watch {
     expect: Cell<Expect>,
     /// Heads that were followed to their end and not yet served: one at the most.
     heads: Cell<u8>,
-    /// Whether the last such head has a `#` in its request line.
-    fragment: Cell<bool>,
+    /// What the last such head has in it.
+    odd: Cell<Odd>,
+    /// Nothing stands behind the sizes of the present body's chunks.
+    is_plain: Cell<bool>,
+    /// What came is no chunked body, or one that others may read otherwise.
+    lost: Cell<bool>,
     /// Bytes that were received and not yet handed to hyper.
     surplus: Cell<usize>,
     /// A request is being answered.
@@ -66,6 +70,8 @@ pub(in crate::proxy) enum Seen {
     Plain,
     /// A `#` in the request line.
     Fragment,
+    /// A line that ends with LF alone.
+    BareLf,
     /// hyper found a head where we did not: the bytes were read in two ways.
     Disagreement,
 }
@@ -75,7 +81,9 @@ impl Watch {
         Rc::new(Self {
             expect: Cell::new(Expect::Head(Head::default())),
             heads: Cell::new(0),
-            fragment: Cell::new(false),
+            odd: Cell::default(),
+            is_plain: Cell::new(true),
+            lost: Cell::new(false),
             surplus: Cell::new(0),
             busy: Cell::new(false),
             leaving: Cell::new(false),
@@ -101,12 +109,17 @@ impl Watch {
             return Seen::Disagreement;
         }
         self.heads.set(0);
+        let odd = self.odd.get();
+        if odd.bare_lf {
+            self.expect.set(Expect::Rest);
+            return Seen::BareLf;
+        }
         self.expect.set(match framing {
             Framing::Empty => Expect::Head(Head::default()),
             Framing::Sized(size) => Expect::Sized(size),
             Framing::Chunked => Expect::Chunked(Chunked::START),
         });
-        if self.fragment.get() { Seen::Fragment } else { Seen::Plain }
+        if odd.fragment { Seen::Fragment } else { Seen::Plain }
     }
 
     /// The time for the first head has been running since its first byte was awaited for the rest.
@@ -162,6 +175,12 @@ impl Watch {
         self.write_by.set(limit);
     }
 
+    /// What follows the present request is not read any more, and the connection ends with the answer: who framed the
+    /// request badly, or stands between the client and us and let it through, may see the next one elsewhere.
+    pub(in crate::proxy) fn distrust(&self) {
+        self.expect.set(Expect::Rest);
+    }
+
     /// The client is to be given time to read the answer before the socket is closed on what it still sends.
     pub(in crate::proxy) fn linger(&self) {
         self.linger.set(true);
@@ -180,7 +199,12 @@ impl Watch {
     /// Whether the next head must wait: one request at a time, so that what hyper writes without one is about this head.
     fn holds_back(&self) -> bool {
         (self.busy.get() || self.leaving.get() || self.leaves_http.get())
-            && matches!(self.expect.get(), Expect::Head(_))
+            && matches!(self.expect.get(), Expect::Head(_) | Expect::Rest)
+    }
+
+    /// Whether what was read can be gone on with.
+    fn heeded(&self) -> Poll<io::Result<()>> {
+        Poll::Ready(if self.lost.get() { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) })
     }
 
     fn wait(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
@@ -225,7 +249,7 @@ impl Watch {
                 Found::More => (Expect::Head(head), bytes.len()),
                 Found::End(end) => {
                     self.heads.set(self.heads.get().saturating_add(1));
-                    self.fragment.set(head.has_fragment());
+                    self.odd.set(head.odd());
                     (Expect::Framing, end)
                 }
             },
@@ -236,13 +260,22 @@ impl Watch {
                     left => (Expect::Sized(left), taken),
                 }
             }
-            Expect::Chunked(mut body) => match body.follow(bytes) {
-                Ok(Found::More) => (Expect::Chunked(body), bytes.len()),
-                Ok(Found::End(end)) => (Expect::Head(Head::default()), end),
-                Err(_lost) => (Expect::Rest, bytes.len()),
-            },
+            Expect::Chunked(mut body) => {
+                let mut is_plain = self.is_plain.get();
+                let found = body.follow(bytes, &mut is_plain);
+                self.is_plain.set(is_plain);
+                match found {
+                    Ok(Found::More) => (Expect::Chunked(body), bytes.len()),
+                    Ok(Found::End(end)) if is_plain => (Expect::Head(Head::default()), end),
+                    Ok(Found::End(end)) => (Expect::Rest, end),
+                    Err(Lost) => {
+                        self.lost.set(true);
+                        (Expect::Rest, 0)
+                    }
+                }
+            }
             Expect::Framing => (Expect::Framing, 0),
-            Expect::Rest => (Expect::Rest, bytes.len()),
+            Expect::Rest => (Expect::Rest, 0),
         };
         self.expect.set(after);
         taken
@@ -334,13 +367,21 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if this.watch.lost.get() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let holds_back = this.watch.holds_back();
+        if this.watch.expect.get() == Expect::Rest && !holds_back {
+            // Like a client's own end; whatever it still sends must not destroy the answer.
+            this.watch.linger();
+            return Poll::Ready(Ok(()));
+        }
         if !this.surplus.is_empty() {
             if holds_back {
                 return this.watch.wait(cx);
             }
             this.give_kept(buffer);
-            return Poll::Ready(Ok(()));
+            return this.watch.heeded();
         }
         let before = buffer.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buffer) {
@@ -354,7 +395,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
                 let taken = this.follow(came);
                 this.keep(came.get(taken..).unwrap_or_default());
                 buffer.set_filled(before.saturating_add(taken));
-                Poll::Ready(Ok(()))
+                this.watch.heeded()
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {

@@ -307,9 +307,14 @@ pub(in crate::proxy) fn cleaned(
     let status = response.status();
     let fields = response.headers_mut();
     let (mut has_coding, mut has_length, mut has_hop_by_hop) = (false, false, false);
-    for name in fields.keys() {
+    for (name, value) in fields.iter() {
         has_coding |= *name == TRANSFER_ENCODING;
-        has_length |= *name == CONTENT_LENGTH;
+        if *name == CONTENT_LENGTH {
+            has_length = true;
+            if matches!(value.as_bytes(), [b'0', _, ..]) {
+                return Err(Failure::unreachable("the response has a `Content-Length` with leading zeros"));
+            }
+        }
         has_hop_by_hop |= headers::is_hop_by_hop(name);
     }
     if has_coding
