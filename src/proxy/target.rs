@@ -104,7 +104,7 @@ pub(super) fn path(head: &Parts, seen: Seen) -> Result<CanonicalPath, Refusal> {
     }
     check_method(&head.method)?;
     check_framing(head.version, &head.headers)?;
-    CanonicalPath::parse(head.uri.path())
+    CanonicalPath::of_request(head.uri.path())
         .map_err(|ambiguity| Refusal::new(Denial::because(Reason::PathAmbiguous), ambiguity.to_string()))
 }
 
