@@ -29,6 +29,7 @@ mod spare;
 mod spellings;
 mod target;
 pub mod verify;
+mod via;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};

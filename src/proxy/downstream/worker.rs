@@ -27,6 +27,7 @@ use crate::proxy::kept::Sealing;
 use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
+use crate::proxy::via::{Pseudonym, Via};
 use crate::telemetry::Recorder;
 use crate::tls::{ListenerTls, UpstreamTls};
 
@@ -86,10 +87,11 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
     let open = Arc::new(AtomicUsize::new(0));
     let turns = Turns::new(gate.limits.requests, bound.workers.len());
     let repeats = Arc::new(Repeats::new().map_err(io::Error::other)?);
+    let pseudonym = Pseudonym::new().map_err(io::Error::other)?;
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
-        let (turns, repeats) = (turns.clone(), Arc::clone(&repeats));
+        let (turns, repeats, pseudonym) = (turns.clone(), Arc::clone(&repeats), pseudonym.clone());
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -101,7 +103,7 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
             };
             let _started = told.send(Ok(()));
             let requests = Requests::new(turns, number);
-            runtime.block_on(work(sockets, gate, open, requests, repeats, shutdown));
+            runtime.block_on(work(sockets, gate, open, requests, repeats, pseudonym, shutdown));
         };
         threads.push(builder.spawn(work)?);
         tells.recv().unwrap_or_else(|_gone| Err(io::Error::other("the worker thread ended at once")))?;
@@ -115,6 +117,7 @@ pub(in crate::proxy) struct Worker<V> {
     pub(in crate::proxy) pools: Vec<Rc<Pool>>,
     pub(in crate::proxy) ticker: Rc<Ticker>,
     pub(in crate::proxy) ids: RequestIds,
+    pub(in crate::proxy) via: Via,
     pub(in crate::proxy) scratch: Scratch,
     pub(in crate::proxy) requests: Rc<Requests>,
     pub(in crate::proxy) repeats: Arc<Repeats>,
@@ -140,12 +143,15 @@ async fn work<V: Verify>(
     open: Arc<AtomicUsize>,
     requests: Rc<Requests>,
     repeats: Arc<Repeats>,
+    pseudonym: Pseudonym,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let worker = Rc::new(Worker {
         pools: pools(&gate),
         ticker: Ticker::new(),
         ids: RequestIds::new(),
+        // Of its own, so that no counter is shared.
+        via: Via::new(pseudonym),
         scratch: scratch::scratch(),
         requests,
         repeats,
