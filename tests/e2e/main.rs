@@ -32,3 +32,4 @@ mod situations_rsa;
 mod slow_heads;
 mod step_up;
 mod support;
+mod told;
