@@ -73,7 +73,7 @@ impl Line<'_> {
         };
         route.require.demand().into_iter().for_each(&mut add);
         if !route.floors.is_empty()
-            && let Ok(path) = CanonicalPath::parse(without_query(path))
+            && let Ok(path) = CanonicalPath::of_request(without_query(path))
         {
             let target = Target { method, host, path: &path };
             let floors = policy.floors_under(route, &target);

@@ -179,7 +179,13 @@ fn ends_somewhere(keeper: &Keeper<'_>, routes: &[(Route, Spans)], out: &mut Repo
     let Keeper { route, keep, spans } = keeper;
     for (path, (span, written)) in keep.ends_on.iter().zip(&spans.ends_on) {
         let hosts: Box<[HostPattern]> = route.matches.hosts.clone();
-        let logout = Match { hosts, path: path.clone(), path_written: written.clone(), methods: Methods::Any };
+        let logout = Match {
+            hosts,
+            path: path.clone(),
+            path_written: written.clone(),
+            methods: Methods::Any,
+            ..route.matches.clone()
+        };
         if routes.iter().any(|(route, _)| route.matches.overlaps(&logout)) {
             continue;
         }

@@ -4,17 +4,31 @@ use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::yaml::Node;
 use crate::policy::pattern::PatternError;
-use crate::policy::{HostPattern, Match, Methods, PathPattern, canonical_host};
+use crate::policy::{Allowances, HostPattern, Match, Methods, PathPattern, canonical_host};
 
 const MATCH: Keys = Keys {
     what: "`match`",
-    known: &["hosts", "path", "methods"],
-    later: &["ignore_case", "empty_segments", "encoded_slash"],
+    known: &["hosts", "path", "methods", "ignore_case", "empty_segments", "encoded_slash"],
+    later: &[],
 };
+const MATCH_OF_FLOOR: Keys =
+    Keys { what: "`match` of a floor", known: &["hosts", "path", "methods", "ignore_case"], later: &[] };
 
-/// Reads `match`.
-pub fn read(node: &Node, out: &mut Report) -> Option<Match> {
+/// Reads `match` of a route.
+pub fn of_route(node: &Node, out: &mut Report) -> Option<Match> {
     let fields = Fields::of(node, MATCH, out)?;
+    let mut allows = |name| fields.get(name, out).map_or(Some(false), |node| reader::switch(node, out));
+    let (empty_segments, encoded_slash) = (allows("empty_segments"), allows("encoded_slash"));
+    read(&fields, Allowances { empty_segments: empty_segments?, encoded_slash: encoded_slash? }, out)
+}
+
+/// Reads `match` of a floor, which allows nothing by itself: its routes do.
+pub fn of_floor(node: &Node, out: &mut Report) -> Option<Match> {
+    let fields = Fields::of(node, MATCH_OF_FLOOR, out)?;
+    read(&fields, Allowances::default(), out)
+}
+
+fn read(fields: &Fields<'_>, allows: Allowances, out: &mut Report) -> Option<Match> {
     let hosts = match fields.get("hosts", out) {
         Some(node) => hosts(node, out),
         None => Some([HostPattern::Any].into()),
@@ -25,8 +39,12 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Match> {
     };
     if !fields.has("path") {
         let help = "write `path: \"/**\"` if all paths are meant";
-        out.add(Problem::error("missing_key", node.span, "`match` needs `path`").help(help));
+        out.add(Problem::error("missing_key", fields.span, "`match` needs `path`").help(help));
     }
+    let ignore_case = match fields.get("ignore_case", out) {
+        Some(node) => reader::switch(node, out)?,
+        None => false,
+    };
     let path = fields.get("path", out).and_then(|node| {
         let written = reader::text(node, "a path", out)?;
         let bad = |mistake: PatternError| {
@@ -38,10 +56,12 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Match> {
             }
             problem
         };
-        PathPattern::parse(written).map_err(|mistake| out.add(bad(mistake))).ok().map(|path| (path, written))
+        let pattern = PathPattern::parse_allowing(written, allows);
+        let pattern = pattern.and_then(|path| if ignore_case { path.ignoring_case() } else { Ok(path) });
+        pattern.map_err(|mistake| out.add(bad(mistake))).ok().map(|path| (path, written))
     });
     let (path, written) = path?;
-    Some(Match { hosts: hosts?, path, path_written: written.into(), methods: methods? })
+    Some(Match { hosts: hosts?, path, path_written: written.into(), methods: methods?, ignore_case, allows })
 }
 
 fn hosts(node: &Node, out: &mut Report) -> Option<Box<[HostPattern]>> {

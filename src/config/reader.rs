@@ -29,6 +29,12 @@ fn belongs_elsewhere(what: &str, key: &str) -> Option<&'static str> {
         ("a floor", "take" | "keep" | "on_deny" | "upstream" | "streams") => {
             Some("it stands on the routes that lie on the floor")
         }
+        ("a route", "ignore_case" | "empty_segments" | "encoded_slash") => {
+            Some("it is part of what the route matches: write it under `match`")
+        }
+        ("`match` of a floor", "empty_segments" | "encoded_slash") => {
+            Some("a floor allows nothing: it stands under `match` of the routes that lie on the floor")
+        }
         _ => None,
     }
 }

@@ -360,7 +360,7 @@ fn parameters(path: &PathPattern) -> Vec<&str> {
     for segment in path.segments() {
         match segment {
             Segment::Parameter(name) => names.push(&**name),
-            Segment::Literal(_) => {}
+            Segment::Literal(_) | Segment::Folded(_) => {}
         }
     }
     names

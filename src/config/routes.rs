@@ -17,7 +17,7 @@ const ROUTE: Keys = Keys {
         "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "upgrades", "streams", "timeout",
         "max_body", "rewrite", "cors",
     ],
-    later: &["empty_segments", "encoded_slash"],
+    later: &[],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require", "cors"], later: &[] };
 
@@ -59,7 +59,7 @@ pub struct Inherited {
 pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -> Option<(Route, Spans)> {
     let fields = Fields::of(node, ROUTE, needs.out)?;
     let name = name(&fields, "a route's name", needs.out);
-    let matches = fields.required("match", needs.out).and_then(|node| matches::read(node, needs.out));
+    let matches = fields.required("match", needs.out).and_then(|node| matches::of_route(node, needs.out));
     let require_node = require_node(&fields, needs.out);
     let require = require_node.and_then(|node| needs.read(node, matches.as_ref().map(|matches| &matches.path)));
     let own_take = fields.get("take", needs.out).map(|node| take::read(node, needs.out));
@@ -191,7 +191,7 @@ fn form_is_posted(take: &[TokenSource], matches: &Match, span: Span, out: &mut R
 pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)> {
     let fields = Fields::of(node, FLOOR, needs.out)?;
     let name = name(&fields, "a floor's name", needs.out);
-    let matches = fields.required("match", needs.out).and_then(|node| matches::read(node, needs.out));
+    let matches = fields.required("match", needs.out).and_then(|node| matches::of_floor(node, needs.out));
     let require_node = require_node(&fields, needs.out)?;
     let require = needs.read(require_node, matches.as_ref().map(|matches| &matches.path))?;
     let demand: Option<Demand> = match require {

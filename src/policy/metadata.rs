@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::assurance::IssuerId;
 use crate::policy::host::HostPattern;
 use crate::policy::observe::Mode;
-use crate::policy::path::CanonicalPath;
+use crate::policy::path::{Allowances, CanonicalPath};
 use crate::policy::pattern::{Match, Methods, PathPattern, Target};
 use crate::policy::requirement::{Condition, Demand, Requirement};
 use crate::policy::route::{Floor, Place, Route};
@@ -109,7 +109,14 @@ fn own_route(path: &str) -> Option<Route> {
     let (pattern, hosts) = (PathPattern::parse(path).ok()?, [HostPattern::Any].into());
     Some(Route {
         name: METADATA_ROUTE.into(),
-        matches: Match { hosts, path: pattern, path_written: path.into(), methods },
+        matches: Match {
+            hosts,
+            path: pattern,
+            path_written: path.into(),
+            methods,
+            ignore_case: false,
+            allows: Allowances::default(),
+        },
         take: Box::default(),
         reads_form: false,
         require: Requirement::Public,

@@ -16,9 +16,11 @@ pub mod onward;
 pub mod path;
 pub mod pattern;
 pub mod preflight;
+pub(in crate::policy) mod readings;
 pub mod requirement;
 pub mod route;
 pub mod router;
+pub mod segment;
 pub mod streams;
 
 use std::collections::HashMap;
@@ -33,7 +35,7 @@ pub use near::Elsewhere;
 pub use observe::{Mode, judge, overlook};
 pub use on_deny::{OnDeny, Repeat, Template};
 pub use onward::{BodyLimit, Rewrite};
-pub use path::{Ambiguity, CanonicalPath};
+pub use path::{Allowances, Ambiguity, CanonicalPath};
 pub use pattern::{Match, Methods, PathPattern, Segment, Target};
 pub use preflight::{PREFLIGHT, holds_up_preflights, judge_preflight};
 pub use requirement::{Condition, Demand, Requirement, WantedCaller};
@@ -54,6 +56,8 @@ pub struct Policy {
     floors: Box<[Floor]>,
     routes: Box<[Route]>,
     router: Router,
+    /// Whether some route or floor ignores case.
+    folds: bool,
     kept: Box<[Box<str>]>,
     renews: bool,
     hash: Box<str>,
@@ -91,6 +95,8 @@ impl Policy {
         let kept = end_what_is_kept(&mut routes);
         let renews = routes.iter().any(|route| route.streams.renews_by_sid);
         let router = Router::new(&routes)?;
+        let matches = routes.iter().map(|route| &route.matches).chain(floors.iter().map(|floor| &floor.matches));
+        let folds = matches.into_iter().any(|matches| matches.ignore_case);
         let by_iss = issuers.iter().map(|issuer| (issuer.expectation.issuer.clone(), issuer.id)).collect();
         Ok(Self {
             ladders,
@@ -100,6 +106,7 @@ impl Policy {
             floors: floors.into(),
             routes: routes.into(),
             router,
+            folds,
             kept,
             renews,
             hash,
@@ -118,9 +125,13 @@ impl Policy {
     ///
     /// # Errors
     /// [`Reason::RouteNone`] when none matches; [`Reason::PathAmbiguous`] when an application that takes `;…` for
-    /// parameters of a segment would serve a path that another route or floor guards (checklist T5).
+    /// parameters of a segment would serve a path that another route or floor guards (checklist T5), and when the route does
+    /// not allow what is in the path, or another server would read it to its own ends.
     pub fn route_at<'p>(&'p self, target: &Target<'_>) -> Result<(usize, &'p Route), Denial> {
         let place = self.router.find(target);
+        if target.path.needs() != Allowances::default() || self.folds && readings::has_letters_alike(target.path) {
+            self.hold_readings(target, place)?;
+        }
         if let Some(bare) = target.path.without_parameters() {
             let bare = Target { path: &bare, ..*target };
             let bare_place = self.router.find(&bare);
@@ -139,11 +150,23 @@ impl Policy {
         })
     }
 
-    /// Whether two requests stand on the same floors. What a floor matches and a route takes, they overlap in, so that only the
+    /// Whether two requests stand on the same floors, and name there what claims are bound to alike. What a floor matches and a route takes, they overlap in, so that only the
     /// floors under the two routes need be looked at.
     fn same_floors(&self, one: &Target<'_>, at: Option<usize>, other: &Target<'_>, other_at: Option<usize>) -> bool {
         let under = |place: usize| self.routes.get(place).map_or(&[][..], |route| &route.floors);
-        let same = |floor: &Floor| floor.matches.matches(one) == floor.matches.matches(other);
+        let routes = [at, other_at].map(|place| place.and_then(|place| self.routes.get(place)));
+        let in_any_case = routes.into_iter().flatten().find(|route| route.matches.ignore_case);
+        let on = |floor: &Floor, target| match in_any_case {
+            Some(route) => floor.matches.holds_on(&route.matches, target),
+            None => floor.matches.matches(target),
+        };
+        let alike = |floor: &Floor| {
+            !readings::binds_otherwise(floor.demand.as_ref(), &floor.matches.path, one.path, other.path)
+        };
+        let same = |floor: &Floor| match (on(floor, one), on(floor, other)) {
+            (true, true) => alike(floor),
+            (one, other) => one == other,
+        };
         match (at, other_at) {
             (Some(at), Some(other_at)) => {
                 under(at).iter().chain(under(other_at)).filter_map(|place| self.floors.get(*place)).all(same)
@@ -225,7 +248,7 @@ impl Policy {
             .floors
             .iter()
             .filter_map(|place| self.floors.get(*place))
-            .filter(move |floor| floor.matches.matches(&target))
+            .filter(move |floor| floor.matches.holds_on(&route.matches, &target))
     }
 
     /// `sha256:…` of the policy's sources and of the profiles in use.
@@ -247,7 +270,7 @@ fn end_what_is_kept(routes: &mut [Route]) -> Box<[Box<str>]> {
             let same =
                 routes.iter().filter_map(|route| route.keep.as_deref()).filter(|same| same.cookie == keep.cookie);
             let seconds = same.map(|same| same.seconds).max().unwrap_or_default();
-            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone(), seconds };
+            let ending = Ending { cookie: keep.cookie.clone(), path: path.clone(), seconds, ignore_case: false };
             if !endings.contains(&ending) {
                 endings.push(ending);
             }
@@ -255,6 +278,11 @@ fn end_what_is_kept(routes: &mut [Route]) -> Box<[Box<str>]> {
     }
     for route in routes {
         route.ends = endings.iter().filter(|ending| ending.path.overlaps(&route.matches.path)).cloned().collect();
+        if route.matches.ignore_case {
+            for ending in &mut route.ends {
+                ending.ignore_case = true;
+            }
+        }
     }
     names.into()
 }

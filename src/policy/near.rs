@@ -105,13 +105,9 @@ fn missed(matches: &Match, target: &Target<'_>) -> Option<(u8, String)> {
 fn near_path(matches: &Match, target: &Target<'_>) -> Option<String> {
     let pattern = matches.path.segments();
     let given: Vec<&str> = target.path.segments().collect();
-    let fits = |segment: &Segment, piece: &str| match segment {
-        Segment::Literal(text) => **text == *piece,
-        Segment::Parameter(_) => true,
-    };
-    let mut other = pattern.iter().zip(&given).filter(|(segment, piece)| !fits(segment, piece));
+    let mut other = pattern.iter().zip(&given).filter(|(segment, piece)| !segment.matches(piece));
     let first = other.next();
-    let literals = |segment: &&Segment| matches!(segment, Segment::Literal(_));
+    let literals = |segment: &&Segment| segment.text().is_some();
     match (first, other.next(), given.len().checked_sub(pattern.len())) {
         // What `**` would take is there, or there is nothing to differ in.
         (None, _, _) if pattern.iter().filter(literals).count() == 0 => None,
@@ -119,7 +115,9 @@ fn near_path(matches: &Match, target: &Target<'_>) -> Option<String> {
         (None, _, None) if pattern.len().checked_sub(given.len()) == Some(1) => {
             Some("its path has one segment more".into())
         }
-        (Some((Segment::Literal(word), piece)), None, Some(more)) if more == 0 || matches.path.has_rest() => {
+        (Some((Segment::Literal(word) | Segment::Folded(word), piece)), None, Some(more))
+            if more == 0 || matches.path.has_rest() =>
+        {
             let shares = pattern.iter().filter(literals).count() > 1;
             let alike = strsim::damerau_levenshtein(&word.to_lowercase(), &piece.to_lowercase());
             let is_near = shares || alike.saturating_mul(3) <= word.chars().count();

@@ -6,10 +6,33 @@
 
 use std::fmt;
 
-/// A path in canonical form: starts with `/`, no dot segments, no empty segment but a last one, upper-case escapes, none
-/// of an unreserved character.
+/// A path in canonical form: starts with `/`, no dot segments, upper-case escapes, none of an unreserved character. An empty
+/// segment (never the first) and `%2F` are in it only where it says so in [`Self::needs`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CanonicalPath(Box<str>);
+pub struct CanonicalPath {
+    text: Box<str>,
+    needs: Allowances,
+}
+
+/// What some servers mean and others read otherwise: a path has it or not, a route allows it or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allowances {
+    /// `//`.
+    pub empty_segments: bool,
+    /// `%2F`.
+    pub encoded_slash: bool,
+}
+
+impl Allowances {
+    /// Why a path that needs these is refused where only those are allowed.
+    #[must_use]
+    pub fn beyond(self, allowed: Self) -> Option<Ambiguity> {
+        if self.encoded_slash && !allowed.encoded_slash {
+            return Some(Ambiguity::EncodedSlash);
+        }
+        (self.empty_segments && !allowed.empty_segments).then_some(Ambiguity::EmptySegment)
+    }
+}
 
 /// Why a path has no single reading. For the operator's log; clients are told `path_ambiguous`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,39 +73,56 @@ pub enum Ambiguity {
 }
 
 impl CanonicalPath {
-    /// Brings a request's path (without the query) to its one form.
+    /// Brings a path (without the query) to its one form, where it has one for whoever reads it.
     ///
     /// # Errors
     /// When an application might read the path in another way than this gate does.
     pub fn parse(raw: &str) -> Result<Self, Ambiguity> {
+        let path = Self::of_request(raw)?;
+        path.needs.beyond(Allowances::default()).map_or(Ok(path), Err)
+    }
+
+    /// The same for a request, whose route may allow what else would be refused: [`crate::policy::Policy::route_at`] sees to
+    /// that.
+    ///
+    /// # Errors
+    /// When an application might read the path in another way than this gate does, and no route can allow it.
+    pub fn of_request(raw: &str) -> Result<Self, Ambiguity> {
         if is_plain(raw) {
-            return Ok(Self(raw.into()));
+            return Ok(Self { text: raw.into(), needs: Allowances::default() });
         }
-        let normal = normalise(raw)?;
+        let (normal, needs) = normalise(raw)?;
         // Nothing is left that a second pass would change; what would be is refused, whatever let it through.
-        if normalise(&normal)? != normal {
+        if normalise(&normal)?.0 != normal {
             return Err(Ambiguity::DoubleEscape);
         }
-        Ok(Self(normal.into_boxed_str()))
+        Ok(Self { text: normal.into_boxed_str(), needs })
     }
 
     /// The path, to be forwarded as it stands.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What its route has to allow.
+    #[must_use]
+    pub fn needs(&self) -> Allowances {
+        self.needs
     }
 
     /// Its segments, without the empty one after a final slash; `/` has none.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        let inner = self.0.strip_prefix('/').unwrap_or(&self.0);
+        let inner = self.text.strip_prefix('/').unwrap_or(&self.text);
+        let is_root = inner.is_empty();
         let inner = inner.strip_suffix('/').unwrap_or(inner);
-        inner.split('/').filter(|segment| !segment.is_empty())
+        inner.split('/').filter(move |_| !is_root)
     }
 }
 
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -90,17 +130,19 @@ impl CanonicalPath {
     /// The path as a server reads it that takes `;…` for parameters of a segment and drops them; `None` if there are none.
     #[must_use]
     pub fn without_parameters(&self) -> Option<Self> {
-        if !self.0.contains(';') && !self.0.contains("%3B") {
+        if !self.text.contains(';') && !self.text.contains("%3B") {
             return None;
         }
-        let mut text = String::with_capacity(self.0.len());
+        let mut text = String::with_capacity(self.text.len());
         for segment in self.segments() {
             let end = [segment.find(';'), segment.find("%3B")].into_iter().flatten().min().unwrap_or(segment.len());
             let (name, _) = segment.split_at_checked(end).unwrap_or((segment, ""));
             text.push('/');
             text.push_str(name);
         }
-        Some(Self(text.into_boxed_str()))
+        // What is dropped may have held a slash.
+        let encoded_slash = text.contains("%2F");
+        Some(Self { text: text.into_boxed_str(), needs: Allowances { encoded_slash, ..self.needs } })
     }
 }
 
@@ -139,20 +181,26 @@ fn is_plain(raw: &str) -> bool {
     before.is_some()
 }
 
-fn normalise(raw: &str) -> Result<String, Ambiguity> {
+/// The path in its one form, and what it has that a route must allow.
+pub(in crate::policy) fn normalise(raw: &str) -> Result<(String, Allowances), Ambiguity> {
     let inner = raw.strip_prefix('/').ok_or(Ambiguity::NotAbsolute)?;
     let mut out: Vec<String> = Vec::new();
     let mut pieces = inner.split('/').peekable();
-    let mut final_slash = false;
+    let (mut final_slash, mut needs) = (false, Allowances::default());
     while let Some(piece) = pieces.next() {
         let last = pieces.peek().is_none();
-        let segment = canonical_segment(piece)?;
+        let segment = canonical_segment(piece, &mut needs)?;
         match segment.as_str() {
-            "" if !last => return Err(Ambiguity::EmptySegment),
+            // What follows a first `//` many servers take for a host, so that no route can allow it.
+            "" if !last && out.is_empty() => return Err(Ambiguity::EmptySegment),
+            "" if !last => out.push(segment),
             "" => final_slash = true,
             "." => final_slash = last,
             ".." => {
-                out.pop().ok_or(Ambiguity::AboveRoot)?;
+                // Whoever merges slashes first goes one segment further up.
+                if out.pop().ok_or(Ambiguity::AboveRoot)?.is_empty() {
+                    return Err(Ambiguity::EmptySegment);
+                }
                 final_slash = last;
             }
             only if only.starts_with(';') || only.starts_with("%3B") => return Err(Ambiguity::EmptySegment),
@@ -168,7 +216,8 @@ fn normalise(raw: &str) -> Result<String, Ambiguity> {
     if final_slash || out.is_empty() {
         path.push('/');
     }
-    Ok(path)
+    needs.empty_segments = out.iter().any(String::is_empty);
+    Ok((path, needs))
 }
 
 /// `..;x`, `.;`, `..%3Bx`: some servers take the dots for themselves and the rest for parameters.
@@ -179,7 +228,7 @@ fn has_parameters_on_dots(segment: &str) -> bool {
         && (after.starts_with(';') || after.starts_with("%3B"))
 }
 
-fn canonical_segment(raw: &str) -> Result<String, Ambiguity> {
+fn canonical_segment(raw: &str, needs: &mut Allowances) -> Result<String, Ambiguity> {
     let mut out = String::with_capacity(raw.len());
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
@@ -191,9 +240,7 @@ fn canonical_segment(raw: &str) -> Result<String, Ambiguity> {
                 if value == b'%' && escaped(&mut ahead).is_some() {
                     return Err(Ambiguity::DoubleEscape);
                 }
-                if value == b'/' {
-                    return Err(Ambiguity::EncodedSlash);
-                }
+                needs.encoded_slash |= value == b'/';
                 check(value)?;
                 push(&mut out, value, is_unreserved(value));
                 value
@@ -364,7 +411,7 @@ mod tests {
         #[test]
         fn what_is_plain_at_first_sight_is_its_own_canonical_form(raw in "(/[a-z.;%2F!=~@-]{0,4}){0,4}") {
             if is_plain(&raw) {
-                prop_assert_eq!(normalise(&raw), Ok(raw));
+                prop_assert_eq!(normalise(&raw), Ok((raw, Allowances::default())));
             }
         }
 

@@ -1,16 +1,8 @@
 //! What a route or floor matches: hosts, a path and methods, and which of two paths is the narrower.
 
 use crate::policy::host::HostPattern;
-use crate::policy::path::{CanonicalPath, is_plain_segment};
-
-/// One segment of a path pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Segment {
-    /// This text, in canonical form.
-    Literal(Box<str>),
-    /// Any one segment, under a name.
-    Parameter(Box<str>),
-}
+use crate::policy::path::{Allowances, CanonicalPath};
+pub use crate::policy::segment::Segment;
 
 /// A path pattern: segments, and whether anything may follow (`**`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +34,9 @@ pub enum PatternError {
     /// The same name twice.
     #[error("the parameter `{{{0}}}` stands twice in the path")]
     Repeated(Box<str>),
+    /// A letter in whatever case, that is none of a to z.
+    #[error("`ignore_case` knows the letters a to z alone, and `{0}` has others: add a route for each spelling")]
+    CaseOfOthers(Box<str>),
     /// A literal segment that no request can have.
     #[error("no request can match this: {0}")]
     Ambiguous(#[from] crate::policy::path::Ambiguity),
@@ -53,6 +48,14 @@ impl PathPattern {
     /// # Errors
     /// For anything that is not a pattern, or that no request could match.
     pub fn parse(written: &str) -> Result<Self, PatternError> {
+        Self::parse_allowing(written, Allowances::default())
+    }
+
+    /// The same for a route that allows what other paths can't have.
+    ///
+    /// # Errors
+    /// As for any pattern.
+    pub fn parse_allowing(written: &str, allowed: Allowances) -> Result<Self, PatternError> {
         if let Some(mark) = written.chars().find(|mark| matches!(mark, '[' | ']' | '^' | '|' | '\\')) {
             return Err(PatternError::RegularExpression(mark));
         }
@@ -66,7 +69,7 @@ impl PathPattern {
         };
         let mut segments: Vec<Segment> = Vec::new();
         for piece in inner.split('/').filter(|_| !inner.is_empty()) {
-            let segment = segment(piece)?;
+            let segment = Segment::parse(piece, allowed)?;
             if let Segment::Parameter(name) = &segment
                 && segments.contains(&segment)
             {
@@ -75,6 +78,15 @@ impl PathPattern {
             segments.push(segment);
         }
         Ok(Self { segments: segments.into(), rest })
+    }
+
+    /// The same in whatever case the letters of its literals are.
+    ///
+    /// # Errors
+    /// [`PatternError::CaseOfOthers`].
+    pub fn ignoring_case(&self) -> Result<Self, PatternError> {
+        let segments = self.segments.iter().cloned().map(Segment::ignoring_case).collect::<Result<_, _>>()?;
+        Ok(Self { segments, rest: self.rest })
     }
 
     /// Its segments, without `**`.
@@ -87,7 +99,7 @@ impl PathPattern {
     #[must_use]
     pub fn names_parameters(&self) -> bool {
         let named = |text: &str| text.contains(';') || text.contains("%3B");
-        self.segments.iter().any(|segment| matches!(segment, Segment::Literal(text) if named(text)))
+        self.segments.iter().filter_map(Segment::text).any(named)
     }
 
     /// Whether it ends in `**`.
@@ -96,24 +108,28 @@ impl PathPattern {
         self.rest
     }
 
-    /// Whether it means one path alone.
+    /// Whether it means one path alone, in whatever case.
     #[must_use]
     pub fn is_literal(&self) -> bool {
-        !self.rest && self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+        !self.rest && self.segments.iter().all(|segment| segment.text().is_some())
     }
 
     /// Whether the path is meant. A final slash makes no difference; `/a/**` means `/a` too.
     #[must_use]
     pub fn matches(&self, path: &CanonicalPath) -> bool {
+        self.fits(path, Segment::matches)
+    }
+
+    /// Whether the path is meant where the server ignores case.
+    #[must_use]
+    pub fn matches_in_any_case(&self, path: &CanonicalPath) -> bool {
+        self.fits(path, Segment::matches_in_any_case)
+    }
+
+    fn fits(&self, path: &CanonicalPath, fits: impl Fn(&Segment, &str) -> bool) -> bool {
         let mut given = path.segments();
-        for segment in &self.segments {
-            match (segment, given.next()) {
-                (Segment::Literal(text), Some(piece)) if **text == *piece => {}
-                (Segment::Parameter(_), Some(_)) => {}
-                (Segment::Literal(_) | Segment::Parameter(_), _) => return false,
-            }
-        }
-        self.rest || given.next().is_none()
+        self.segments.iter().all(|segment| given.next().is_some_and(|piece| fits(segment, piece)))
+            && (self.rest || given.next().is_none())
     }
 
     /// The segment that a parameter stands for in a path that this matches, still escaped.
@@ -127,7 +143,7 @@ impl PathPattern {
     /// Whether every path that the other means is meant by this one too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let fits = |(mine, theirs): (&Segment, &Segment)| matches!(mine, Segment::Parameter(_)) || mine == theirs;
+        let fits = |(mine, theirs): (&Segment, &Segment)| mine.covers(theirs);
         let prefix =
             self.segments.len() <= other.segments.len() && self.segments.iter().zip(&*other.segments).all(fits);
         prefix && (self.rest || (!other.rest && self.segments.len() == other.segments.len()))
@@ -136,34 +152,10 @@ impl PathPattern {
     /// Whether some path is meant by both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let meet = |(a, b): (&Segment, &Segment)| match (a, b) {
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            (Segment::Parameter(_), _) | (_, Segment::Parameter(_)) => true,
-        };
+        let meet = |(a, b): (&Segment, &Segment)| a.overlaps(b);
         let (mine, theirs) = (self.segments.len(), other.segments.len());
         self.segments.iter().zip(&*other.segments).all(meet)
             && (mine == theirs || (mine < theirs && self.rest) || (theirs < mine && other.rest))
-    }
-}
-
-fn segment(piece: &str) -> Result<Segment, PatternError> {
-    if let Some(name) = piece.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
-        let legal = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-        return if legal { Ok(Segment::Parameter(name.into())) } else { Err(PatternError::Parameter) };
-    }
-    match piece {
-        "**" => Err(PatternError::RestNotLast),
-        _ if piece.contains('*') => Err(PatternError::Star),
-        _ if piece.contains(['{', '}']) => Err(PatternError::Parameter),
-        _ if is_plain_segment(piece) => Ok(Segment::Literal(piece.into())),
-        _ => {
-            let path = CanonicalPath::parse(&format!("/{piece}"))?;
-            let mut segments = path.segments();
-            match (segments.next(), segments.next()) {
-                (Some(only), None) => Ok(Segment::Literal(only.into())),
-                _ => Err(PatternError::Ambiguous(crate::policy::path::Ambiguity::EmptySegment)),
-            }
-        }
     }
 }
 
@@ -219,6 +211,10 @@ pub struct Match {
     pub path_written: Box<str>,
     /// The methods.
     pub methods: Methods,
+    /// Whether the upstream ignores case, and the path with it.
+    pub ignore_case: bool,
+    /// What else its upstream is known to mean.
+    pub allows: Allowances,
 }
 
 impl Match {
@@ -228,6 +224,17 @@ impl Match {
         self.methods.matches(target.method)
             && self.hosts.iter().any(|host| host.matches(target.host))
             && self.path.matches(target.path)
+    }
+
+    /// Whether a request is meant that takes this route: if the route's upstream ignores case, in whatever case.
+    #[must_use]
+    pub fn holds_on(&self, route: &Self, target: &Target<'_>) -> bool {
+        if !route.ignore_case {
+            return self.matches(target);
+        }
+        self.methods.matches(target.method)
+            && self.hosts.iter().any(|host| host.matches(target.host))
+            && self.path.matches_in_any_case(target.path)
     }
 
     /// Whether some request is meant by both.
@@ -285,8 +292,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_literal_is_in_the_form_that_requests_are_brought_to(piece in "[!-~]{1,6}|[a-c.;%27fF~]{1,6}") {
-            let literal = segment(&piece).ok().filter(|segment| matches!(segment, Segment::Literal(_)));
-            if let Some(Segment::Literal(text)) = literal {
+            let parsed = Segment::parse(&piece, Allowances::default());
+            if let Ok(Segment::Literal(text)) = parsed {
                 let canonical = CanonicalPath::parse(&format!("/{piece}")).unwrap();
                 proptest::prop_assert_eq!(canonical.segments().collect::<Vec<_>>(), [&*text]);
             }
@@ -327,11 +334,38 @@ mod tests {
             ("/a", "/b", false, false),
             ("/a/**", "/b/**", false, false),
             ("/a/{x}", "/a", false, false),
+            ("/a", "/A", false, false),
         ] {
             assert_eq!(pattern(a).covers(&pattern(b)), covers, "{a} covers {b}");
             assert_eq!(pattern(a).overlaps(&pattern(b)), overlaps, "{a} overlaps {b}");
             assert_eq!(pattern(b).overlaps(&pattern(a)), overlaps, "{b} overlaps {a}");
         }
+    }
+
+    #[test]
+    fn in_whatever_case_a_pattern_means_more_and_never_less() {
+        let folded = |written: &str| pattern(written).ignoring_case().unwrap();
+        assert!(folded("/Admin/{Id}/x").matches(&path("/aDMIN/Seven/X/")));
+        assert!(!folded("/admin/{id}").matches(&path("/admins/7")));
+        assert_eq!(
+            folded("/Admin/{Id}/x").parameter("Id", &path("/aDMIN/Seven/X")),
+            Some("Seven"),
+            "a value keeps its case"
+        );
+        assert!(
+            pattern("/Admin/x").matches_in_any_case(&path("/aDMIN/X")) && !pattern("/admin").matches(&path("/ADMIN"))
+        );
+        for (a, b, covers, covered) in [
+            ("/a/b", "/A/b", true, false),
+            ("/a/{x}", "/A/b", true, false),
+            ("/a/b", "/A/{x}", false, false),
+            ("/1/**", "/1/a", true, false),
+        ] {
+            assert_eq!(folded(a).covers(&pattern(b)), covers, "{a} covers {b}");
+            assert_eq!(pattern(b).covers(&folded(a)), covered, "{b} covers {a}");
+            assert!(folded(a).overlaps(&pattern(b)) && pattern(b).overlaps(&folded(a)), "{a} overlaps {b}");
+        }
+        assert_eq!(pattern("/1/{x}").ignoring_case(), Ok(pattern("/1/{x}")), "no letters, no difference");
     }
 
     #[test]

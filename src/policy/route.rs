@@ -7,6 +7,7 @@ use crate::policy::on_deny::OnDeny;
 use crate::policy::onward::{BodyLimit, Rewrite};
 use crate::policy::path::CanonicalPath;
 use crate::policy::pattern::{Match, PathPattern};
+use crate::policy::readings;
 use crate::policy::requirement::{Demand, Requirement};
 use crate::policy::streams::Streams;
 use crate::token::TokenKind;
@@ -70,13 +71,21 @@ pub struct Ending {
     pub path: PathPattern,
     /// For how many seconds it is kept at the most.
     pub seconds: u32,
+    /// Whether it ends in whatever case the path is: the route's upstream ignores it.
+    pub ignore_case: bool,
 }
 
 impl Ending {
-    /// Whether it ends on this path, or would for an application that takes `;…` for parameters.
+    /// Whether it ends on this path, or would for an application that reads it otherwise.
     #[must_use]
     pub fn is_on(&self, path: &CanonicalPath) -> bool {
-        self.path.matches(path) || path.without_parameters().is_some_and(|bare| self.path.matches(&bare))
+        let means = |path: &CanonicalPath| match self.ignore_case {
+            true => self.path.matches_in_any_case(path),
+            false => self.path.matches(path),
+        };
+        let may_differ = || path.as_str().contains([';', '%']) || path.needs().empty_segments;
+        let others = || readings::of(path, self.ignore_case).unwrap_or_default();
+        means(path) || may_differ() && others().iter().any(|reading| means(&reading.path))
     }
 }
 

@@ -89,11 +89,25 @@ fn tie(routes: &[Route], a: usize, b: usize) -> Option<Tie> {
 #[derive(Clone, Debug, Default)]
 struct Tree {
     literals: HashMap<Box<str>, Tree>,
+    /// Literals in whatever case, here in lower. Most policies have none.
+    folded: Option<Box<Folded>>,
     parameter: Option<Box<Tree>>,
     /// Routes whose path ends here.
     ends: Ends,
     /// Routes whose path has `**` here.
     rests: Ends,
+}
+
+/// What follows each literal in whatever case.
+#[derive(Clone, Debug, Default)]
+struct Folded {
+    literals: HashMap<Box<str>, Tree>,
+}
+
+impl Folded {
+    fn get(&self, text: &str) -> Option<&Tree> {
+        self.literals.get(&*text.to_ascii_lowercase())
+    }
 }
 
 /// Routes with one path, told apart by method: those that name theirs before the one for any.
@@ -125,6 +139,7 @@ impl Tree {
     fn insert(&mut self, path: &PathPattern, methods: &Methods, place: usize) {
         let end = path.segments().iter().fold(self, |node, segment| match segment {
             Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+            Segment::Folded(text) => node.folded.get_or_insert_default().literals.entry(text.clone()).or_default(),
             Segment::Parameter(_) => node.parameter.get_or_insert_default(),
         });
         if path.has_rest() { &mut end.rests } else { &mut end.ends }.insert(methods, place);
@@ -138,23 +153,46 @@ impl Tree {
         }
         if std::ptr::eq(self, other) {
             // What lies below one's own `**` is covered by it.
-            self.literals.values().for_each(|child| child.meet(child, pair));
+            self.named().for_each(|child| child.meet(child, pair));
         } else {
             self.rests.places().for_each(|a| other.below(&mut |b| pair(a, b)));
             other.rests.places().for_each(|b| self.below(&mut |a| pair(a, b)));
             let (few, many) = if self.literals.len() <= other.literals.len() { (self, other) } else { (other, self) };
             let shared = few.literals.iter().filter_map(|(name, a)| many.literals.get(name).map(|b| (a, b)));
             shared.for_each(|(a, b)| a.meet(b, pair));
+            let shared = self.folded().filter_map(|(name, a)| other.folded.as_ref()?.get(name).map(|b| (a, b)));
+            shared.for_each(|(a, b)| a.meet(b, pair));
+            other.meet_in_any_case(self, pair);
             if let Some(parameter) = &other.parameter {
-                self.literals.values().for_each(|child| child.meet(parameter, pair));
+                self.named().for_each(|child| child.meet(parameter, pair));
             }
         }
+        self.meet_in_any_case(other, pair);
         if let Some(parameter) = &self.parameter {
-            other.literals.values().for_each(|child| parameter.meet(child, pair));
+            other.named().for_each(|child| parameter.meet(child, pair));
             if let Some(others) = &other.parameter {
                 parameter.meet(others, pair);
             }
         }
+    }
+
+    /// The part of [`Self::meet`] between own literals in whatever case and the other's, each in one.
+    fn meet_in_any_case(&self, other: &Self, pair: &mut impl FnMut(usize, usize)) {
+        let Some(folded) = &self.folded else { return };
+        for (name, child) in &other.literals {
+            if let Some(folded) = folded.get(name) {
+                folded.meet(child, pair);
+            }
+        }
+    }
+
+    fn folded(&self) -> impl Iterator<Item = (&Box<str>, &Self)> {
+        self.folded.iter().flat_map(|folded| &folded.literals)
+    }
+
+    /// What follows where the next segment is a literal of either kind.
+    fn named(&self) -> impl Iterator<Item = &Self> {
+        self.literals.values().chain(self.folded().map(|(_, child)| child))
     }
 
     /// Routes whose path is that of this node, with `**` or without.
@@ -164,19 +202,23 @@ impl Tree {
 
     /// Routes whose path is longer.
     fn below(&self, found: &mut impl FnMut(usize)) {
-        for child in self.literals.values().chain(self.parameter.as_deref()) {
+        for child in self.named().chain(self.parameter.as_deref()) {
             child.here().for_each(&mut *found);
             child.below(found);
         }
     }
 
-    /// A literal is narrower than a parameter, a parameter than `**`; a branch that ends in nothing is left again. No more
+    /// A literal is narrower than one in whatever case, that than a parameter, a parameter than `**`; a branch that ends in nothing is left again. No more
     /// nodes are visited than the policy's patterns of this depth have.
     fn find(&self, path: &[&str], method: &str) -> Option<usize> {
         let deeper = match path.split_first() {
             None => self.ends.find(method),
             Some((segment, after)) => {
                 let literal = self.literals.get(*segment).and_then(|node| node.find(after, method));
+                let literal = match &self.folded {
+                    None => literal,
+                    Some(folded) => literal.or_else(|| folded.get(segment).and_then(|node| node.find(after, method))),
+                };
                 literal.or_else(|| self.parameter.as_ref().and_then(|node| node.find(after, method)))
             }
         };
@@ -190,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::policy::observe::Mode;
-    use crate::policy::path::CanonicalPath;
+    use crate::policy::path::{Allowances, CanonicalPath};
     use crate::policy::pattern::Match;
     use crate::policy::requirement::Requirement;
 
@@ -208,6 +250,8 @@ mod tests {
                 path: PathPattern::parse(path).unwrap(),
                 path_written: path.into(),
                 methods: if methods.is_empty() { Methods::Any } else { named() },
+                ignore_case: false,
+                allows: Allowances::default(),
             },
             take: Box::default(),
             require: Requirement::Authenticated,
@@ -256,6 +300,31 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_is_narrower_than_the_same_in_any_case_and_that_than_a_parameter() {
+        let routes = [
+            route("*", "/Admin", &[]),
+            ignoring_case(route("*", "/admin", &[])),
+            route("*", "/{x}", &[]),
+            ignoring_case(route("*", "/7/x", &[])),
+            route("*", "/7/{y}", &[]),
+        ];
+        for (path, is) in [
+            ("/Admin", "* /Admin []"),
+            ("/aDMIN", "* /admin [] in any case"),
+            ("/admins", "* /{x} []"),
+            ("/7/X", "* /7/x [] in any case"),
+            ("/7/y", "* /7/{y} []"),
+        ] {
+            assert_eq!(chosen(&routes, "GET", "h", path), Some(is), "{path}");
+        }
+        let tied = |a: Route, b: Route| Router::new(&[a, b]).err();
+        let tie = Some(vec![Tie { first: 0, second: 1 }]);
+        assert_eq!(tied(ignoring_case(route("*", "/a/b", &[])), route("*", "/A/{x}", &[])), tie);
+        assert_eq!(tied(ignoring_case(route("*", "/a", &[])), ignoring_case(route("*", "/A", &[]))), tie);
+        assert_eq!(tied(ignoring_case(route("*", "/1", &[])), route("*", "/1", &[])), tie, "no letters, no difference");
+    }
+
+    #[test]
     fn t10_a_request_that_no_route_matches_takes_none() {
         let routes = [route("*", "/a/{x}/b", &[]), route("*", "/a/c", &["GET"]), route("api.example", "/b", &[])];
         for (method, host, path) in
@@ -281,7 +350,7 @@ mod tests {
 
     fn any_route() -> impl Strategy<Value = Route> {
         let host = prop::sample::select(vec!["*", "h", "a.h", "*.h"]);
-        let segment = prop::sample::select(vec!["a", "b", "{x}"]);
+        let segment = prop::sample::select(vec!["a", "b", "A", "{x}"]);
         let path = (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(mut segments, rest)| {
             for (segment, name) in segments.iter_mut().zip(["{x}", "{y}", "{z}"]) {
                 if segment.starts_with('{') {
@@ -292,7 +361,16 @@ mod tests {
             format!("/{}", segments.join("/"))
         });
         let methods = prop::sample::select(vec![vec![], vec!["GET"], vec!["POST"], vec!["POST", "PUT"]]);
-        (host, path, methods).prop_map(|(host, path, methods)| route(host, &path, &methods))
+        (host, path, methods, any::<bool>()).prop_map(|(host, path, methods, ignore_case)| {
+            let route = route(host, &path, &methods);
+            if ignore_case { ignoring_case(route) } else { route }
+        })
+    }
+
+    fn ignoring_case(mut route: Route) -> Route {
+        route.name = format!("{} in any case", route.name).into();
+        route.matches.path = route.matches.path.ignoring_case().unwrap();
+        route
     }
 
     /// The definition, slowly: of all routes that match, the one that no other is narrower than.
@@ -338,7 +416,7 @@ mod tests {
             order in any::<prop::sample::Index>(),
             method in prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "OPTIONS"]),
             host in prop::sample::select(vec!["h", "a.h", "b.h", "c"]),
-            path in prop::sample::select(vec!["/", "/a", "/a/", "/a/b", "/b/a", "/b/b/a", "/c"]),
+            path in prop::sample::select(vec!["/", "/a", "/A/", "/a/b", "/b/A", "/B/b/a", "/c"]),
         ) {
             let mut turned = routes.clone();
             turned.rotate_left(order.index(routes.len()));

@@ -12,6 +12,7 @@ pub(super) struct Glance {
     pub(super) expect: bool,
     /// `Content-Length` or `Transfer-Encoding`.
     pub(super) framing: bool,
+    pub(super) via: bool,
 }
 
 impl Glance {
@@ -25,6 +26,7 @@ impl Glance {
                 "upgrade" => seen.upgrade = true,
                 "expect" => seen.expect = true,
                 "content-length" | "transfer-encoding" => seen.framing = true,
+                "via" => seen.via = true,
                 _ => {}
             }
         }
@@ -49,6 +51,7 @@ mod tests {
             ("expect", Glance { expect: true, ..none }),
             ("content-length", Glance { framing: true, ..none }),
             ("transfer-encoding", Glance { framing: true, ..none }),
+            ("via", Glance { via: true, ..none }),
             ("x-other", none),
         ] {
             let mut fields = HeaderMap::new();

@@ -255,6 +255,9 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let gate = &self.connection.worker.gate;
         let policy = &self.live.policy;
         check_fields(&self.head.headers, gate.limits.headers)?;
+        if self.glance.via {
+            self.connection.worker.via.pseudonym.check(&self.head.headers)?;
+        }
         let host = &*self.host.insert(target::host(self.head)?);
         let path = &*self.path.insert(target::path(self.head, self.seen)?);
         target::check_framing(self.head, self.glance).inspect_err(|_badly| exchange.lane.distrust())?;

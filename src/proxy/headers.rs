@@ -13,6 +13,7 @@ use crate::proxy::extract;
 use crate::proxy::glance::Glance;
 use crate::proxy::identity::Identity;
 use crate::proxy::spellings::{is_disguise_of, is_ours};
+use crate::proxy::via::Via;
 
 /// All that makes the fields which an upstream is to see.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Fields<'f> {
     pub(super) glance: Glance,
     pub(super) approach: &'f Approach,
     pub(super) id: &'f HeaderValue,
+    /// What is added to `Via`.
+    pub(super) via: &'f HeaderValue,
     pub(super) identity: Option<&'f Identity>,
     /// Where tokens stand that are not passed on.
     pub(super) stripped: SmallVec<[&'f TokenSource; 2]>,
@@ -105,6 +108,8 @@ impl Fields<'_> {
         fields.insert(header::FORWARDED, approach.forwarded.clone());
         fields.insert(X_REAL_IP, approach.real_ip.clone());
         fields.insert(X_REQUEST_ID, self.id.clone());
+        // Behind those of others.
+        fields.append(Via::NAME, self.via.clone());
         if let Some(identity) = self.identity {
             identity.set(fields);
         }
@@ -220,6 +225,7 @@ mod tests {
             glance: Glance::at(&given),
             approach,
             id: &id,
+            via: &HeaderValue::from_static("1.1 us"),
             identity: None,
             stripped,
             kept: &[],
@@ -346,6 +352,7 @@ mod tests {
                 "forwarded",
                 "host",
                 "te",
+                "via",
                 "x-forwarded-for",
                 "x-forwarded-host",
                 "x-forwarded-port",
@@ -359,6 +366,9 @@ mod tests {
         assert_eq!(fields["x-forwarded-host"], "a.example:1");
         assert_eq!(fields["forwarded"], "for=192.0.2.1;proto=http");
         assert_eq!(fields["x-request-id"], "id");
+        let vias = |given: &[(&str, &str)]| prepared(given).get_all("via").iter().cloned().collect::<Vec<_>>();
+        assert_eq!(vias(&[("via", "1.0 a, 2.0 b")]), ["1.0 a, 2.0 b", "1.1 us"]);
+        assert_eq!(vias(&[("via", "1.0 a"), ("connection", "via")]), ["1.1 us"]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod spellings;
 mod target;
 mod tunnel;
 pub mod verify;
+mod via;
 
 pub use downstream::listener::{BindError, Bound, bind};
 pub use downstream::worker::{Gate, Running, serve};

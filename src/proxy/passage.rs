@@ -114,6 +114,7 @@ impl<V: Verify> Passage<'_, V> {
             glance: self.glance,
             approach: self.approach,
             id: self.id,
+            via: worker.via.value(head.version),
             identity: identity.as_deref(),
             // Where nothing was verified (`observe-all`), whatever stands in the place of a token goes.
             stripped: match permit.would_deny() {

@@ -123,7 +123,7 @@ pub(super) fn path(head: &Parts, seen: Seen) -> Result<CanonicalPath, Refusal> {
         Seen::Disagreement => return Err(malformed("the request can be read in two ways")),
     }
     check_method(&head.method)?;
-    CanonicalPath::parse(head.uri.path()).map_err(|ambiguity| {
+    CanonicalPath::of_request(head.uri.path()).map_err(|ambiguity| {
         if head.method == Method::OPTIONS && head.uri.path() == "*" {
             // There is nothing ambiguous about it; but routes name paths, and what none names is refused.
             return Refusal::new(Denial::because(Reason::RouteNone), "`OPTIONS *` names no path, so no route names it");

@@ -35,4 +35,5 @@ mod situations_rsa;
 mod slow_heads;
 mod step_up;
 mod support;
+mod told;
 mod websockets;

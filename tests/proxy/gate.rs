@@ -15,8 +15,8 @@ use stepgate::assurance::{
 use stepgate::config::settings::{self as config, Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
-    Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy, PolicyParts,
-    Requirement, Route, TokenSource,
+    Allowances, Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy,
+    PolicyParts, Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Standings, Verify, bind, serve};
 use stepgate::telemetry::{Blocked, Decision, Recorder, StreamEnd, StreamEnded, UpstreamFailure, UpstreamMeter};
@@ -393,6 +393,8 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
             path: PathPattern::parse(path).unwrap(),
             path_written: path.into(),
             methods,
+            ignore_case: false,
+            allows: Allowances::default(),
         },
         take: take.into(),
         require,

@@ -7,7 +7,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, List, MethodClass, Reading};
 use crate::audit::record::{FailureLine, GapLine, Line, Record};
-use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
+use crate::policy::{Allowances, CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Kinds, Match, Methods as RouteMethods, Mode, PathPattern, Place,
     PolicyParts, Requirement, TokenSource, judge_error_response, overlook,
@@ -28,6 +28,8 @@ fn matching(path: &str) -> Match {
         path: PathPattern::parse(path).unwrap(),
         path_written: path.into(),
         methods: RouteMethods::Any,
+        ignore_case: false,
+        allows: Allowances::default(),
     }
 }
 

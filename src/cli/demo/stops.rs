@@ -121,7 +121,7 @@ fn made_up(route: &Route, policy: &Policy) -> Vec<(Case, Vec<Query>)> {
 /// A request that the route matches.
 fn an_example(route: &Route) -> Case {
     let segment = |segment: &Segment| match segment {
-        Segment::Literal(text) => text.to_string(),
+        Segment::Literal(text) | Segment::Folded(text) => text.to_string(),
         Segment::Parameter(_) => PARAMETER.to_owned(),
     };
     let segments: Vec<String> = route.matches.path.segments().iter().map(segment).collect();

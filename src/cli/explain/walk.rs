@@ -103,7 +103,7 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     let Some(host) = canonical_host(authority) else {
         return (Err(refused(Reason::RequestMalformed, format!("`{authority}` is no host"))), None);
     };
-    let path = match CanonicalPath::parse(question.path) {
+    let path = match CanonicalPath::of_request(question.path) {
         Ok(path) => path,
         Err(ambiguity) => return (Err(refused(Reason::PathAmbiguous, ambiguity.to_string())), None),
     };

@@ -106,8 +106,8 @@ fn walk(
     }
     let host = canonical_host(&case.authority)
         .ok_or_else(|| refused(Reason::RequestMalformed, format!("`{}` is no host", case.authority)))?;
-    let path =
-        CanonicalPath::parse(&case.path).map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
+    let path = CanonicalPath::of_request(&case.path)
+        .map_err(|ambiguity| refused(Reason::PathAmbiguous, ambiguity.to_string()))?;
     let target = Target { method: &case.method, host: &host, path: &path };
     if let Some((place, route, permit)) =
         case.preflight.as_deref().and_then(|asked| judge_preflight(policy, &target, asked))

@@ -22,6 +22,8 @@ pub(super) struct Tree<'p> {
 #[derive(Debug, Default)]
 pub(super) struct Node<'p> {
     literals: BTreeMap<&'p str, Node<'p>>,
+    /// Literals in whatever case, here in lower.
+    folded: BTreeMap<&'p str, Node<'p>>,
     parameter: Option<Box<Node<'p>>>,
     /// Routes whose path ends here.
     ends: Vec<usize>,
@@ -38,6 +40,7 @@ impl<'p> Overlap<'p> {
                 for segment in route.matches.path.segments() {
                     node = match segment {
                         Segment::Literal(text) => node.literals.entry(text).or_default(),
+                        Segment::Folded(text) => node.folded.entry(text).or_default(),
                         Segment::Parameter(_) => node.parameter.get_or_insert_default(),
                     };
                 }
@@ -101,6 +104,7 @@ impl<'p> Tree<'p> {
     pub(super) fn node(&self, segments: &[Segment]) -> Option<&Node<'p>> {
         segments.iter().try_fold(&self.root, |node, segment| match segment {
             Segment::Literal(text) => node.literals.get(&**text),
+            Segment::Folded(text) => node.folded.get(&**text),
             Segment::Parameter(_) => node.parameter.as_deref(),
         })
     }
@@ -115,9 +119,15 @@ impl Node<'_> {
             Some((segment, after)) => {
                 let literal = match segment {
                     Segment::Literal(text) => self.literals.get(&**text),
-                    Segment::Parameter(_) => None,
+                    Segment::Folded(_) | Segment::Parameter(_) => None,
                 };
-                literal.into_iter().chain(self.parameter.as_deref()).for_each(|node| node.covering(after, rest, found));
+                let folded = segment.text().filter(|_| !self.folded.is_empty());
+                let folded = folded.and_then(|text| self.folded.get(&*text.to_ascii_lowercase()));
+                literal
+                    .into_iter()
+                    .chain(folded)
+                    .chain(self.parameter.as_deref())
+                    .for_each(|node| node.covering(after, rest, found));
             }
         }
         found.extend(&self.rests);
@@ -135,7 +145,7 @@ impl Node<'_> {
 
     /// What follows when the next segment is this literal, in the order of the letters.
     pub(super) fn literals(&self) -> impl Iterator<Item = &Self> {
-        self.literals.values()
+        self.literals.values().chain(self.folded.values())
     }
 
     /// Whether more specific routes than one with `**` here take everything that it means, with one of these methods.

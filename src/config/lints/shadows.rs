@@ -59,6 +59,6 @@ fn before_pattern(path: &PathPattern) -> Option<&[Segment]> {
     }
     match path.segments().split_last() {
         Some((Segment::Parameter(_), before)) => Some(before),
-        Some((Segment::Literal(_), _)) | None => None,
+        Some((Segment::Literal(_) | Segment::Folded(_), _)) | None => None,
     }
 }

@@ -12,7 +12,7 @@ use crate::assurance::{
     MethodClass, MethodTable, Pair, Proof, Reading,
 };
 use crate::policy::host::HostPattern;
-use crate::policy::path::CanonicalPath;
+use crate::policy::path::{Allowances, CanonicalPath};
 use crate::policy::pattern::{Methods, PathPattern};
 use crate::policy::{Floor, Mode, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
@@ -126,6 +126,8 @@ pub(in crate::policy) fn matching(path: &str) -> Match {
         path: PathPattern::parse(path).unwrap(),
         path_written: path.into(),
         methods: Methods::Any,
+        ignore_case: false,
+        allows: Allowances::default(),
     }
 }
 

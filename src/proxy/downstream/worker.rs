@@ -30,6 +30,7 @@ use crate::proxy::oversight::{Overseer, Renewals};
 use crate::proxy::repeats::Repeats;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::verify::Verify;
+use crate::proxy::via::{Pseudonym, Via};
 use crate::telemetry::Recorder;
 use crate::tls::{ListenerTls, UpstreamTls};
 
@@ -94,10 +95,12 @@ pub fn serve<V: Verify>(bound: Bound, gate: &Arc<Gate<V>>, shutdown: &watch::Rec
     let turns = Turns::new(gate.limits.requests, bound.workers.len());
     let repeats = Arc::new(Repeats::new().map_err(io::Error::other)?);
     let renewals = Arc::new(Renewals::new());
+    let pseudonym = Pseudonym::new().map_err(io::Error::other)?;
     let mut threads = Vec::new();
     for (number, sockets) in bound.workers.into_iter().enumerate() {
         let (gate, open, shutdown) = (Arc::clone(gate), Arc::clone(&open), shutdown.clone());
-        let shared = Shared { turns: turns.clone(), repeats: Arc::clone(&repeats), renewals: Arc::clone(&renewals) };
+        let (repeats, renewals) = (Arc::clone(&repeats), Arc::clone(&renewals));
+        let shared = Shared { turns: turns.clone(), repeats, renewals, pseudonym: pseudonym.clone() };
         // Made here, so that a failure is told; a local runtime can't be sent to its thread.
         let builder = std::thread::Builder::new().name(format!("worker-{number}"));
         let (told, tells) = std::sync::mpsc::sync_channel(1);
@@ -121,6 +124,7 @@ struct Shared {
     turns: Turns,
     repeats: Arc<Repeats>,
     renewals: Arc<Renewals>,
+    pseudonym: Pseudonym,
 }
 
 /// What one worker's connections share.
@@ -129,6 +133,7 @@ pub(in crate::proxy) struct Worker<V> {
     pub(in crate::proxy) pools: Vec<Rc<Pool>>,
     pub(in crate::proxy) ticker: Rc<Ticker>,
     pub(in crate::proxy) ids: RequestIds,
+    pub(in crate::proxy) via: Via,
     pub(in crate::proxy) scratch: Scratch,
     pub(in crate::proxy) requests: Rc<Requests>,
     pub(in crate::proxy) repeats: Arc<Repeats>,
@@ -155,7 +160,7 @@ async fn work<V: Verify>(
     gate: Arc<Gate<V>>,
     open: Arc<AtomicUsize>,
     number: usize,
-    Shared { turns, repeats, renewals }: Shared,
+    Shared { turns, repeats, renewals, pseudonym }: Shared,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let ticker = Ticker::new();
@@ -164,6 +169,8 @@ async fn work<V: Verify>(
         overseer: Overseer::new(&ticker, &renewals),
         ticker,
         ids: RequestIds::new(),
+        // Of its own, so that no counter is shared.
+        via: Via::new(pseudonym),
         scratch: scratch::scratch(),
         requests: Requests::new(turns, number),
         repeats,

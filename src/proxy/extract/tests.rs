@@ -1,7 +1,7 @@
 use http::Request;
 
 use super::*;
-use crate::policy::{HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
+use crate::policy::{Allowances, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement};
 use crate::proxy::edge::forwarded::Scheme;
 
 #[test]
@@ -24,6 +24,8 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
             path: PathPattern::parse("/**").unwrap(),
             path_written: "/**".into(),
             methods: Methods::Any,
+            ignore_case: false,
+            allows: Allowances::default(),
         },
         take: places.into_iter().map(source).collect(),
         require: Requirement::Authenticated,

@@ -177,7 +177,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::{HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Requirement, TokenSource};
+    use crate::policy::{
+        Allowances, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Requirement, TokenSource,
+    };
 
     fn form(body: &str) -> Result<Form, Reason> {
         asked(body, None)
@@ -278,6 +280,8 @@ mod tests {
                 path: PathPattern::parse("/cb").unwrap(),
                 path_written: "/cb".into(),
                 methods: Methods::Any,
+                ignore_case: false,
+                allows: Allowances::default(),
             },
             take: [
                 TokenSource { place, kinds: Kinds::Id },

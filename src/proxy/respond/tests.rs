@@ -11,7 +11,9 @@ use super::problem::Wanted;
 use super::*;
 use crate::assurance::Challenge;
 use crate::policy::on_deny::{OnDeny, Origin, Part, Placeholder, Template};
-use crate::policy::{CanonicalPath, Denial, HostPattern, Match, Methods, PathPattern, Requirement, Route, StepUp};
+use crate::policy::{
+    Allowances, CanonicalPath, Denial, HostPattern, Match, Methods, PathPattern, Requirement, Route, StepUp,
+};
 use crate::proxy::answer::ResponseBody;
 use crate::proxy::downstream::lane::{Answered, Lane};
 use crate::proxy::downstream::timing::Ticker;
@@ -191,6 +193,8 @@ fn route(redirect: Option<Template>) -> Route {
             path: PathPattern::parse("/**").unwrap(),
             path_written: "/**".into(),
             methods: Methods::Any,
+            ignore_case: false,
+            allows: Allowances::default(),
         },
         take: Box::default(),
         require: Requirement::Authenticated,
