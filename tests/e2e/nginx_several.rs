@@ -61,6 +61,7 @@ fn state(front: &Front, place: usize) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures are to be seen")]
 fn a_place_that_is_killed_under_load_and_comes_back_costs_no_request_that_may_be_sent_twice() {
     let _alone = alone();
     for (http2, scheme, health) in
