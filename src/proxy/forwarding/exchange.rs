@@ -37,12 +37,12 @@ impl Failure {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
     }
 
-    /// The last one of a request that was sent to so many places.
-    pub(in crate::proxy) fn after(mut self, places: u32) -> Self {
-        if places > 1 {
-            self.detail = format!("{}, after {} other place(s) failed", self.detail, places.saturating_sub(1));
+    /// The same of a request that had failed elsewhere before.
+    pub(in crate::proxy) fn after(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) => Self { detail: format!("{}; {}", before.detail, self.detail), ..self },
+            None => self,
         }
-        self
     }
 }
 

@@ -120,7 +120,7 @@ impl Several {
         asked: &Cell<Option<(usize, Terms)>>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
-        let mut last = None;
+        let mut before = None;
         while let Some((number, terms)) = self.choose(tried, Instant::now())
             && let Some(Place { pool, standing, busy, .. }) = self.places.get(number)
         {
@@ -146,12 +146,12 @@ impl Several {
             // What may have been taken up somewhere is sent once more at the most.
             let again = again.filter(|_| is_unsent || !was_sent);
             was_sent |= !is_unsent;
-            let Some(again) = again else { return Err(failure.after(tried.count())) };
+            let failure = failure.after(before);
+            let Some(again) = again else { return Err(failure) };
             body = again;
-            last = Some(failure);
+            before = Some(failure);
         }
-        let none = || Failure::unreachable("the upstream has no place to send it to");
-        Err(last.map_or_else(none, |failure| failure.after(tried.count())))
+        Err(before.unwrap_or_else(|| Failure::unreachable("the upstream has no place to send it to")))
     }
 
     /// The place for a request that was at some already. Of those that are left out one that may be tried again comes first,
