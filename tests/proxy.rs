@@ -42,6 +42,8 @@ mod proxy {
     mod tokens;
     mod trailers;
     mod unreadable;
+    mod upgrades;
+    mod upgrades_http2;
     mod upstream;
     mod upstreams;
 }

@@ -49,6 +49,7 @@ pub mod stepgate;
 pub mod take;
 mod unique;
 pub mod units;
+mod upgrades;
 pub mod upstreams;
 pub mod url;
 pub mod write;

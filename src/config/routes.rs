@@ -6,15 +6,16 @@ use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
-use crate::config::{matches, on_deny, onward, take};
+use crate::config::{matches, on_deny, onward, take, upgrades};
 use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
     known: &[
         "name", "match", "take", "require", "mode", "upstream", "on_deny", "keep", "timeout", "max_body", "rewrite",
+        "upgrades",
     ],
-    later: &["streams", "cors", "upgrades", "empty_segments", "encoded_slash"],
+    later: &["streams", "cors", "empty_segments", "encoded_slash"],
 };
 const FLOOR: Keys = Keys { what: "a floor", known: &["name", "match", "require"], later: &[] };
 
@@ -71,6 +72,10 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     };
     let onward = onward::Written::read(&fields, needs.out);
     let rewrite = onward::rewrite(&fields, matches.as_ref().map(|matches| &matches.path), needs.out);
+    let upgrades = match fields.get("upgrades", needs.out) {
+        Some(node) => upgrades::read(node, needs.out)?,
+        None => Box::default(),
+    };
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -126,6 +131,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         timeout,
         max_body,
         rewrite: rewrite?,
+        upgrades,
     };
     Some((route, spans))
 }

@@ -77,11 +77,12 @@ fn alike(old: &Policy, was: &Route, new: &Policy, is: &Route) -> bool {
         timeout,
         max_body,
         rewrite,
+        upgrades,
     } = was;
     (name, matches, take, require, mode, upstream)
         == (&is.name, &is.matches, &is.take, &is.require, &is.mode, &is.upstream)
         && (on_deny, keep, ends) == (&is.on_deny, &is.keep, &is.ends)
-        && (timeout, max_body, rewrite) == (&is.timeout, &is.max_body, &is.rewrite)
+        && (timeout, max_body, rewrite, upgrades) == (&is.timeout, &is.max_body, &is.rewrite, &is.upgrades)
         && floors(old, was) == floors(new, is)
 }
 

@@ -121,6 +121,7 @@ fn own_route(path: &str) -> Option<Route> {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
         floors: Box::default(),
     })
 }

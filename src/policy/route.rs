@@ -41,6 +41,8 @@ pub struct Route {
     pub max_body: Option<BodyLimit>,
     /// What becomes of the path on its way up; `None`: nothing.
     pub rewrite: Option<Box<Rewrite>>,
+    /// What its requests may go over to besides WebSocket: names of protocols, as in `Upgrade`.
+    pub upgrades: Box<[Box<str>]>,
 }
 
 /// What is kept of a sign-in.

@@ -221,6 +221,7 @@ mod tests {
             timeout: None,
             max_body: None,
             rewrite: None,
+            upgrades: Box::default(),
         }
     }
 

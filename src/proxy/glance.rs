@@ -8,6 +8,7 @@ pub(super) struct Glance {
     pub(super) connection: bool,
     pub(super) request_id: bool,
     pub(super) traceparent: bool,
+    pub(super) upgrade: bool,
 }
 
 impl Glance {
@@ -18,6 +19,7 @@ impl Glance {
                 "connection" => seen.connection = true,
                 "x-request-id" => seen.request_id = true,
                 "traceparent" => seen.traceparent = true,
+                "upgrade" => seen.upgrade = true,
                 _ => {}
             }
         }
@@ -38,6 +40,7 @@ mod tests {
             ("connection", Glance { connection: true, ..none }),
             ("x-request-id", Glance { request_id: true, ..none }),
             ("traceparent", Glance { traceparent: true, ..none }),
+            ("upgrade", Glance { upgrade: true, ..none }),
             ("x-other", none),
         ] {
             let mut fields = HeaderMap::new();

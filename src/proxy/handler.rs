@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
@@ -26,6 +27,7 @@ use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::extract::Posted;
 use crate::proxy::form::{self, Form};
+use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::glance::Glance;
 use crate::proxy::kept::Desk;
 use crate::proxy::origin::Own;
@@ -33,6 +35,8 @@ use crate::proxy::passage::Passage;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::request_id::trace_id;
 use crate::proxy::respond::{self, Asked, Context, Reader};
+use crate::proxy::tunnel::Entrance;
+use crate::proxy::tunnel::ask::{self, Ask};
 use crate::proxy::verify::Verify;
 use crate::proxy::{evidence, extract, kept, metadata, spare, target};
 use crate::reason::Reason;
@@ -59,6 +63,8 @@ struct Walk<'w, 'l, V> {
     metadata: Option<&'l ResourceMetadata>,
     tokens: Verified<'l>,
     form: Option<Box<Form>>,
+    /// What it asks to go over to.
+    ask: Option<Box<Ask>>,
     /// The kept cookies that ended here, or are good for nothing any more.
     ended: kept::Names<'l>,
 }
@@ -73,7 +79,7 @@ pub(super) async fn handle<V: Verify>(
     let (started, now) = (Instant::now(), clock::now());
     let turn = connection.worker.requests.turn();
     let has_turn = turn.is_some();
-    let answered = Answered::new(exchange.lane.clone(), turn);
+    let mut answered = Answered::new(exchange.lane.clone(), turn);
     let live = connection.worker.live();
     let (mut head, mut body) = request.into_parts();
     let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
@@ -98,6 +104,7 @@ pub(super) async fn handle<V: Verify>(
         metadata: None,
         tokens: Verified::default(),
         form: None,
+        ask: None,
         ended: kept::Names::new(),
     };
     let mut outcome = match readable {
@@ -112,7 +119,7 @@ pub(super) async fn handle<V: Verify>(
     if walk.record(&outcome, reader.as_ref()).is_err() {
         outcome = Err(Refusal::because(Reason::Overloaded));
     }
-    let Walk { host, path, route, metadata, tokens, form, ended, .. } = walk;
+    let Walk { host, path, route, metadata, tokens, form, ask, ended, .. } = walk;
     let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
     let is_head = head.method == Method::HEAD;
     if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
@@ -136,7 +143,7 @@ pub(super) async fn handle<V: Verify>(
                 started,
                 desk,
             };
-            passage.forward(&head, body, form, &permit).await
+            passage.forward(&head, body, form, &permit, ask.as_deref()).await
         }
         (Err(refusal), ..) => {
             exchange.lane.leave(body, &exchange.answer_by);
@@ -146,6 +153,14 @@ pub(super) async fn handle<V: Verify>(
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
     let mut response = match passed {
+        Ok((mut response, Lease::Over(over), forwarding)) => {
+            if let Some(ask) = &ask {
+                let (lane, stream, turn) = (&exchange.lane, head.extensions.get().cloned(), answered.take_turn());
+                let entrance = Entrance { ask, over: *over, lane, stream, turn, forwarding, ending: None };
+                entrance.enter(connection, &mut response);
+            }
+            response.map(|_none| ResponseBody::own(Bytes::new(), answered))
+        }
         Ok((response, lease, forwarding)) => {
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
@@ -210,6 +225,9 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
             return Ok(judge(policy, &metadata.route, &target, None, self.now)?);
         }
         let (_, route) = *self.route.insert(policy.route_at(&target)?);
+        if self.glance.upgrade {
+            self.ask = ask::of(self.head, &route.upgrades, self.length != Some(0))?.map(Box::new);
+        }
         let body_fits = match route.max_body {
             None => check_length(self.length, gate.limits.body, "`limits.body`"),
             Some(limit) => check_length(self.length, limit.bytes(), "the route's `max_body`"),

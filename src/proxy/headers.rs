@@ -15,7 +15,7 @@ use crate::proxy::identity::Identity;
 use crate::proxy::spellings::{is_disguise_of, is_ours};
 
 /// All that makes the fields which an upstream is to see.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fields<'f> {
     /// What the client sent. Left as it is, since a request may have to be sent twice.
     pub(super) given: &'f HeaderMap,

@@ -28,6 +28,7 @@ mod respond;
 mod spare;
 mod spellings;
 mod target;
+mod tunnel;
 pub mod verify;
 
 pub use downstream::listener::{BindError, Bound, bind};

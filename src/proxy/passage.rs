@@ -25,6 +25,8 @@ use crate::proxy::kept::{self, Desk};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::respond;
 use crate::proxy::target;
+use crate::proxy::tunnel::ask::Ask;
+use crate::proxy::tunnel::switch;
 use crate::proxy::verify::Verify;
 use crate::reason::Reason;
 use crate::telemetry::{Forwarding, UpstreamFailure};
@@ -46,7 +48,7 @@ pub(super) struct Passage<'p, V> {
 }
 
 impl<V: Verify> Passage<'_, V> {
-    /// Forwards it. What the upstream answers, and what goes on until that is sent.
+    /// Forwards it, with what it asks to go over to. What the upstream answers, and what goes on until that is sent.
     ///
     /// # Errors
     /// `upstream_unreachable` or `upstream_timeout`, or what was wrong with its body.
@@ -56,6 +58,7 @@ impl<V: Verify> Passage<'_, V> {
         body: Incoming,
         form: Option<Box<Form>>,
         permit: &Permit,
+        ask: Option<&Ask>,
     ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
         let gate = &worker.gate;
@@ -110,7 +113,14 @@ impl<V: Verify> Passage<'_, V> {
         };
         let outgoing = Head { method: &head.method, uri, fields };
         let mut forwarding = Forwarding::begin(pool.meter(), self.started);
-        let answer = exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await;
+        let answer = match ask {
+            None => exchange::forward(pool, &outgoing, body, answer_by, forwarding.sent()).await,
+            // A success without going over would tell whoever sent a CONNECT that it went over.
+            Some(ask) => {
+                let only_over = self.exchange.lane.stream().is_some();
+                Box::pin(switch::forward(pool, outgoing, ask, answer_by, only_over)).await
+            }
+        };
         let (mut response, lease) = answer.map_err(|failure| {
             let refusal = Refusal::new(Denial::because(failure.reason), failure.detail);
             if failure.by_upstream {

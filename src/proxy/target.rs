@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
+use hyper::ext::Protocol;
 
 use crate::config::settings::Upstream;
 use crate::policy::{CanonicalPath, Denial, canonical_host};
@@ -61,9 +62,22 @@ pub(super) fn of_http2(head: &mut Parts) -> Result<(), Refusal> {
         return Err(malformed("a field's value begins or ends with a blank"));
     }
     match head.uri.scheme_str() {
-        None | Some("http" | "https") => Ok(()),
+        None | Some("http" | "https") => extended_connect(head),
         Some(_) => Err(malformed("a scheme other than `http` and `https`")),
     }
+}
+
+/// Makes an extended CONNECT (RFC 8441) the GET with `Upgrade` that it stands for. What it asks for is told by its
+/// `:protocol`, which only the HTTP/2 library can have put there.
+fn extended_connect(head: &mut Parts) -> Result<(), Refusal> {
+    let Some(protocol) = head.extensions.get::<Protocol>() else { return Ok(()) };
+    if head.method != Method::CONNECT || head.uri.scheme().is_none() || head.uri.path_and_query().is_none() {
+        return Err(malformed("`:protocol` without CONNECT, `:scheme` and `:path`"));
+    }
+    let upgrade = HeaderValue::from_str(protocol.as_str()).map_err(|_not_text| malformed("`:protocol` is not text"))?;
+    head.headers.insert(header::UPGRADE, upgrade);
+    head.method = Method::GET;
+    Ok(())
 }
 
 /// The host as it was sent, for the record of a request that names none in a canonical form: cut short, and without what

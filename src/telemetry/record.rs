@@ -199,6 +199,12 @@ pub trait Recorder: Send + Sync {
     /// A client's connection ended.
     fn connection_closed(&self) {}
 
+    /// A client and an upstream have left HTTP: a WebSocket, or another upgrade.
+    fn tunnel_opened(&self) {}
+
+    /// That is over.
+    fn tunnel_closed(&self) {}
+
     /// So many connections of one worker were cut off, since `limits.drain` had passed.
     fn connections_cut(&self, _connections: usize) {}
 

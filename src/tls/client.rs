@@ -90,6 +90,8 @@ fn files(tls: &ClientTls) -> Vec<PathBuf> {
 
 /// The protocol that an upstream must choose by ALPN. One that chooses none speaks HTTP/1.1.
 pub const HTTP2: &[u8] = b"h2";
+/// The other one.
+pub const HTTP1: &[u8] = b"http/1.1";
 
 fn config(tls: &ClientTls, http2: bool) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -108,7 +110,7 @@ fn config(tls: &ClientTls, http2: bool) -> Result<ClientConfig, String> {
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![if http2 { HTTP2.to_vec() } else { b"http/1.1".to_vec() }];
+    config.alpn_protocols = vec![if http2 { HTTP2.to_vec() } else { HTTP1.to_vec() }];
     // Replayed early data would be a request that is carried out twice.
     config.enable_early_data = false;
     Ok(config)

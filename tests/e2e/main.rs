@@ -33,3 +33,4 @@ mod situations_rsa;
 mod slow_heads;
 mod step_up;
 mod support;
+mod websockets;

@@ -124,6 +124,8 @@ pub struct Notes {
     pub handshakes: Mutex<Vec<String>>,
     pub open: Mutex<isize>,
     pub cut: Mutex<usize>,
+    /// Tunnels that are open.
+    pub tunnels: Mutex<isize>,
     pub blocked: Mutex<bool>,
 }
 
@@ -168,6 +170,14 @@ impl Recorder for Notes {
 
     fn connection_opened(&self) {
         *self.open.lock().unwrap() += 1;
+    }
+
+    fn tunnel_opened(&self) {
+        *self.tunnels.lock().unwrap() += 1;
+    }
+
+    fn tunnel_closed(&self) {
+        *self.tunnels.lock().unwrap() -= 1;
     }
 
     fn connections_cut(&self, connections: usize) {
@@ -376,6 +386,7 @@ fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, requi
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
     }
 }
 
@@ -452,6 +463,10 @@ pub fn snapshot() -> Snapshot {
         route("copies", "/copies", Methods::Any, copies, Requirement::Authenticated),
         route("form", "/form/**", Methods::Any, form, demands([Condition::Level(high)])),
         route("app", "/app/**", Methods::Any, cookie(Origins::Same), Requirement::Authenticated),
+        Route {
+            upgrades: ["tcp".into()].into(),
+            ..route("wire", "/wire/**", Methods::Any, Vec::new(), Requirement::Public)
+        },
     ];
     let issuers = vec![
         issuer(0, "bank", vec![proof(low, "urn:low"), proof(high, "urn:high")]),

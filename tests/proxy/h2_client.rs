@@ -86,6 +86,58 @@ impl H2 {
         self.runtime.block_on(async { tokio::time::timeout(within, talk).await }).expect("no answer in time");
     }
 
+    /// Whether the other side has said that it takes extended CONNECT.
+    pub fn takes_connect(&self) -> bool {
+        self.sender.is_extended_connect_protocol_enabled()
+    }
+
+    /// On an extended CONNECT that was begun: says each first part, and waits until just the second has come. Then drops it.
+    #[track_caller]
+    pub fn duplex(&self, asked: Asked, check: impl FnOnce(&http::response::Parts), parts: &[(&[u8], &[u8])]) {
+        let Asked { response, mut body } = asked;
+        let talk = async {
+            let (head, mut back) = response.await.unwrap().into_parts();
+            check(&head);
+            let mut got = Vec::new();
+            for (say, hear) in parts {
+                if !say.is_empty() {
+                    body.send_data(Bytes::copy_from_slice(say), false).unwrap();
+                }
+                while got.len() < hear.len() {
+                    let data = back.data().await.expect("it ended").unwrap();
+                    back.flow_control().release_capacity(data.len()).unwrap();
+                    got.extend(data);
+                }
+                assert_eq!(&got, hear);
+                got.clear();
+            }
+        };
+        self.runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(10), talk).await })
+            .expect("no answer in time");
+    }
+
+    /// Says all parts and ends; then all that comes until the other side ends too.
+    #[track_caller]
+    pub fn until_the_end(&self, asked: Asked, parts: &[&[u8]], hear: &[u8]) {
+        let Asked { response, mut body } = asked;
+        let talk = async {
+            let mut back = response.await.unwrap().into_body();
+            for part in parts {
+                body.send_data(Bytes::copy_from_slice(part), false).unwrap();
+            }
+            body.send_data(Bytes::new(), true).unwrap();
+            let mut got = Vec::new();
+            while let Some(data) = back.data().await {
+                got.extend(data.unwrap());
+            }
+            assert_eq!(got, hear);
+        };
+        self.runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(10), talk).await })
+            .expect("no answer in time");
+    }
+
     /// How the connection ended; waits for it.
     #[track_caller]
     pub fn ended(&mut self, within: Duration) -> Result<(), h2::Error> {

@@ -92,11 +92,17 @@ pub struct Http2 {
     script: Arc<Script>,
     streams: u32,
     window: u32,
+    connect: bool,
 }
 
 impl Http2 {
     pub fn new<F: Future<Output = ()> + Send + 'static>(script: impl Fn(Call) -> F + Send + Sync + 'static) -> Self {
-        Self { script: Arc::new(move |call| Box::pin(script(call))), streams: 250, window: 65_535 }
+        Self { script: Arc::new(move |call| Box::pin(script(call))), streams: 250, window: 65_535, connect: false }
+    }
+
+    /// It says that it takes extended CONNECT (RFC 8441).
+    pub fn with_connect(self) -> Self {
+        Self { connect: true, ..self }
     }
 
     pub fn streams(self, streams: u32) -> Self {
@@ -238,6 +244,9 @@ async fn multiplex(
 ) {
     let mut builder = Builder::new();
     builder.max_concurrent_streams(http2.streams).initial_window_size(http2.window);
+    if http2.connect {
+        builder.enable_connect_protocol();
+    }
     let Ok(mut http) = builder.handshake::<_, Bytes>(io).await else { return };
     let (order, mut orders) = mpsc::channel(16);
     let mut number = 0;

@@ -58,6 +58,7 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -268,6 +269,7 @@ pub(crate) fn some_permit() -> Permit {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
     };
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };

@@ -145,6 +145,7 @@ pub(in crate::policy) fn route(require: Requirement) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
     }
 }
 

@@ -171,7 +171,15 @@ where
             Pin::new(&mut http).graceful_shutdown();
         }
     });
-    match ended.await {
+    let ended = ended.await;
+    if let (Some(tunnel), true) = (watch.tunnel(), ended.is_ok()) {
+        let parts = http.into_parts();
+        let (io, surplus) = parts.io.into_inner().into_parts();
+        let mut early = BytesMut::from(parts.read_buf);
+        early.extend_from_slice(&surplus);
+        return tunnel.carry(Box::new(io), early.freeze()).await;
+    }
+    match ended {
         Ok(()) if watch.lingers() => linger(http.into_parts().io.into_inner().into_io(), LINGER).await,
         Ok(()) => {}
         Err(error) if watch.unreadable().is_some() => {

@@ -53,7 +53,9 @@ fn builder(limits: &Limits, streams: &Rc<Streams>) -> Builder<PerStream> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_frame_size(FRAME);
+        .max_frame_size(FRAME)
+        // Extended CONNECT (RFC 8441), which is how a WebSocket begins here.
+        .enable_connect_protocol();
     builder
 }
 
@@ -148,14 +150,20 @@ struct PerStream(Rc<Streams>);
 impl<F: Future<Output = ()> + 'static> Executor<F> for PerStream {
     fn execute(&self, future: F) {
         let (streams, future) = (Rc::clone(&self.0), Box::pin(future));
-        let stream = streams.open();
-        drop(tokio::task::spawn_local(Task { streams, stream, future }));
+        let (stream, goes_on) = match streams.under_way() {
+            // What a request leaves behind that its stream goes on with.
+            Some(stream) => (streams.go_on(stream), true),
+            None => (streams.open(), false),
+        };
+        drop(tokio::task::spawn_local(Task { streams, stream, goes_on, future }));
     }
 }
 
 struct Task<F> {
     streams: Rc<Streams>,
     stream: Rc<Stream>,
+    /// It goes on with a stream whose request was another task.
+    goes_on: bool,
     future: Pin<Box<F>>,
 }
 
@@ -163,7 +171,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { streams, stream, future } = &mut *self;
+        let Self { streams, stream, future, .. } = &mut *self;
         if streams.run(stream, || future.as_mut().poll(cx)).is_ready() || stream.client_by.has_passed() {
             // Dropped with this task, a stream that is not over is reset.
             return Poll::Ready(());
@@ -175,7 +183,11 @@ impl<F: Future<Output = ()>> Future for Task<F> {
 
 impl<F> Drop for Task<F> {
     fn drop(&mut self) {
-        self.streams.closed(&self.stream);
+        if self.goes_on {
+            self.streams.left();
+        } else {
+            self.streams.closed(&self.stream);
+        }
     }
 }
 

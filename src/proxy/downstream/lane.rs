@@ -84,12 +84,17 @@ impl Lane {
 #[derive(Debug)]
 pub(in crate::proxy) struct Answered {
     lane: Lane,
-    _turn: Option<Turn>,
+    turn: Option<Turn>,
 }
 
 impl Answered {
     pub(in crate::proxy) fn new(lane: Lane, turn: Option<Turn>) -> Self {
-        Self { lane, _turn: turn }
+        Self { lane, turn }
+    }
+
+    /// The request goes on after its answer: it is whoever takes this that counts from now on.
+    pub(in crate::proxy) fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// A piece of the response is ready for the client.

@@ -135,13 +135,24 @@ impl Streams {
         if let Some(waker) = stream.body_waits.take() {
             waker.wake();
         }
-        self.open.set(self.open.get().saturating_sub(1));
         let patience = self.patience.get();
         self.patience.set(if stream.begun.get() {
             patience.saturating_add(1).min(GIVEN_UP)
         } else {
             patience.saturating_sub(1)
         });
+        self.left();
+    }
+
+    /// A stream goes on in another task than the one of its request.
+    pub(in crate::proxy) fn go_on(&self, stream: Rc<Stream>) -> Rc<Stream> {
+        self.open.set(self.open.get().saturating_add(1));
+        stream
+    }
+
+    /// A task is over that a stream had.
+    pub(in crate::proxy) fn left(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
         self.look();
     }
 
@@ -155,9 +166,13 @@ impl Streams {
 
     /// The stream whose task runs now.
     pub(in crate::proxy) fn running(self: &Rc<Self>) -> Rc<Stream> {
-        let running = self.running.borrow().clone();
         // hyper runs a request in the task of its stream. If that changed, the request would have limits all the same.
-        running.unwrap_or_else(|| self.open())
+        self.under_way().unwrap_or_else(|| self.open())
+    }
+
+    /// The same, if one runs.
+    pub(in crate::proxy) fn under_way(&self) -> Option<Rc<Stream>> {
+        self.running.borrow().clone()
     }
 }
 

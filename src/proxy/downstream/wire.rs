@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use crate::config::settings::Limits;
 use crate::proxy::downstream::framing::{Chunked, Expect, Found, Head};
 use crate::proxy::downstream::timing::{Deadline, Ticker};
+use crate::proxy::tunnel::Tunnel;
 
 /// What is known of the bytes on one connection; shared by its [`Wire`] and the requests served on it.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub(in crate::proxy) struct Watch {
     linger: Cell<bool>,
     /// The time for the first head runs already.
     begun: Cell<bool>,
+    /// What begins when the answer has left: from then on the connection is none of HTTP's.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// Whether that is so, or will be: HTTP reads nothing any more.
+    leaves_http: Cell<bool>,
     pub(in crate::proxy) read_by: Deadline,
     write_by: Deadline,
     idle: Duration,
@@ -78,6 +83,8 @@ impl Watch {
             unreadable: Cell::new(None),
             linger: Cell::new(false),
             begun: Cell::new(false),
+            tunnel: RefCell::default(),
+            leaves_http: Cell::new(false),
             read_by: ticker.deadline(),
             write_by: ticker.deadline(),
             idle: limits.idle,
@@ -105,6 +112,18 @@ impl Watch {
     /// The time for the first head has been running since its first byte was awaited for the rest.
     pub(in crate::proxy) fn begin(&self) {
         self.begun.set(true);
+    }
+
+    /// The connection goes on as this, once the answer that says so has left. What the client said behind its request is kept
+    /// for it.
+    pub(in crate::proxy) fn leave_http(&self, tunnel: Box<Tunnel>) {
+        self.leaves_http.set(true);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    /// What the connection goes on as.
+    pub(in crate::proxy) fn tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// Whether nothing is under way: no request is being answered, none has begun to come.
@@ -155,7 +174,8 @@ impl Watch {
 
     /// Whether the next head must wait: one request at a time, so that what hyper writes without one is about this head.
     fn holds_back(&self) -> bool {
-        (self.busy.get() || self.leaving.get()) && matches!(self.expect.get(), Expect::Head(_))
+        (self.busy.get() || self.leaving.get() || self.leaves_http.get())
+            && matches!(self.expect.get(), Expect::Head(_))
     }
 
     fn wait(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
@@ -166,6 +186,7 @@ impl Watch {
     /// Everything that hyper had to say has left.
     fn said(&self) {
         if !self.busy.get()
+            && !self.leaves_http.get()
             && self.leaving.take()
             && let Some(waker) = self.held_back.take()
         {
@@ -242,6 +263,11 @@ impl<I> Wire<I> {
     /// What is below.
     pub(in crate::proxy) fn into_io(self) -> I {
         self.io
+    }
+
+    /// The same, with what was received and not read.
+    pub(in crate::proxy) fn into_parts(self) -> (I, BytesMut) {
+        (self.io, self.surplus)
     }
 
     fn late(&self) -> Option<io::Result<()>> {

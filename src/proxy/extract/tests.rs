@@ -37,6 +37,7 @@ fn route(places: impl IntoIterator<Item = Place>) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
     }
 }
 

@@ -294,6 +294,7 @@ mod tests {
             timeout: None,
             max_body: None,
             rewrite: None,
+            upgrades: Box::default(),
             floors: Box::default(),
         }
     }

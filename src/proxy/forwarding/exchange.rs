@@ -33,7 +33,7 @@ impl Failure {
         Self { reason: Reason::UpstreamUnreachable, detail: detail.into(), by_upstream: true }
     }
 
-    fn late(detail: impl Into<String>) -> Self {
+    pub(in crate::proxy) fn late(detail: impl Into<String>) -> Self {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
     }
 
@@ -56,6 +56,13 @@ pub(in crate::proxy) struct Undone {
     pub(in crate::proxy) is_unsent: bool,
 }
 
+impl From<Failure> for Undone {
+    /// Of what was sent and may not be sent again.
+    fn from(failure: Failure) -> Self {
+        Self { failure, again: None, is_unsent: false }
+    }
+}
+
 impl Undone {
     fn broken(error: &hyper::Error, again: Option<RequestBody>) -> Self {
         Self { failure: broken(error), again, is_unsent: false }
@@ -71,7 +78,7 @@ pub(in crate::proxy) struct Head<'h> {
 }
 
 impl Head<'_> {
-    fn with(&self, body: RequestBody) -> Request<RequestBody> {
+    pub(in crate::proxy) fn with(&self, body: RequestBody) -> Request<RequestBody> {
         let mut fields = spare::take();
         self.fields.write(&mut fields);
         let mut request = Request::new(body);
@@ -101,7 +108,8 @@ pub(in crate::proxy) async fn forward(
     let end = body.end();
     let bodiless = *head.method == Method::HEAD;
     let outcome = if let Some(several) = pool.several() {
-        Box::pin(several.forward(head, body, answer_by, now)).await
+        let send = async |pool: &Rc<Pool>, body| send(pool, head, body, now).await;
+        Box::pin(several.forward(send, body, answer_by, now)).await
     } else if pool.upstream().http2 {
         // Boxed, so that HTTP/1.1 does not carry its size.
         let outcome = answer_by.bound(Box::pin(multiplexed(pool, head, body))).await;
@@ -128,7 +136,7 @@ pub(in crate::proxy) async fn forward(
 }
 
 /// Sends a request to one place of an upstream that has several.
-pub(in crate::proxy) async fn send(
+async fn send(
     pool: &Rc<Pool>,
     head: &Head<'_>,
     body: RequestBody,
@@ -177,7 +185,7 @@ async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Resul
     }
 }
 
-fn unconnected(pool: &Pool, error: ConnectError, body: RequestBody) -> Undone {
+pub(in crate::proxy) fn unconnected(pool: &Pool, error: ConnectError, body: RequestBody) -> Undone {
     let address = &pool.upstream().endpoint;
     let failure = match error {
         ConnectError::Late => Failure::late(format!("no connection to {address} within the limit")),
@@ -287,12 +295,15 @@ impl Fate {
     }
 }
 
-fn broken(error: &hyper::Error) -> Failure {
+pub(in crate::proxy) fn broken(error: &hyper::Error) -> Failure {
     Failure::unreachable(format!("the connection broke before a response head: {}", chain(error)))
 }
 
 /// Takes away what is between the upstream and us alone.
-fn cleaned(mut response: Response<Incoming>, bodiless: bool) -> Result<Response<Incoming>, Failure> {
+pub(in crate::proxy) fn cleaned(
+    mut response: Response<Incoming>,
+    bodiless: bool,
+) -> Result<Response<Incoming>, Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::unreachable("the upstream switched protocols unasked"));
     }

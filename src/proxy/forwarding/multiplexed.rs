@@ -69,6 +69,8 @@ pub(in crate::proxy) struct Slot(Rc<Shared>);
 /// How many streams the upstream allows on a connection.
 trait Limit {
     fn limit(&self) -> usize;
+    /// Whether it takes extended CONNECT (RFC 8441).
+    fn takes_connect(&self) -> bool;
 }
 
 /// A connection while it lives; it is let go of when it has ended, so that what was not sent is given back.
@@ -80,6 +82,10 @@ where
 {
     fn limit(&self) -> usize {
         self.0.as_ref().map_or(0, Connection::current_max_send_streams)
+    }
+
+    fn takes_connect(&self) -> bool {
+        self.0.as_ref().is_some_and(Connection::is_extended_connect_protocol_enabled)
     }
 }
 
@@ -246,6 +252,11 @@ impl Slot {
     pub(in crate::proxy) fn refused(&self) {
         let others = self.0.streams.get().saturating_sub(1);
         self.0.most.set(self.0.most.get().min(others).max(1));
+    }
+
+    /// Whether the upstream said that it takes extended CONNECT on this connection.
+    pub(in crate::proxy) fn takes_connect(&self) -> bool {
+        self.0.state.borrow().takes_connect()
     }
 
     /// Whether nothing was ever answered on this connection.

@@ -18,9 +18,10 @@ use hyper_util::rt::TokioIo;
 use crate::config::settings::{Limits, Upstream};
 use crate::proxy::forwarding::body::{End, Ending, RequestBody};
 use crate::proxy::forwarding::multiplexed::{Connections, Slot};
-use crate::proxy::forwarding::reach::{ConnectError, Reached, reach};
+use crate::proxy::forwarding::reach::{ConnectError, Reached, reach, reach_http1};
 use crate::proxy::forwarding::several::{Busy, Several};
 use crate::proxy::forwarding::standing::Standing;
+use crate::proxy::tunnel::switch::Over;
 use crate::telemetry::UpstreamMeter;
 use crate::tls::UpstreamTls;
 
@@ -62,6 +63,8 @@ pub(in crate::proxy) enum Lease {
     Slot(Slot, Ending),
     /// One of these at one of several places.
     Counted(Box<(Lease, Busy)>),
+    /// A connection, or a place on one, that has left HTTP.
+    Over(Box<Over>),
 }
 
 /// A connection in use, for one request at a time.
@@ -148,6 +151,11 @@ impl Pool {
         Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(place), request: None })
     }
 
+    /// A new connection for something that only HTTP/1.1 can begin, whatever is spoken to this upstream otherwise.
+    pub(in crate::proxy) async fn reach_http1(&self) -> Result<Reached, ConnectError> {
+        reach_http1(&self.upstream, self.tls.as_ref(), self.connect).await
+    }
+
     /// A place on an HTTP/2 connection: on one that has room, else on a new one. Waits for room where there are enough
     /// connections.
     pub(in crate::proxy) async fn slot(self: &Rc<Self>) -> Result<Slot, ConnectError> {
@@ -229,6 +237,11 @@ where
 }
 
 impl Whole {
+    /// A connection that was made a moment ago.
+    pub(in crate::proxy) fn new(sender: SendRequest<RequestBody>, pool: &Rc<Pool>) -> Self {
+        Self { sender, born: Instant::now(), pool: Rc::clone(pool), request: None }
+    }
+
     /// Notes the request that is to be sent on it, and gives the way to send it.
     pub(in crate::proxy) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
@@ -246,6 +259,14 @@ impl Whole {
 }
 
 impl Lease {
+    /// The same at one of several places, where it counts as under way for as long as it lasts.
+    pub(in crate::proxy) fn counted(self, busy: Busy) -> Self {
+        match self {
+            Self::Over(over) => Self::Over(Box::new(over.counted(busy))),
+            lease @ (Self::Whole(_) | Self::Slot(..) | Self::Counted(_)) => Self::Counted(Box::new((lease, busy))),
+        }
+    }
+
     /// The response was read to its end.
     pub(in crate::proxy) fn give_back(self) {
         match self {
@@ -256,6 +277,7 @@ impl Lease {
                 lease.give_back();
                 drop(busy);
             }
+            Self::Over(over) => drop(over),
         }
     }
 
@@ -264,7 +286,7 @@ impl Lease {
     /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
     pub(in crate::proxy) fn has_cut(&self, body: &Incoming) -> bool {
         match self {
-            Self::Whole(_) => false,
+            Self::Whole(_) | Self::Over(_) => false,
             Self::Counted(counted) => counted.0.has_cut(body),
             Self::Slot(_, request) => {
                 !body.is_end_stream()

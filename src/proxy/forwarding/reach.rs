@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::settings::{Endpoint, Upstream};
 use crate::tls::UpstreamTls;
-use crate::tls::client::HTTP2;
+use crate::tls::client::{HTTP1, HTTP2};
 
 /// An upstream that was reached.
 #[derive(Debug)]
@@ -44,20 +44,36 @@ pub(in crate::proxy) async fn reach(
     tls: Option<&Arc<UpstreamTls>>,
     limit: Duration,
 ) -> Result<Reached, ConnectError> {
-    let reached = tokio::time::timeout(limit, by_kind(upstream, tls)).await;
+    in_time(limit, by_kind(upstream, tls, upstream.http2)).await
+}
+
+/// The same, to speak HTTP/1.1 with one to which HTTP/2 is spoken otherwise.
+pub(in crate::proxy) async fn reach_http1(
+    upstream: &Upstream,
+    tls: Option<&Arc<UpstreamTls>>,
+    limit: Duration,
+) -> Result<Reached, ConnectError> {
+    in_time(limit, by_kind(upstream, tls, false)).await
+}
+
+async fn in_time(
+    limit: Duration,
+    reached: impl Future<Output = Result<Reached, String>>,
+) -> Result<Reached, ConnectError> {
+    let reached = tokio::time::timeout(limit, reached).await;
     reached.map_err(|_late| ConnectError::Late)?.map_err(ConnectError::Failed)
 }
 
-async fn by_kind(upstream: &Upstream, tls: Option<&Arc<UpstreamTls>>) -> Result<Reached, String> {
+async fn by_kind(upstream: &Upstream, tls: Option<&Arc<UpstreamTls>>, http2: bool) -> Result<Reached, String> {
     match (&upstream.endpoint, tls) {
         // What is configured to be in TLS is never sent in the clear, whoever forgot to read its files.
         (_, None) if upstream.tls.is_some() => Err("its TLS was not set up".into()),
         (Endpoint::Unix(path), None) => unix(path).await,
         (Endpoint::Unix(_), Some(_)) => Err("TLS is not spoken over a Unix socket".into()),
-        (Endpoint::Tcp(host, port), None) => Ok(Reached::Tcp(tcp(host, *port, upstream.http2).await?)),
+        (Endpoint::Tcp(host, port), None) => Ok(Reached::Tcp(tcp(host, *port, http2).await?)),
         (Endpoint::Tcp(host, port), Some(tls)) => {
-            let socket = tcp(host, *port, upstream.http2).await?;
-            handshake(socket, tls, upstream.http2).await
+            let socket = tcp(host, *port, http2).await?;
+            handshake(socket, tls, http2, upstream.http2).await
         }
     }
 }
@@ -144,7 +160,7 @@ async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
 
 /// Has the system notice that the other machine is gone, on a connection that many requests go over: when it confirms
 /// nothing that was sent, or does not answer while nothing is.
-fn notice_death(socket: &TcpStream) {
+pub(in crate::proxy) fn notice_death(socket: &TcpStream) {
     const SILENT: Duration = Duration::from_secs(20);
     let socket = SockRef::from(socket);
     let probes = TcpKeepalive::new().with_time(SILENT).with_interval(Duration::from_secs(5)).with_retries(3);
@@ -153,8 +169,13 @@ fn notice_death(socket: &TcpStream) {
     let _unsupported = socket.set_tcp_user_timeout(Some(SILENT));
 }
 
-async fn handshake(socket: TcpStream, tls: &UpstreamTls, http2: bool) -> Result<Reached, String> {
-    let stream = TlsConnector::from(tls.config()).connect(tls.name(), socket).await;
+/// `offers_http2`: what is offered by ALPN as it is configured.
+async fn handshake(socket: TcpStream, tls: &UpstreamTls, http2: bool, offers_http2: bool) -> Result<Reached, String> {
+    let mut config = tls.config();
+    if offers_http2 && !http2 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![HTTP1.to_vec()];
+    }
+    let stream = TlsConnector::from(config).connect(tls.name(), socket).await;
     let stream = stream.map_err(|error| format!("the TLS handshake failed: {}", told(&error)))?;
     let (_, session) = stream.get_ref();
     if http2 && session.alpn_protocol() != Some(HTTP2) {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
 use crate::proxy::forwarding::body::{End, RequestBody};
-use crate::proxy::forwarding::exchange::{Failure, Head, Undone, send};
+use crate::proxy::forwarding::exchange::{Failure, Undone};
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::standing::{Look, Standing, Terms};
 
@@ -91,16 +91,16 @@ impl Several {
         self.places.get(number).map(|place| &place.pool)
     }
 
-    /// Sends a request and waits for the head of its response, at the longest until `answer_by`, wherever it goes.
+    /// Sends a request by `send` and waits for the head of its response, at the longest until `answer_by`, wherever it goes.
     pub(in crate::proxy) async fn forward(
         &self,
-        head: &Head<'_>,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
         body: RequestBody,
         answer_by: &Deadline,
         now: Instant,
     ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
         let (asked, end) = (Cell::new(None), body.end());
-        let outcome = answer_by.bound(Box::pin(self.anywhere(head, body, now, &asked))).await;
+        let outcome = answer_by.bound(Box::pin(self.anywhere(send, body, &asked))).await;
         if let (Err(Passed), Some((number, terms))) = (&outcome, asked.get())
             && let Some(place) = self.places.get(number)
         {
@@ -114,9 +114,8 @@ impl Several {
 
     async fn anywhere(
         &self,
-        head: &Head<'_>,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
         mut body: RequestBody,
-        now: Instant,
         asked: &Cell<Option<(usize, Terms)>>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
@@ -127,10 +126,10 @@ impl Several {
             tried.add(number);
             let busy = Busy::begin(busy);
             asked.set(Some((number, terms)));
-            let Undone { failure, again, is_unsent } = match send(pool, head, body, now).await {
+            let Undone { failure, again, is_unsent } = match send(pool, body).await {
                 Ok((response, lease)) => {
                     standing.answered(terms);
-                    return Ok((response, Lease::Counted(Box::new((lease, busy)))));
+                    return Ok((response, lease.counted(busy)));
                 }
                 Err(undone) => undone,
             };

@@ -203,6 +203,7 @@ fn route(redirect: Option<Template>) -> Route {
         timeout: None,
         max_body: None,
         rewrite: None,
+        upgrades: Box::default(),
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
     }
 }

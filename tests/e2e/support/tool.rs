@@ -56,3 +56,6 @@ pub(crate) fn terminate(gate: &Gate) {
     let sent = Command::new("kill").args(["-TERM", &gate.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
+
+/// The Python that knows the clients and servers of `tests/peers/requirements.txt`.
+pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/peers/bin/python");
