@@ -137,7 +137,7 @@ impl<V: Verify> Passage<'_, V> {
             // A success without going over would tell whoever sent a CONNECT that it went over.
             Some(ask) => {
                 let only_over = self.exchange.lane.stream().is_some();
-                Ok(Box::pin(switch::forward(pool, &outgoing, ask, answer_by, only_over)).await)
+                Ok(Box::pin(switch::forward(pool, outgoing, ask, answer_by, only_over)).await)
             }
         };
         let answer = answer.map_err(ended)?;

@@ -61,6 +61,7 @@ fn state(front: &Front, place: usize) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures are to be seen")]
 fn a_place_that_is_killed_under_load_and_comes_back_costs_no_request_that_may_be_sent_twice() {
     let _alone = alone();
     for (http2, scheme, health) in
@@ -83,7 +84,8 @@ fn a_place_that_is_killed_under_load_and_comes_back_costs_no_request_that_may_be
         let post = ["-n", "2000", "-c", "16", "--h1", "-d", body, &url];
         let load = load_while_one_goes_and_comes(&front, &mut places, &post, || place(1, ports[1], http2));
         println!("{scheme}{health}: POST {load:?}");
-        assert_eq!((load.good + load.other, load.failed), (load.total, 0), "{}", front.gate.log());
+        // h2load takes a 5xx for a failure too.
+        assert_eq!((load.good + load.other, load.failed), (load.total, load.other), "{}", front.gate.log());
         assert!(load.other <= 16, "{load:?}\n{}", front.gate.log());
 
         let mut seen = [false; 3];

@@ -241,9 +241,8 @@ fn where_all_places_are_out_all_are_tried() {
         assert!(began.elapsed() < Duration::from_millis(500));
     }
     let causes = gate.notes.causes.lock().unwrap().clone();
-    let said = |address: SocketAddr| causes.iter().any(|cause| cause.contains(&address.to_string()));
+    let said = |address: SocketAddr| causes.iter().all(|cause| cause.contains(&address.to_string()));
     assert!(said(one) && said(other), "{causes:?}");
-    assert!(causes.iter().all(|cause| cause.contains("other place")), "{causes:?}");
     let _back = Upstream::at(other, |seen, stream| {
         read_body(seen, stream);
         stream.get_mut().write_all(OK).is_ok()

@@ -37,12 +37,12 @@ impl Failure {
         Self { reason: Reason::UpstreamTimeout, detail: detail.into(), by_upstream: true }
     }
 
-    /// The last one of a request that was sent to so many places.
-    pub(in crate::proxy) fn after(mut self, places: u32) -> Self {
-        if places > 1 {
-            self.detail = format!("{}, after {} other place(s) failed", self.detail, places.saturating_sub(1));
+    /// The same of a request that had failed elsewhere before.
+    pub(in crate::proxy) fn after(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) => Self { detail: format!("{}; {}", before.detail, self.detail), ..self },
+            None => self,
         }
-        self
     }
 }
 
@@ -56,12 +56,14 @@ pub(in crate::proxy) struct Undone {
     pub(in crate::proxy) is_unsent: bool,
 }
 
-impl Undone {
-    /// Nothing of it is sent again.
-    pub(in crate::proxy) fn for_good(failure: Failure) -> Self {
+impl From<Failure> for Undone {
+    /// Of what was sent and may not be sent again.
+    fn from(failure: Failure) -> Self {
         Self { failure, again: None, is_unsent: false }
     }
+}
 
+impl Undone {
     fn broken(error: &hyper::Error, again: Option<RequestBody>) -> Self {
         Self { failure: broken(error), again, is_unsent: false }
     }
@@ -106,7 +108,8 @@ pub(in crate::proxy) async fn forward(
     let end = body.end();
     let bodiless = *head.method == Method::HEAD;
     let outcome = if let Some(several) = pool.several() {
-        Box::pin(several.forward(head, body, answer_by, now)).await
+        let send = async |pool: &Rc<Pool>, body| send(pool, head, body, now).await;
+        Box::pin(several.forward(send, body, answer_by, now)).await
     } else if pool.upstream().http2 {
         // Boxed, so that HTTP/1.1 does not carry its size.
         let outcome = answer_by.bound(Box::pin(multiplexed(pool, head, body))).await;
@@ -133,7 +136,7 @@ pub(in crate::proxy) async fn forward(
 }
 
 /// Sends a request to one place of an upstream that has several.
-pub(in crate::proxy) async fn send(
+async fn send(
     pool: &Rc<Pool>,
     head: &Head<'_>,
     body: RequestBody,

@@ -259,6 +259,14 @@ impl Whole {
 }
 
 impl Lease {
+    /// The same at one of several places, where it counts as under way for as long as it lasts.
+    pub(in crate::proxy) fn counted(self, busy: Busy) -> Self {
+        match self {
+            Self::Over(over) => Self::Over(Box::new(over.counted(busy))),
+            lease @ (Self::Whole(_) | Self::Slot(..) | Self::Counted(_)) => Self::Counted(Box::new((lease, busy))),
+        }
+    }
+
     /// The response was read to its end.
     pub(in crate::proxy) fn give_back(self) {
         match self {

@@ -10,17 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
 use crate::proxy::forwarding::body::{End, RequestBody};
-use crate::proxy::forwarding::exchange::{Failure, Head, Undone, send};
+use crate::proxy::forwarding::exchange::{Failure, Undone};
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::standing::{Look, Standing, Terms};
-use crate::proxy::tunnel::ask::Ask;
-use crate::proxy::tunnel::switch::{self, Over};
 
 /// The places of one upstream, as one worker knows them.
 #[derive(Debug)]
@@ -94,46 +91,16 @@ impl Several {
         self.places.get(number).map(|place| &place.pool)
     }
 
-    /// Sends a request and waits for the head of its response, at the longest until `answer_by`, wherever it goes.
+    /// Sends a request by `send` and waits for the head of its response, at the longest until `answer_by`, wherever it goes.
     pub(in crate::proxy) async fn forward(
         &self,
-        head: &Head<'_>,
-        body: RequestBody,
-        answer_by: &Deadline,
-        now: Instant,
-    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
-        self.anywhere(body, answer_by, now, async |pool, body| send(pool, head, body, now).await).await
-    }
-
-    /// Has one of the places go over to another protocol, wherever that is. Nothing of it is sent twice.
-    pub(in crate::proxy) async fn switch(
-        &self,
-        head: &Head<'_>,
-        ask: &Ask,
-        answer_by: &Deadline,
-    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
-        let nothing = RequestBody::read(Bytes::new());
-        let there = async |pool: &Rc<Pool>, body| switch::send(pool, head, ask, body).await;
-        let outcome = self.anywhere(nothing, answer_by, Instant::now(), there).await?;
-        Ok(outcome.map(|(response, lease)| match lease {
-            Lease::Counted(counted) => match *counted {
-                (Lease::Over(over), busy) => (response, Lease::Over(Box::new(Over { busy: Some(busy), ..*over }))),
-                (lease, busy) => (response, Lease::Counted(Box::new((lease, busy)))),
-            },
-            lease @ (Lease::Whole(_) | Lease::Slot(..) | Lease::Over(_)) => (response, lease),
-        }))
-    }
-
-    /// Asks one place after the other, as far as nothing can happen twice.
-    async fn anywhere(
-        &self,
-        body: RequestBody,
-        answer_by: &Deadline,
-        now: Instant,
         send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
+        body: RequestBody,
+        answer_by: &Deadline,
+        now: Instant,
     ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
         let (asked, end) = (Cell::new(None), body.end());
-        let outcome = answer_by.bound(Box::pin(self.one_after_the_other(body, &asked, send))).await;
+        let outcome = answer_by.bound(Box::pin(self.anywhere(send, body, &asked))).await;
         if let (Err(Passed), Some((number, terms))) = (&outcome, asked.get())
             && let Some(place) = self.places.get(number)
         {
@@ -145,14 +112,14 @@ impl Several {
         outcome
     }
 
-    async fn one_after_the_other(
+    async fn anywhere(
         &self,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
         mut body: RequestBody,
         asked: &Cell<Option<(usize, Terms)>>,
-        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
-        let mut last = None;
+        let mut before = None;
         while let Some((number, terms)) = self.choose(tried, Instant::now())
             && let Some(Place { pool, standing, busy, .. }) = self.places.get(number)
         {
@@ -162,7 +129,7 @@ impl Several {
             let Undone { failure, again, is_unsent } = match send(pool, body).await {
                 Ok((response, lease)) => {
                     standing.answered(terms);
-                    return Ok((response, Lease::Counted(Box::new((lease, busy)))));
+                    return Ok((response, lease.counted(busy)));
                 }
                 Err(undone) => undone,
             };
@@ -178,12 +145,12 @@ impl Several {
             // What may have been taken up somewhere is sent once more at the most.
             let again = again.filter(|_| is_unsent || !was_sent);
             was_sent |= !is_unsent;
-            let Some(again) = again else { return Err(failure.after(tried.count())) };
+            let failure = failure.after(before);
+            let Some(again) = again else { return Err(failure) };
             body = again;
-            last = Some(failure);
+            before = Some(failure);
         }
-        let none = || Failure::unreachable("the upstream has no place to send it to");
-        Err(last.map_or_else(none, |failure| failure.after(tried.count())))
+        Err(before.unwrap_or_else(|| Failure::unreachable("the upstream has no place to send it to")))
     }
 
     /// The place for a request that was at some already. Of those that are left out one that may be tried again comes first,

@@ -44,7 +44,13 @@ impl Entrance<'_> {
             ticker: Rc::clone(&worker.ticker),
             scratch: Rc::clone(&worker.scratch),
             idle: worker.gate.limits.idle,
-            share: Share { _turn: self.turn, _forwarding: self.forwarding, _slot: slot, _busy: busy, _counted: counted },
+            share: Share {
+                _turn: self.turn,
+                _forwarding: self.forwarding,
+                _slot: slot,
+                _busy: busy,
+                _counted: counted,
+            },
         });
         let fields = response.headers_mut();
         match self.lane {

@@ -6,10 +6,11 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::ext::Protocol;
@@ -21,8 +22,8 @@ use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, broken, cleaned, unconnected};
 use crate::proxy::forwarding::multiplexed::Slot;
 use crate::proxy::forwarding::pool::{Lease, Pool, READ, Whole};
-use crate::proxy::forwarding::several::Busy;
 use crate::proxy::forwarding::reach::{ConnectError, Reached, notice_death};
+use crate::proxy::forwarding::several::Busy;
 use crate::proxy::headers::{self, Fields};
 use crate::proxy::tunnel::Kind;
 use crate::proxy::tunnel::ask::Ask;
@@ -34,8 +35,14 @@ pub(in crate::proxy) struct Over {
     /// What it said right behind its agreement.
     pub(super) early: Bytes,
     pub(super) slot: Option<Slot>,
-    /// Counts it at one of several places, as long as it is open.
-    pub(in crate::proxy) busy: Option<Busy>,
+    /// Where the upstream is in several places: it counts at this one.
+    pub(super) busy: Option<Busy>,
+}
+
+impl Over {
+    pub(in crate::proxy) fn counted(self, busy: Busy) -> Self {
+        Self { busy: Some(busy), ..self }
+    }
 }
 
 impl std::fmt::Debug for Over {
@@ -48,16 +55,18 @@ impl std::fmt::Debug for Over {
 /// `only_over`: an answer that reads as agreement to a client, and is none, is a failure.
 pub(in crate::proxy) async fn forward(
     pool: &Rc<Pool>,
-    head: &Head<'_>,
+    head: Head<'_>,
     ask: &Ask,
     answer_by: &Deadline,
     only_over: bool,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    let outcome = if let Some(several) = pool.several() {
-        several.switch(head, ask, answer_by).await
-    } else {
-        let sending = pin!(send(pool, head, ask, RequestBody::read(Bytes::new())));
-        answer_by.bound(sending).await.map(|outcome| outcome.map_err(|undone| undone.failure))
+    let outcome = match pool.several() {
+        None => answer_by.bound(pin!(send(pool, &head, ask))).await.map(|sent| sent.map_err(|undone| undone.failure)),
+        Some(several) => {
+            let send = async |pool: &Rc<Pool>, _none| send(pool, &head, ask).await;
+            let body = RequestBody::read(Bytes::new());
+            Box::pin(several.forward(send, body, answer_by, Instant::now())).await
+        }
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match outcome? {
@@ -70,56 +79,36 @@ pub(in crate::proxy) async fn forward(
     }
 }
 
-/// Sends it to one place. What could not be connected to may be tried elsewhere; all else is sent once.
-pub(in crate::proxy) async fn send(
-    pool: &Rc<Pool>,
-    head: &Head<'_>,
-    ask: &Ask,
-    body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Undone> {
+async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Undone> {
     if !pool.upstream().http2 {
-        return by_upgrade(pool, head, ask, body).await;
+        return by_upgrade(pool, head, ask).await;
     }
-    let slot = match pool.slot().await {
-        Ok(slot) => slot,
-        Err(error) => return Err(unconnected(pool, error, body)),
-    };
+    let slot = pool.slot().await.map_err(|error| unconnected(pool, error, RequestBody::read(Bytes::new())))?;
     if slot.takes_connect() {
-        return by_connect(slot, head, ask, body).await.map_err(Undone::for_good);
+        return Ok(by_connect(slot, head, ask).await?);
     }
     drop(slot);
-    let failed = |detail: String| Undone::for_good(Failure::unreachable(detail));
     if pool.upstream().tls.is_none() {
         let detail = "the upstream speaks HTTP/2 in the clear and takes no extended CONNECT (RFC 8441), so nothing can be upgraded there";
-        return Err(failed(detail.into()));
+        return Err(Failure::unreachable(detail).into());
     }
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let uri: Uri = target.parse().map_err(|error| failed(format!("the target cannot be written: {error}")))?;
-    let fields = Fields { version: Version::HTTP_11, ..head.fields.clone() };
-    by_upgrade(pool, &Head { method: head.method, uri, fields }, ask, body).await
+    let uri: Uri =
+        target.parse().map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
+    let head = Head { uri, fields: Fields { version: Version::HTTP_11, ..head.fields.clone() }, method: head.method };
+    by_upgrade(pool, &head, ask).await
 }
 
 /// In HTTP/1.1, on a new connection: one that was used before may be closed in the very moment, and an upgrade is not to be
 /// sent twice.
-async fn by_upgrade(
-    pool: &Rc<Pool>,
-    head: &Head<'_>,
-    ask: &Ask,
-    body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Undone> {
+async fn by_upgrade(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Undone> {
+    let body = RequestBody::read(Bytes::new());
     let (sender, leaves) = match connect(pool).await {
-        Ok(connected) => connected,
+        Ok(begun) => begun,
         Err(error) => return Err(unconnected(pool, error, body)),
     };
-    agreed(Whole::new(sender, pool), leaves, head.with(body), ask).await.map_err(Undone::for_good)
-}
-
-async fn agreed(
-    mut whole: Whole,
-    leaves: oneshot::Receiver<Left>,
-    mut request: Request<RequestBody>,
-    ask: &Ask,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut whole = Whole::new(sender, pool);
+    let mut request = head.with(body);
     let fields = request.headers_mut();
     fields.remove(header::TE);
     fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -177,12 +166,8 @@ async fn begin<T: Io + 'static>(io: T) -> Result<(SendRequest<RequestBody>, ones
 }
 
 /// In HTTP/2, on a stream of a connection that others use too.
-async fn by_connect(
-    slot: Slot,
-    head: &Head<'_>,
-    ask: &Ask,
-    body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+async fn by_connect(slot: Slot, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Failure> {
+    let body = RequestBody::read(Bytes::new());
     let ending = body.end();
     let mut request = head.with(body);
     *request.method_mut() = Method::CONNECT;
