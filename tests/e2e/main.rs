@@ -31,4 +31,5 @@ mod situations;
 mod situations_rsa;
 mod slow_heads;
 mod step_up;
+mod streams;
 mod support;
