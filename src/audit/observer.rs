@@ -168,6 +168,14 @@ impl Recorder for Observer {
         self.metrics.connection_closed();
     }
 
+    fn tunnel_opened(&self) {
+        self.metrics.tunnel_opened();
+    }
+
+    fn tunnel_closed(&self) {
+        self.metrics.tunnel_closed();
+    }
+
     fn connections_cut(&self, connections: usize) {
         tracing::warn!(connections, "`limits.drain` has passed: connections that were still open are cut off");
     }

@@ -104,6 +104,8 @@ impl Families {
     fn connections(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let open = self.0.connections.load(Ordering::Relaxed);
         gauge(out, "stepgate_connections_open", "Connections of clients that are open", Some(open))?;
+        let tunnels = self.0.tunnels.load(Ordering::Relaxed);
+        gauge(out, "stepgate_tunnels_open", "WebSockets and other upgrades that are open", Some(tunnels))?;
         let accepted = self.0.accepted.load(Ordering::Relaxed);
         counter(out, "stepgate_connections_accepted", "Connections of clients that were let in", accepted)?;
         let help = "Connections by what they turned out to speak";

@@ -33,3 +33,4 @@ mod slow_heads;
 mod step_up;
 mod streams;
 mod support;
+mod websockets;

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::config::settings::Listener;
 
@@ -94,9 +95,16 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
+    // Those who are connected inherit it: of a machine that is gone nobody says so, and a WebSocket has no limit for silence.
+    let _unsupported = socket.set_tcp_keepalive(&keepalive());
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Finds out within a minute or two that a silent client's machine is gone.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(4)
 }
 
 /// From now on connections are not begun on this socket; those that wait can still be accepted. A client that is turned
@@ -152,6 +160,20 @@ mod tests {
         let (_, peer) = socket.accept().unwrap();
         assert_eq!(peer, waits.local_addr().unwrap());
         assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn those_who_are_connected_are_asked_whether_they_are_still_there_when_they_are_silent() {
+        use socket2::SockRef;
+        let mut bound = on("127.0.0.1:0").unwrap();
+        let (address, socket) = (bound.addresses()[0], bound.workers.remove(0).remove(0));
+        bound.workers.clear();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = socket.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Metrics {
     table: ArcSwap<Table>,
     pub(super) decisions: Sharded<Histogram>,
     pub(super) connections: AtomicI64,
+    pub(super) tunnels: AtomicI64,
     pub(super) refused: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) accept_errors: AtomicU64,
@@ -257,6 +258,16 @@ impl Metrics {
     /// Counts its end.
     pub fn connection_closed(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a WebSocket, or another upgrade, that is open.
+    pub fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts its end.
+    pub fn tunnel_closed(&self) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Everything, as Prometheus reads it.

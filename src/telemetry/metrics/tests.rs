@@ -68,6 +68,9 @@ pub(crate) fn busy() -> Arc<Metrics> {
     metrics.decided(&policy, None, Verdict::Deny(Reason::RouteNone), 9_000_000);
     metrics.connection_opened();
     metrics.connection_refused();
+    metrics.tunnel_opened();
+    metrics.tunnel_opened();
+    metrics.tunnel_closed();
     metrics.connection_speaks(Protocol::Http1, false);
     metrics.connection_speaks(Protocol::Http2, true);
     metrics.accept_failed();
@@ -97,6 +100,7 @@ fn what_happened_can_be_scraped() {
         r#"stepgate_decision_seconds_bucket{le="+Inf"} 3"#,
         r"stepgate_decision_seconds_count 3",
         r"stepgate_connections_open 1",
+        r"stepgate_tunnels_open 1",
         r"stepgate_connections_refused_total 1",
         r"stepgate_connections_accepted_total 1",
         r"stepgate_accept_errors_total 1",
