@@ -34,6 +34,7 @@ mod situations;
 mod situations_rsa;
 mod slow_heads;
 mod step_up;
+mod streams;
 mod support;
 mod told;
 mod websockets;

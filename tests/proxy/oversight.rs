@@ -16,6 +16,7 @@ use stepgate::telemetry::StreamEnd;
 use super::client::Client;
 use super::gate::{Running1, Setup, gate, snapshot, snapshot_but};
 use super::h2_client::{self, DATA, H2, HEADERS, RESET, Raw, frame};
+use super::upgrades::handshake;
 use super::upstream::{Upstream, eventually, read_body, read_chunk};
 
 const EXPIRED: StreamEnd = StreamEnd::Refused(Reason::Expired);
@@ -418,6 +419,28 @@ fn a_later_token_of_the_same_session_renews_its_streams_whichever_worker_took_it
 }
 
 #[test]
+fn a_later_sign_in_renews_what_asks_for_its_age_however_much_later_it_was() {
+    let upstream = events("text/event-stream");
+    let gate = gate(&upstream);
+    gate.live.swap(snapshot_but(|parts| {
+        change(parts, |route| {
+            route.require = demands([Condition::MaxAge(300)]);
+            route.streams = Streams { renews_by_sid: true, ..Streams::default() };
+        });
+    }));
+    let first = good_for(SOON, &format!("sub-ann.sid-one.signed-{}", millis(-299_000)));
+    let mut stream = begin(&gate, "/accounts", &first);
+    stream.goes_on(SOON / 2);
+    // As far ahead of our clock as is taken now, and further ahead of when the stream began.
+    let later = good_for(SOON * 9, &format!("sub-ann.sid-one.signed-{}", millis(29_900)));
+    assert_eq!(gate.ask(get("/accounts/quick", &later)).status, 200);
+    stream.goes_on(SOON);
+    gate.live.swap(snapshot());
+    stream.goes_on(Duration::from_millis(600));
+    assert!(gate.notes.ended.lock().unwrap().is_empty());
+}
+
+#[test]
 fn what_is_of_another_user_or_session_or_not_later_renews_nothing() {
     let renewals = [
         (SOON * 9, "sub-bob.sid-one"),
@@ -522,4 +545,38 @@ fn what_is_answered_in_time_is_neither_ended_nor_told_of() {
     thread::sleep(SOON);
     assert!(gate.notes.ended.lock().unwrap().is_empty());
     assert_eq!(gate.notes.connections(), 1, "the upstream's connection is used again");
+}
+
+#[test]
+fn a_websocket_is_told_goodbye_on_both_sides_when_its_token_expires() {
+    const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&got);
+    let upstream = Upstream::scripted(move |_, stream| {
+        stream.get_mut().write_all(AGREED.as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        *noted.lock().unwrap() = rest;
+        false
+    });
+    let gate = gate(&upstream);
+    let since = Instant::now();
+    let mut client = gate.client();
+    let token = good_for(SOON, "x");
+    let fields = format!("X-Request-Id: r-1\r\nAuthorization: Bearer {token}\r\n");
+    assert_eq!(client.send(handshake("/accounts", &fields)).head().status, 101);
+    let goodbye = b"\x88\x0f\x03\xf0token expired";
+    let mut told = vec![0; goodbye.len()];
+    client.0.read_exact(&mut told).unwrap();
+    in_time(since.elapsed(), SOON);
+    assert_eq!(told, goodbye, "1008, and why");
+    // The answer that RFC 6455 section 5.5.1 has a client give.
+    client.send(b"\x88\x82\0\0\0\0\x03\xf0");
+    assert!(client.is_closed());
+    upstream.wait_closed(1);
+    let told = got.lock().unwrap().clone();
+    assert_eq!(told.get(..2), Some(&b"\x88\x8f"[..]), "masked, as a client's are");
+    let unmasked: Vec<u8> = told[6..21].iter().zip(told[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    assert_eq!(unmasked, goodbye[2..]);
+    ended(&gate, EXPIRED);
 }

@@ -144,3 +144,65 @@ impl Renewals {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
+    use crate::token::TokenKind;
+
+    fn of(subject: Option<&str>, session: Option<&str>) -> Assurance {
+        let reading = Reading::default();
+        Assurance {
+            issuer: IssuerId(0),
+            kind: TokenKind::Access,
+            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
+            caller: Caller::User,
+            subject: subject.map(Box::from),
+            client: None,
+            scopes: List::default(),
+            audiences: List::default(),
+            session: session.map(Box::from),
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: Timestamp::from_seconds(0),
+            issued: None,
+        }
+    }
+
+    #[test]
+    fn what_falls_together_is_told_apart_by_its_names() {
+        let later = |subject, session| Later {
+            shown: AllShown::new(),
+            iss: "https://a.example".into(),
+            caller: Arc::new(of(subject, session)),
+            expires: Timestamp::from_seconds(1),
+        };
+        let (ann, one) = (Some("ann"), Some("one"));
+        let mine = of(ann, one);
+        assert!(later(ann, one).is_of("https://a.example", &mine));
+        assert!(!later(ann, one).is_of("https://b.example", &mine));
+        assert!(!later(Some("bob"), one).is_of("https://a.example", &mine));
+        assert!(!later(ann, Some("two")).is_of("https://a.example", &mine));
+        for (subject, session) in [(None, None), (ann, None), (None, one), (ann, Some("")), (Some(""), one)] {
+            assert!(!later(subject, session).is_of("https://a.example", &of(subject, session)), "absent is not equal");
+        }
+    }
+
+    #[test]
+    fn sessions_are_kept_while_streams_of_them_are_open_and_never_more_than_so_many() {
+        let renewals = Renewals::new();
+        let (one, two) = (Session(1), Session(2));
+        assert!(renewals.await_later(one) && renewals.await_later(one) && renewals.await_later(two));
+        renewals.await_no_more(one);
+        assert_eq!(renewals.open.load(Ordering::Relaxed), 2);
+        renewals.await_no_more(one);
+        renewals.await_no_more(two);
+        assert_eq!((renewals.open.load(Ordering::Relaxed), renewals.lock().len()), (0, 0));
+        for number in 0..u64::try_from(MOST).unwrap() {
+            assert!(renewals.await_later(Session(number)));
+        }
+        assert!(!renewals.await_later(Session(u64::MAX)), "there is no room for another");
+        assert!(renewals.await_later(Session(0)), "of one that is there already, another stream may begin");
+    }
+}

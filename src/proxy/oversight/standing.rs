@@ -62,7 +62,6 @@ pub(super) struct Standing {
     id: HeaderValue,
     client: IpAddr,
     lane: Lane,
-    began: Timestamp,
     started: Instant,
 }
 
@@ -73,6 +72,15 @@ struct Basis {
     place: usize,
     streams: Streams,
     tokens: SmallVec<[Held; 1]>,
+    /// When they came.
+    since: Timestamp,
+}
+
+/// Tokens that came with one request, with when that was.
+struct Came {
+    shown: AllShown,
+    at: Timestamp,
+    good_until: Option<Timestamp>,
 }
 
 /// A token, with its place in what the route takes.
@@ -84,7 +92,8 @@ struct Held {
 }
 
 impl Basis {
-    fn new(live: &Rc<InForce>, place: usize, tokens: &Verified<'_>, by: Option<TokenKind>) -> Self {
+    fn new(live: &Rc<InForce>, place: usize, tokens: (&Verified<'_>, Option<TokenKind>), since: Timestamp) -> Self {
+        let (tokens, by) = tokens;
         let route = live.policy.routes().get(place);
         let held = |(found, assurance): (&Found<'_>, &Arc<Assurance>)| Held {
             credential: found.credential.clone(),
@@ -96,6 +105,7 @@ impl Basis {
             place,
             streams: route.map_or_else(Streams::default, |route| route.streams),
             tokens: tokens.standing(by).map(held).collect(),
+            since,
         }
     }
 
@@ -141,11 +151,10 @@ impl Standing {
     /// What let this request in. `room`: memory that was used before.
     pub(super) fn of(case: Case<'_>, mut room: String) -> Self {
         let Case { live, place, method, host, path, tokens, is_error_response, id, client, lane, now, started } = case;
-        let (tokens, by) = tokens;
         room.clear();
         room.push_str(host);
         Self {
-            basis: Basis::new(live, place, tokens, by),
+            basis: Basis::new(live, place, tokens, now),
             method: method.clone(),
             host: room,
             path,
@@ -153,7 +162,6 @@ impl Standing {
             id: id.clone(),
             client,
             lane: lane.clone(),
-            began: now,
             started,
         }
     }
@@ -265,7 +273,8 @@ impl Standing {
         }
         // What can't be told any more is not to be believed.
         let shown = self.basis.shown().ok_or(Reason::TokenMissing)?;
-        self.basis = self.judged(worker, &live, shown, self.basis.expires(), now).await?;
+        let came = Came { shown, at: self.basis.since, good_until: self.basis.expires() };
+        self.basis = self.judged(worker, &live, came, now).await?;
         Ok(())
     }
 
@@ -287,8 +296,8 @@ impl Standing {
         if !later.is_of(&issuer.expectation.issuer, &caller.assurance) || expires >= Some(later.expires) {
             return false;
         }
-        let good_until = Some(later.expires);
-        let Ok(basis) = self.judged(worker, &worker.live(), later.shown, good_until, now).await else { return false };
+        let came = Came { shown: later.shown, at: now, good_until: Some(later.expires) };
+        let Ok(basis) = self.judged(worker, &worker.live(), came, now).await else { return false };
         let stays = |expires| now < expires || !basis.streams.closes_at_exp;
         let renewed = basis.expires().is_none_or(stays);
         if renewed {
@@ -302,8 +311,7 @@ impl Standing {
         &self,
         worker: &Worker<V>,
         live: &Rc<InForce>,
-        shown: AllShown,
-        good_until: Option<Timestamp>,
+        came: Came,
         now: Timestamp,
     ) -> Result<Basis, StreamEnd> {
         let (policy, target, streams) = (&live.policy, self.target(), self.basis.streams);
@@ -315,22 +323,22 @@ impl Standing {
         let none = Verified::default();
         if route.require == Requirement::Public {
             let permit = judge(policy, route, &target, None, now).map_err(ends)?;
-            return Ok(Basis::new(live, place, &none, permit.by()));
+            return Ok(Basis::new(live, place, (&none, permit.by()), came.at));
         }
         if self.is_error_response {
             let permit = judge_error_response(policy, route, &target).map_err(ends)?;
-            return Ok(Basis::new(live, place, &none, permit.by()));
+            return Ok(Basis::new(live, place, (&none, permit.by()), came.at));
         }
         let mut found = SmallVec::new();
-        for Shown { credential, source } in shown {
+        for Shown { credential, source } in came.shown {
             // Where it stood, it must be looked for still.
             let source = route.take.iter().find(|taken| taken.place == source.place).ok_or(Reason::TokenMissing)?;
             found.push(Found { credential, source, with_proof: false });
         }
         // What does not end a stream is judged as it was when it began, or while it was good.
         let ago = |at: Timestamp| Timestamp::from_micros(at.micros().saturating_sub(1));
-        let good = good_until.filter(|_| !streams.closes_at_exp).map_or(now, |expires| now.min(ago(expires)));
-        let age = if streams.closes_at_max_age { now } else { self.began };
+        let good = came.good_until.filter(|_| !streams.closes_at_exp).map_or(now, |expires| now.min(ago(expires)));
+        let age = if streams.closes_at_max_age { now } else { came.at };
         let gate = &worker.gate;
         let desk = Desk { sealing: gate.sealing.as_ref(), recorder: &Quiet, host: &self.host, id: &self.id, now: good };
         let missing = found.is_empty();
@@ -348,7 +356,7 @@ impl Standing {
                 (none, permit)
             }
         };
-        Ok(Basis::new(live, place, &tokens, permit.by()))
+        Ok(Basis::new(live, place, (&tokens, permit.by()), came.at))
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use load::{Load, alone};
 pub(crate) use nginx::Nginx;
 pub(crate) use pki::Authority;
 pub(crate) use provider::{Provider, discover};
-pub(crate) use token::Token;
+pub(crate) use token::{Token, now};
 pub(crate) use tool::{PYTHON, Said, run, said_by, spawn, terminate};
 
 /// The policy of most tests. `{issuer}` stands for the provider's issuer.
