@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::*;
-use crate::audit::tests::some_policy;
+use crate::audit::tests::{some_policy, with_exception};
 use crate::telemetry::FilesHealth;
 use crate::telemetry::health::{CacheUse, IssuerHealth, KeyState};
 use crate::telemetry::upstream::Forwarding;
@@ -47,8 +47,9 @@ fn with_files() -> Reloads {
 /// Metrics in which every family has a sample.
 pub(crate) fn busy() -> Arc<Metrics> {
     let metrics = Arc::new(Metrics::default());
-    let policy = some_policy();
+    let policy = with_exception(some_policy());
     metrics.install(&policy);
+    metrics.excepted("outage");
     metrics.observe(Sources {
         health: Some(Arc::new(OneIssuer(KeyState::Stale))),
         audit: Some(Arc::new(|| AuditUse {
