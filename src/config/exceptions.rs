@@ -15,11 +15,8 @@ use crate::policy::exception::LONGEST;
 use crate::policy::{Demand, Exception, Standing, Who};
 use crate::token::Timestamp;
 
-const EXCEPTION: Keys = Keys {
-    what: "an exception",
-    known: &["name", "who", "routes", "instead", "until", "because"],
-    later: &[],
-};
+const EXCEPTION: Keys =
+    Keys { what: "an exception", known: &["name", "who", "routes", "instead", "until", "because"], later: &[] };
 const WHO: Keys = Keys { what: "`who`", known: &["issuer", "subjects", "clients"], later: &[] };
 const INSTEAD: Keys = Keys {
     what: "`instead`",
@@ -151,7 +148,10 @@ fn routes(node: &Node, around: Around<'_>, out: &mut Report) -> Option<(Vec<usiz
 }
 
 /// What is asked instead; `Some(None)`: any valid token.
-#[expect(clippy::option_option, reason = "what can't be read is not the same as what asks for nothing more than a token")]
+#[expect(
+    clippy::option_option,
+    reason = "what can't be read is not the same as what asks for nothing more than a token"
+)]
 fn instead(node: &Node, who: Option<&Who>, needs: &mut Requirements<'_>) -> Option<Option<Demand>> {
     let refused = |problem: Problem, needs: &mut Requirements<'_>| {
         needs.out.add(problem);
@@ -179,7 +179,8 @@ fn instead(node: &Node, who: Option<&Who>, needs: &mut Requirements<'_>) -> Opti
     }
     let who = who?;
     if who.subjects.is_empty() {
-        let message = "only clients are named, and a client never has what is asked of a sign-in, so this can never hold";
+        let message =
+            "only clients are named, and a client never has what is asked of a sign-in, so this can never hold";
         let help = "write `instead: authenticated`: the scopes and all else that the route asks hold on";
         return refused(Problem::error("never_holds", node.span, message).help(help), needs);
     }

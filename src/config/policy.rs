@@ -26,7 +26,18 @@ use crate::token::{KeySource, Timestamp};
 
 const FILE: Keys = Keys {
     what: "a policy",
-    known: &["version", "levels", "ladders", "profiles", "issuers", "take", "defaults", "floors", "routes", "exceptions"],
+    known: &[
+        "version",
+        "levels",
+        "ladders",
+        "profiles",
+        "issuers",
+        "take",
+        "defaults",
+        "floors",
+        "routes",
+        "exceptions",
+    ],
     later: &[],
 };
 const DEFAULTS: Keys = Keys {
@@ -266,7 +277,11 @@ fn compile(
     let around = exceptions::Around { routes: &names, all: routes.len() == parts.routes.len(), now };
     let read = parts.exceptions.iter().filter_map(|node| exceptions::read(node, around, &mut needs));
     let (exceptions, exception_spans): (Vec<Exception>, Vec<ExceptionSpans>) = read.unzip();
-    unique_names(exceptions.iter().map(|one| &one.name).zip(exception_spans.iter().map(|one| one.name)), "exception", out);
+    unique_names(
+        exceptions.iter().map(|one| &one.name).zip(exception_spans.iter().map(|one| one.name)),
+        "exception",
+        out,
+    );
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();

@@ -27,10 +27,14 @@ fn idle(policy: &Policy, exception: &Exception, route: &Route) -> Option<(String
     let name = &route.name;
     if !exception.sets_aside(&route.require) {
         let why = format!("the route `{name}` asks nothing of how users sign in");
-        return Some((why, "take the route out; an exception is a way around level, evidence and age, and around nothing else"));
+        return Some((
+            why,
+            "take the route out; an exception is a way around level, evidence and age, and around nothing else",
+        ));
     }
     let conditions = route.require.demand().map(|demand| &*demand.conditions).unwrap_or_default();
-    let refuses = |condition: &Condition| matches!(condition, Condition::Issuers(ids) if !ids.contains(&exception.who.issuer));
+    let refuses =
+        |condition: &Condition| matches!(condition, Condition::Issuers(ids) if !ids.contains(&exception.who.issuer));
     if conditions.iter().any(refuses) {
         let issuer = policy.issuer(exception.who.issuer).map_or("", |issuer| &issuer.name);
         let why = format!("the route `{name}` takes no token of `{issuer}`");

@@ -1,8 +1,8 @@
 //! Looks a whole policy over.
 
+use crate::config::exceptions::ExceptionSpans;
 use crate::config::layers::Written;
 use crate::config::lints::overlap::Overlap;
-use crate::config::exceptions::ExceptionSpans;
 use crate::config::lints::{asks, evidence, exceptions, issuers, levels, proofs, routes, shadows, weaker};
 use crate::config::on_deny;
 use crate::config::problem::Report;

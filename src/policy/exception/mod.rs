@@ -145,7 +145,8 @@ impl Who {
             Tokens::One(token) => (token, None),
             Tokens::Pair { access, id } => (access, Some(id)),
         };
-        let names = |list: &[Box<str>], name: Option<&str>| name.is_some_and(|name| list.iter().any(|one| **one == *name));
+        let names =
+            |list: &[Box<str>], name: Option<&str>| name.is_some_and(|name| list.iter().any(|one| **one == *name));
         let of_client = names(&self.clients, main.client.as_deref());
         if self.subjects.is_empty() {
             // An id_token beside it would be a person's.
