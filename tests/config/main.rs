@@ -76,8 +76,8 @@ fn no_secret_is_ever_said() {
 #[test]
 fn every_linted_file_is_taken_with_the_words_beside_it() {
     compare("linted", |path| {
-        let loaded =
-            load_policy_at(vec![source(path)], NOW).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        let loaded = load_policy_at(vec![source(path)], NOW)
+            .unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
         if loaded.lints.is_empty() {
             return Ok(());
         }

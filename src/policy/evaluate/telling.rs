@@ -96,7 +96,7 @@ fn excepting(policy: &Policy, exception: &Exception, tried: &Tried) -> String {
                 asks.join(" and ")
             });
             let asks = asks.unwrap_or_else(|| "any valid token".to_owned());
-            format!("lets it in until {until_written}, for {asks} is asked instead")
+            format!("lets it in until {until_written}: asked instead is {asks}")
         }
     };
     format!("{name} {came}")

@@ -274,8 +274,10 @@ fn what_came_of_each_is_told_before_what_is_decided() {
             "exception: over ended at today".to_owned(),
             "exception: ahead has not begun: it holds for the last 7 days before tomorrow".to_owned(),
             "exception: others is for others".to_owned(),
-            format!("exception: strict does not let it in either: {lacks} phishing-resistant; amr is `pwd`)"),
-            "exception: outage lets it in until tomorrow, for level single-factor is asked instead".to_owned(),
+            format!(
+                "exception: strict does not let it in either: {lacks} phishing-resistant; acr is absent, amr is `pwd`)"
+            ),
+            "exception: outage lets it in until tomorrow: asked instead is level single-factor".to_owned(),
             format!(
                 "decided: allow, at single-factor, by the exception outage; the route itself says {lacks} multi-factor; acr is absent, amr is `pwd`)"
             ),
@@ -315,6 +317,24 @@ fn exceptions() -> impl Strategy<Value = Exception> {
         instead: instead.map(demand),
         until: NOW.plus_seconds(left),
         ..outage()
+    })
+}
+
+/// Worlds of which an exception may lift something more often than of any.
+fn worlds() -> impl Strategy<Value = World> {
+    let of_sign_in = vec![
+        level("multi-factor"),
+        level("phishing-resistant"),
+        Condition::MaxAge(30),
+        Condition::Evidence(Expression::AmrAny(texts(&["otp"]))),
+        Condition::Any([demand(vec![level("hardware-protected")]), demand(vec![Condition::MaxAge(30)])].into()),
+        Condition::Scopes { all: texts(&["accounts"]), any: texts(&[]) },
+    ];
+    let strong = prop::sample::subsequence(of_sign_in, 1..4).prop_map(asks);
+    (world(), prop::option::weighted(0.6, strong)).prop_map(|((require, floors, found), strong)| match strong {
+        Some(strong) if found.len() == 1 => (strong, Vec::new(), found),
+        Some(strong) => (strong, floors, found),
+        None => (require, floors, found),
     })
 }
 
@@ -375,16 +395,16 @@ fn hold((require, floors, mut found): World, exception: Exception, other_person:
 
 #[test]
 fn an_exception_lets_in_whoever_it_names_and_nobody_without_a_token_below_a_floor_or_after_its_end() {
-    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
     let lifted = std::cell::Cell::new(0_u32);
     TestRunner::new(config)
-        .run(&(world(), exceptions(), prop::bool::weighted(0.3)), |(world, exception, other)| {
+        .run(&(worlds(), exceptions(), prop::bool::weighted(0.3)), |(world, exception, other)| {
             let is_lifted = hold(world, exception, other).map_err(TestCaseError::fail)?;
             lifted.set(lifted.get() + u32::from(is_lifted));
             Ok(())
         })
         .unwrap();
-    assert!(lifted.get() >= 60, "too few to mean anything: {}", lifted.get());
+    assert!(lifted.get() >= 40, "too few to mean anything: {}", lifted.get());
 }
 
 #[test]
