@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use crate::audit::timestamp::Rfc3339;
+use crate::clock;
 use crate::live::Live;
+use crate::policy::Standing;
 use crate::telemetry::{AddressHealth, Health, IssuerHealth, Reloads};
 
 /// Looks at everything that readiness depends on.
@@ -72,6 +74,16 @@ struct FilesReport {
 struct InForce {
     policy: Box<str>,
     since: Rfc3339,
+    exceptions: Vec<ExceptionReport>,
+}
+
+/// What it says of an exception that holds now. Nobody is named who is let in by it.
+#[derive(Debug, Serialize)]
+struct ExceptionReport {
+    name: Box<str>,
+    until: Rfc3339,
+    routes: Vec<Box<str>>,
+    because: Box<str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,7 +154,16 @@ impl Readiness {
 
     fn reload(&self) -> ReloadReport {
         let state = self.reloads.state();
-        let in_force = InForce { policy: self.live.current().policy.hash().into(), since: Rfc3339(state.since) };
+        let policy = &self.live.current().policy;
+        let (hash, now) = (policy.hash().into(), clock::now());
+        let holding = policy.exceptions().iter().filter(|one| one.standing(now) == Standing::InForce);
+        let exceptions = holding.map(|one| ExceptionReport {
+            name: one.name.clone(),
+            until: Rfc3339(one.until),
+            routes: policy.routes_of(one).map(|route| route.name.clone()).collect(),
+            because: one.because.clone(),
+        });
+        let in_force = InForce { policy: hash, since: Rfc3339(state.since), exceptions: exceptions.collect() };
         let refused =
             state.refused.map(|it| RefusedReport { at: Rfc3339(it.at), diagnostics: it.diagnostics.to_string() });
         let tls = self.reloads.files().into_iter().map(|files| FilesReport {

@@ -10,7 +10,7 @@ use crate::audit::record::{FailureLine, Line};
 use crate::audit::stream::StreamLine;
 use crate::audit::writer::Auditor;
 use crate::clock;
-use crate::policy::Denial;
+use crate::policy::{Denial, Excepted, Grounds};
 use crate::reason::Reason;
 use crate::telemetry::{
     Blocked, Decision, KeptEvent, Metrics, Occasionally, Protocol, Recorder, StreamEnded, UpstreamFailure,
@@ -69,6 +69,16 @@ impl Observer {
         tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, more, "would be denied");
     }
 
+    /// Counts and speaks of what an exception lets in: each time, as of what is denied.
+    fn excepted(&self, decision: &Decision<'_>, by: &Excepted) {
+        self.metrics.excepted(&by.name);
+        let Decision { id, method, host, path, peer, route, policy, .. } = *decision;
+        let issuer = decision.issuer().and_then(|id| policy.issuer(id)).map(|issuer| &*issuer.name);
+        let (exception, route) = (&*by.name, route.map(|route| &*route.name));
+        let (reason, detail) = (by.refusal.reason.code(), &*by.refusal.detail);
+        tracing::info!(exception, reason, method, host, path, route, issuer, %peer, id, detail, "let in by an exception");
+    }
+
     /// Whether to speak of a failure now: one upstream's trouble does not hide another's.
     fn upstream_due(&self, upstream: &str, reason: Reason) -> Option<u64> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,9 +120,10 @@ impl Recorder for Observer {
                 let (reason, Decision { method, host, path, peer, .. }) = (denial.reason.code(), *decision);
                 tracing::info!(reason, method, host, path, route, issuer, %peer, id, detail, hint, "denied");
             }
-            (Ok(()), Ok(permit)) => match permit.would_deny() {
-                Some(denial) => self.would_deny(decision, denial),
-                None => tracing::debug!(route, id, "allowed"),
+            (Ok(()), Ok(permit)) => match permit.grounds() {
+                Grounds::Observed(denial) => self.would_deny(decision, denial),
+                Grounds::Excepted(by) => self.excepted(decision, by),
+                Grounds::Met | Grounds::ErrorResponse => tracing::debug!(route, id, "allowed"),
             },
         }
         recorded

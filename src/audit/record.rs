@@ -232,12 +232,20 @@ impl Record for Line<'_> {
             Mode::ObserveAll => ",\"mode\":\"observe-all\",\"decision\":",
         });
         out.push_str(match outcome.map(Permit::grounds) {
-            Ok(Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight) => "\"allow\"",
+            Ok(Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight | Grounds::Excepted(_)) => "\"allow\"",
             Ok(Grounds::Observed(_)) => "\"would_deny\"",
             Err(_) => "\"deny\"",
         });
         optional(out, ",\"reason\":", self.decision.denial().map(|denial| denial.reason.code()));
-        optional(out, ",\"hint\":", self.decision.hint());
+        // In one piece with the next name: few lines have one.
+        match outcome.ok().and_then(Permit::excepted) {
+            None => out.push_str(",\"exception\":null,\"hint\":"),
+            Some(by) => {
+                member(out, ",\"exception\":", &by.name);
+                out.push_str(",\"hint\":");
+            }
+        }
+        json::optional(out, self.decision.hint());
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());
         optional(out, ",\"kind\":", token.map(|token| token.kind.name()).or_else(|| self.answer()));

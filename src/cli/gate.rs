@@ -12,7 +12,7 @@ use crate::admin::{self, Actions, AdminListener, Readiness};
 use crate::audit::{Auditor, Observer};
 use crate::cli::descriptors;
 use crate::cli::output::Failure;
-use crate::cli::parts::{Compiled, Proxy, Tokens, say_lints};
+use crate::cli::parts::{Compiled, Proxy, Tokens, say_exceptions, say_lints};
 use crate::cli::reload::Reload;
 use crate::cli::secret::admin_credential;
 use crate::cli::signals::{Asked, Signals, end_at_once, not_listening};
@@ -82,6 +82,7 @@ fn serve(
     let (files, hangups) = watched.map(|Watched { files, hangups }| (files, hangups)).unzip();
     let snapshot = Snapshot::new(policy, settings).map_err(Failure::problems)?;
     say_lints(&lints);
+    say_exceptions(&snapshot.policy);
     // Every watcher of files subscribes here, and looks at once on SIGHUP.
     let nudges = Nudges::new();
     if let Some(lacking) = descriptors::raise(settings.limits.connections) {

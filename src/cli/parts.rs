@@ -14,15 +14,16 @@ use crate::cli::named;
 use crate::cli::output::Failure;
 use crate::cli::render;
 use crate::cli::secret::seal_keys;
+use crate::clock;
 use crate::config::lints::kept;
 use crate::config::settings::Keys;
 use crate::config::{
-    IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy, load_settings,
+    IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy_at, load_settings,
 };
 use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
-use crate::policy::Policy;
+use crate::policy::{Policy, Standing};
 use crate::proxy::{BindError, Bound, Gate, Sealing, Standings, Verify, bind, check_health, serve};
 use crate::telemetry::{CacheUse, FilesHealth, Health, IssuerHealth, Recorder};
 use crate::tls::{self, ListenerTls, UpstreamTls};
@@ -41,6 +42,17 @@ pub(super) struct Compiled {
 pub(super) fn say_lints(lints: &[String]) {
     for lint in lints {
         tracing::warn!(lint, "the policy is taken, but hardly means what it says");
+    }
+}
+
+/// Logs which exceptions of a policy hold from now on, or will: each lets somebody in on less than a route asks.
+pub(super) fn say_exceptions(policy: &Policy) {
+    let now = clock::now();
+    for one in policy.exceptions().iter().filter(|one| one.standing(now) != Standing::Over) {
+        let routes: Vec<&str> = policy.routes_of(one).map(|route| &*route.name).collect();
+        let (exception, until, because, routes) = (&*one.name, &*one.until_written, &*one.because, routes.join(", "));
+        let (persons, clients) = (one.who.subjects.len(), one.who.clients.len());
+        tracing::warn!(exception, until, routes, persons, clients, because, "an exception is in force");
     }
 }
 
@@ -73,7 +85,7 @@ pub(super) fn policy(files: Vec<SourceFile>, settings: &Settings) -> Result<Comp
 /// Every problem, as `check` shows it.
 pub(super) fn compile(files: Vec<SourceFile>, settings: &Settings, colour: bool) -> Result<Compiled, String> {
     let show = |problems: &[Problem], sources: &Sources| render::human(problems, sources, colour);
-    let loaded = load_policy(files).map_err(|rejected| show(&rejected.problems, &rejected.sources))?;
+    let loaded = load_policy_at(files, clock::now()).map_err(|rejected| show(&rejected.problems, &rejected.sources))?;
     let problems = loaded.check_against(settings);
     if !problems.is_empty() {
         return Err(show(&problems, &loaded.sources));

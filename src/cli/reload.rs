@@ -181,6 +181,7 @@ fn ready(content: Content, settings: &Settings, live: &Live) -> Result<Option<Re
     let lines = |missing: Vec<NoUpstream>| missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let snapshot = Snapshot::new(policy, settings).map_err(lines)?;
     parts::say_lints(&lints);
+    parts::say_exceptions(&snapshot.policy);
     Ok(Some(Ready { snapshot, keys }))
 }
 

@@ -11,6 +11,7 @@ pub mod cases;
 pub mod catalogue;
 pub mod claims_file;
 pub mod classes;
+pub mod exceptions;
 pub mod expanded;
 pub mod expression;
 pub mod fetching;
@@ -60,7 +61,7 @@ pub mod yaml;
 
 pub use cases::{Tests, load_tests};
 pub use layers::InUse;
-pub use policy::{IssuerKeys, Loaded, load_policy, load_policy_over};
+pub use policy::{IssuerKeys, Loaded, load_policy, load_policy_at, load_policy_over};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;

@@ -1,6 +1,7 @@
 //! A folder's policy files, together, to one compiled policy.
 
 use crate::assurance::{ClaimTable, Issuer};
+use crate::config::exceptions::{self, ExceptionSpans};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::keep;
@@ -22,13 +23,24 @@ use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Floor, Policy, PolicyParts, Route};
-use crate::token::KeySource;
+use crate::policy::{Exception, Floor, Policy, PolicyParts, Route};
+use crate::token::{KeySource, Timestamp};
 
 const FILE: Keys = Keys {
     what: "a policy",
-    known: &["version", "levels", "ladders", "profiles", "issuers", "take", "defaults", "floors", "routes"],
-    later: &["exceptions"],
+    known: &[
+        "version",
+        "levels",
+        "ladders",
+        "profiles",
+        "issuers",
+        "take",
+        "defaults",
+        "floors",
+        "routes",
+        "exceptions",
+    ],
+    later: &[],
 };
 const DEFAULTS: Keys = Keys {
     what: "`defaults`",
@@ -75,14 +87,30 @@ pub struct IssuerKeys {
 /// # Errors
 /// Every problem found, when one of them is an error.
 pub fn load_policy(files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
-    load_policy_over(files, profile::ALL)
+    load(files, profile::ALL, None)
+}
+
+/// The same where somebody has a clock: exceptions are held against it.
+///
+/// # Errors
+/// Every problem found, when one of them is an error.
+pub fn load_policy_at(files: Vec<SourceFile>, now: Timestamp) -> Result<Loaded, Box<Rejected>> {
+    load(files, profile::ALL, Some(now))
 }
 
 /// The same with other profiles than those that are shipped.
 ///
 /// # Errors
 /// Every problem found, when one of them is an error.
-pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile]) -> Result<Loaded, Box<Rejected>> {
+pub fn load_policy_over(files: Vec<SourceFile>, shipped: &'static [Profile]) -> Result<Loaded, Box<Rejected>> {
+    load(files, shipped, None)
+}
+
+fn load(
+    mut files: Vec<SourceFile>,
+    shipped: &'static [Profile],
+    now: Option<Timestamp>,
+) -> Result<Loaded, Box<Rejected>> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut sources, mut out) = (Sources::default(), Report::default());
     let ids: Vec<FileId> = files.into_iter().map(|file| sources.add(file)).collect();
@@ -91,7 +119,7 @@ pub fn load_policy_over(mut files: Vec<SourceFile>, shipped: &'static [Profile])
     let roots: Vec<Node> = texts.iter().filter_map(|(id, text)| root(*id, text, &mut out)).collect();
     let unread = roots.len() < texts.len();
     let parts = Parts::gather(&roots, &mut out);
-    match compile(&parts, unread, shipped, &mut sources, &mut out) {
+    match compile(&parts, unread, (shipped, now), &mut sources, &mut out) {
         Some(mut loaded) if !out.has_errors() => {
             loaded.lints = lints::settle(out.into_problems(), &sources, true);
             loaded.sources = sources;
@@ -123,6 +151,7 @@ struct Parts<'n> {
     issuers: Vec<(&'n yaml::Key, &'n Node)>,
     floors: Vec<&'n Node>,
     routes: Vec<&'n Node>,
+    exceptions: Vec<&'n Node>,
     /// Where `routes` stands, or the first file begins.
     routes_key: Option<Span>,
 }
@@ -152,7 +181,9 @@ impl<'n> Parts<'n> {
                     pairs.extend(named.iter().map(|(key, node)| (key, node)));
                 }
             }
-            for (name, list) in [("floors", &mut parts.floors), ("routes", &mut parts.routes)] {
+            let lists =
+                [("floors", &mut parts.floors), ("routes", &mut parts.routes), ("exceptions", &mut parts.exceptions)];
+            for (name, list) in lists {
                 if let Some(node) = fields.get(name, out) {
                     // An empty list of routes lets nothing through, which is what it says.
                     match &node.kind {
@@ -212,7 +243,7 @@ fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>
 fn compile(
     parts: &Parts<'_>,
     unread: bool,
-    shipped: &'static [Profile],
+    (shipped, now): (&'static [Profile], Option<Timestamp>),
     sources: &mut Sources,
     out: &mut Report,
 ) -> Option<Loaded> {
@@ -250,6 +281,15 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
+    let names: Vec<&str> = routes.iter().map(|(route, _)| &*route.name).collect();
+    let around = exceptions::Around { routes: &names, all: routes.len() == parts.routes.len(), now };
+    let read = parts.exceptions.iter().filter_map(|node| exceptions::read(node, around, &mut needs));
+    let (exceptions, exception_spans): (Vec<Exception>, Vec<ExceptionSpans>) = read.unzip();
+    unique_names(
+        exceptions.iter().map(|one| &one.name).zip(exception_spans.iter().map(|one| one.name)),
+        "exception",
+        out,
+    );
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
@@ -266,12 +306,14 @@ fn compile(
     let names: Vec<Box<str>> = all.routes.iter().map(|route| route.name.clone()).collect();
     match Policy::new(all) {
         Ok(policy) => {
+            let policy = policy.with_exceptions(exceptions);
             // Of what is wrong anyway nothing more need be said.
             if !out.has_errors() {
                 let places = lints::Places {
                     routes_key: parts.routes_key,
                     routes: &spans,
                     floors: &floor_spans,
+                    exceptions: &exception_spans,
                     rungs: &scale.spans,
                     written: &expanded,
                     own: &own_files,

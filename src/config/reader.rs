@@ -26,6 +26,13 @@ fn belongs_elsewhere(what: &str, key: &str) -> Option<&'static str> {
         ("a floor", "mode") => {
             Some("a floor is never only observed: what it refuses stays refused; `mode` stands on routes")
         }
+        ("`instead`", "scopes" | "issuers" | "audience" | "caller" | "clients" | "bind" | "ignore_amr" | "claims") => {
+            Some("what the route asks of it holds on: an exception is a way around level, evidence and age alone")
+        }
+        ("`instead`", "all" | "any" | "not") => {
+            Some("say one thing that is enough; another way in is another exception")
+        }
+        ("`who`", "issuers") => Some("name one, as `issuer`: a subject is somebody only at the issuer that names it"),
         ("a floor", "take" | "keep" | "on_deny" | "upstream" | "streams") => {
             Some("it stands on the routes that lie on the floor")
         }

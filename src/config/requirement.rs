@@ -83,6 +83,11 @@ impl Requirements<'_> {
             .map(Requirement::Demands)
     }
 
+    /// Reads what is asked of one issuer's users in the place of a route's level, evidence and age.
+    pub fn instead(&mut self, node: &Node, issuer: IssuerId) -> Option<Demand> {
+        self.demand(node, Scope { path: None, issuers: Some(&[issuer]), client: None, guarded: false, sure: true })
+    }
+
     fn demand(&mut self, node: &Node, around: Scope<'_>) -> Option<Demand> {
         let fields = Fields::of(node, REQUIREMENT, self.out)?;
         if fields.is_empty() {

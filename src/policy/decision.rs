@@ -2,7 +2,7 @@
 
 use crate::assurance::{Challenge, Dialect, IssuerId, Rung, Rungs};
 use crate::reason::Reason;
-use crate::token::TokenKind;
+use crate::token::{Timestamp, TokenKind};
 
 /// Proof that a request may be forwarded. Nothing outside the policy room can make one.
 ///
@@ -31,6 +31,19 @@ pub enum Grounds {
     Preflight,
     /// It would be refused for this, and the route only observes (`mode`).
     Observed(Box<Denial>),
+    /// The route refuses it, and an exception that is named lets it in.
+    Excepted(Box<Excepted>),
+}
+
+/// By which exception a request is let in that its route refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excepted {
+    /// The exception's name.
+    pub name: Box<str>,
+    /// When it ends.
+    pub until: Timestamp,
+    /// Why the route itself refuses.
+    pub refusal: Denial,
 }
 
 impl Permit {
@@ -59,12 +72,21 @@ impl Permit {
         &self.grounds
     }
 
+    /// The exception by which it is let in, where the route itself refuses it.
+    #[must_use]
+    pub fn excepted(&self) -> Option<&Excepted> {
+        match &self.grounds {
+            Grounds::Excepted(excepted) => Some(excepted),
+            Grounds::Met | Grounds::ErrorResponse | Grounds::Observed(_) => None,
+        }
+    }
+
     /// What it would be refused for, did the route enforce what it asks.
     #[must_use]
     pub fn would_deny(&self) -> Option<&Denial> {
         match &self.grounds {
             Grounds::Observed(denial) => Some(denial),
-            Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight => None,
+            Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight | Grounds::Excepted(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod decision;
 pub mod error_response;
 pub mod evaluate;
+pub mod exception;
 pub mod host;
 pub mod metadata;
 pub mod near;
@@ -25,10 +26,11 @@ pub mod streams;
 
 use std::collections::HashMap;
 
-pub use decision::{Denial, Grounds, Permit, StepUp};
+pub use decision::{Denial, Excepted, Grounds, Permit, StepUp};
 pub use error_response::judge_error_response;
 pub use evaluate::{Asked, Step, Tokens, What, decide, ground, retell};
 pub use evaluate::{Asking, Branch, Mend, Missed, Reckoned, mend, outline, outlined, reckon};
+pub use exception::{Exception, Standing, Tried, Who};
 pub use host::{HostPattern, canonical_host};
 pub use metadata::{METADATA_ROUTE, ResourceMetadata};
 pub use near::Elsewhere;
@@ -44,6 +46,7 @@ pub use router::{Router, Tie};
 pub use streams::{AtPolicy, Streams};
 
 use crate::assurance::{ClaimTable, Issuer, IssuerId, Ladders};
+use crate::policy::exception::Way;
 use crate::reason::Reason;
 
 /// A whole policy, compiled and complete.
@@ -60,6 +63,8 @@ pub struct Policy {
     folds: bool,
     kept: Box<[Box<str>]>,
     renews: bool,
+    exceptions: Box<[Exception]>,
+    ways: Box<[Way]>,
     hash: Box<str>,
 }
 
@@ -109,8 +114,17 @@ impl Policy {
             folds,
             kept,
             renews,
+            exceptions: Box::default(),
+            ways: Box::default(),
             hash,
         })
+    }
+
+    /// The same policy with these exceptions. The places of routes in them are those of [`Self::routes`].
+    #[must_use]
+    pub fn with_exceptions(self, exceptions: Vec<Exception>) -> Self {
+        let ways = exception::ways(&exceptions, &self.routes);
+        Self { exceptions: exceptions.into(), ways, ..self }
     }
 
     /// The route that a request takes.
@@ -229,6 +243,17 @@ impl Policy {
     #[must_use]
     pub fn renews(&self) -> bool {
         self.renews
+    }
+
+    /// All exceptions, those that are over too.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
+    }
+
+    /// The routes of one of them.
+    pub fn routes_of<'p>(&'p self, exception: &'p Exception) -> impl Iterator<Item = &'p Route> {
+        exception.routes.iter().filter_map(|place| self.routes.get(*place))
     }
 
     /// All floors.

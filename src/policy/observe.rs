@@ -8,6 +8,7 @@ use crate::assurance::Rungs;
 use crate::policy::Policy;
 use crate::policy::decision::{Denial, Grounds, Permit};
 use crate::policy::evaluate::{Tokens, decide, footing};
+use crate::policy::exception::except;
 use crate::policy::pattern::Target;
 use crate::policy::route::Route;
 use crate::reason::Reason;
@@ -92,7 +93,8 @@ impl Mode {
     }
 }
 
-/// Judges a request by [`decide`], whose arguments these are, and lets through what the route's mode says.
+/// Judges a request by [`decide`], whose arguments these are. Of what that refuses it lets in what an exception names, and then
+/// lets through what the route's mode says.
 ///
 /// # Errors
 /// The denial, where it is not lifted.
@@ -103,7 +105,11 @@ pub fn judge(
     tokens: Option<Tokens<'_>>,
     now: Timestamp,
 ) -> Result<Permit, Denial> {
-    let denial = match decide(policy, route, target, tokens, now) {
+    let refused = match decide(policy, route, target, tokens, now) {
+        Ok(permit) => return Ok(permit),
+        Err(denial) => except(policy, route, target, tokens, now, denial),
+    };
+    let denial = match refused {
         Err(denial) if route.mode.lifts(denial.reason) => denial,
         decided => return decided,
     };

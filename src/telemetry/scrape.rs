@@ -37,6 +37,7 @@ struct Families(Arc<Metrics>);
 impl Collector for Families {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         self.decisions(&mut out)?;
+        self.exceptions(&mut out)?;
         self.kept(&mut out)?;
         self.streams(&mut out)?;
         self.connections(&mut out)?;
@@ -77,6 +78,22 @@ impl Families {
         counter(out, "stepgate_requests_unreadable", "What came on connections and was no HTTP request", unreadable)?;
         let unproxied = self.0.unproxied.load(Ordering::Relaxed);
         counter(out, "stepgate_proxy_headers_refused", "Connections closed for want of a PROXY header", unproxied)
+    }
+
+    fn exceptions(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let table = self.0.table();
+        let help = "Requests that an exception let in and their route would have refused";
+        let mut used = out.encode_descriptor("stepgate_exceptions_used", help, None, MetricType::Counter)?;
+        for one in table.exceptions.all() {
+            let labels = [("exception", &*one.name)];
+            used.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&one.used(), None)?;
+        }
+        let (name, help) = ("stepgate_exception_until_timestamp_seconds", "When an exception ends, or ended");
+        let mut until = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for one in table.exceptions.all() {
+            until.encode_family(&[("exception", &*one.name)])?.encode_gauge(&one.until.seconds())?;
+        }
+        Ok(())
     }
 
     fn kept(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -14,7 +14,11 @@ use std::process::Command;
 
 use stepgate::cli::render::{human, json};
 use stepgate::config::lints::{Found, all};
-use stepgate::config::{Rejected, SourceFile, load_policy, load_settings};
+use stepgate::config::{Rejected, SourceFile, load_policy, load_policy_at, load_settings};
+use stepgate::token::Timestamp;
+
+/// 2026-01-01T12:00:00Z: when the files are looked at.
+const NOW: Timestamp = Timestamp::from_seconds(1_767_268_800);
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
@@ -32,7 +36,7 @@ fn source(path: &Path) -> SourceFile {
 #[test]
 fn every_valid_file_is_taken_without_a_word() {
     for path in files("valid") {
-        match load_policy(vec![source(&path)]) {
+        match load_policy_at(vec![source(&path)], NOW) {
             Ok(loaded) => assert_eq!(loaded.lints, [], "{}", path.display()),
             Err(rejected) => panic!("{}", rejected.lines().join("\n")),
         }
@@ -41,7 +45,7 @@ fn every_valid_file_is_taken_without_a_word() {
 
 #[test]
 fn every_invalid_file_is_refused_with_the_words_beside_it() {
-    compare("invalid", |path| load_policy(vec![source(path)]).map(|_| ()).map_err(|rejected| *rejected));
+    compare("invalid", |path| load_policy_at(vec![source(path)], NOW).map(|_| ()).map_err(|rejected| *rejected));
 }
 
 #[test]
@@ -73,8 +77,8 @@ fn no_secret_is_ever_said() {
 #[test]
 fn every_linted_file_is_taken_with_the_words_beside_it() {
     compare("linted", |path| {
-        let loaded =
-            load_policy(vec![source(path)]).unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
+        let loaded = load_policy_at(vec![source(path)], NOW)
+            .unwrap_or_else(|rejected| panic!("{}", rejected.lines().join("\n")));
         if loaded.lints.is_empty() {
             return Ok(());
         }

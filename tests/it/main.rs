@@ -19,6 +19,7 @@ mod audit_log;
 mod challenges;
 mod connections;
 mod cookies;
+mod exceptions;
 mod forms;
 mod forwarding;
 mod hostile_claims;

@@ -7,7 +7,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use crate::assurance::{Assurance, Fact, Method};
 use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, List, MethodClass, Reading};
 use crate::audit::record::{FailureLine, GapLine, Line, Record};
-use crate::policy::{Allowances, CanonicalPath, Denial, Permit, Policy, Route, Target, decide};
+use crate::policy::{Allowances, CanonicalPath, Denial, Exception, Permit, Policy, Route, Target, Who, decide};
 use crate::policy::{
     Condition, Demand, Floor, HostPattern, Kinds, Match, Methods as RouteMethods, Mode, PathPattern, Place,
     PolicyParts, Requirement, TokenSource, judge_error_response, overlook,
@@ -73,6 +73,20 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
     let parts =
         PolicyParts { ladders, issuers: Vec::new(), claims, floors, routes: vec![route], hash: "sha256:00".into() };
     Policy::new(parts).unwrap()
+}
+
+/// The same with an exception from its first route, which ended long ago.
+pub(crate) fn with_exception(policy: Policy) -> Policy {
+    let who = Who { issuer: IssuerId(0), subjects: ["alice".into()].into(), clients: Box::default() };
+    policy.with_exceptions(vec![Exception {
+        name: "outage".into(),
+        who,
+        routes: [0].into(),
+        instead: None,
+        until: Timestamp::from_seconds(1_767_300_000),
+        until_written: "2026-01-01T20:40:00Z".into(),
+        because: "ticket 4711".into(),
+    }])
 }
 
 fn token(policy: &Policy, claims: &str) -> Assurance {
@@ -167,7 +181,7 @@ fn the_line_is_the_documented_one_member_for_member() {
         concat!(
             r#"{"v":1,"ts":"2026-01-01T12:00:00.123456Z","id":"r-1","trace":null,"via":"proxy","method":"POST","#,
             r#""host":"api.bank.example","path":"/admin/7","route":"all","mode":"enforce","decision":"deny","#,
-            r#""reason":"level_too_low","hint":"","status":401,"issuer":null,"kind":"access","kept":false,"subject":"alice","client":"app","#,
+            r#""reason":"level_too_low","exception":null,"hint":"","status":401,"issuer":null,"kind":"access","kept":false,"subject":"alice","client":"app","#,
             r#""acr":["urn:example:loa:1"],"amr":["pwd"],"auth_time":1767268740,"level":"single-factor","#,
             r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"#,
             r#""policy":"sha256:00","micros":41}"#

@@ -10,8 +10,9 @@ use crate::cli::check::lints;
 use crate::cli::files::{self, NamedBy};
 use crate::cli::named;
 use crate::cli::output::{Failure, say};
+use crate::clock;
 use crate::config::lints::kept;
-use crate::config::{LoadedSettings, Problem, Settings, load_policy, load_settings};
+use crate::config::{LoadedSettings, Problem, Settings, load_policy_at, load_settings};
 use crate::live::folder::{ReadError, is_policy, read_file};
 
 /// Arguments of `stepgate check`.
@@ -136,7 +137,7 @@ fn check_folder(
     colour: bool,
     findings: &mut Findings,
 ) {
-    match load_policy(texts) {
+    match load_policy_at(texts, clock::now()) {
         Ok(loaded) => {
             let more = settings.map_or_else(|| loaded.plain_http_lints(), |settings| loaded.check_against(settings));
             let around = more.into_iter().chain(named::problems(&loaded.files)).collect();

@@ -35,6 +35,7 @@ pub(super) fn text(told: &Explained) -> String {
     }
     told.reckoned.iter().for_each(|one| reckoned(one, told.reckoned.len() > 1, &mut out));
     told.asks.iter().for_each(|one| asking(one, &mut out));
+    told.exceptions.iter().for_each(|exception| out.line("exception", &exception.text));
     out.line("decided", &told.decided);
     for (name, why) in told.unchecked() {
         out.line("", &format!("!! THE SIGNATURE WAS NOT CHECKED of {name}: {why}"));

@@ -37,6 +37,8 @@ pub(super) fn value(told: &Explained) -> Value {
         "pair": told.pair.as_ref().map(|(holds, text)| json!({ "holds": holds, "text": text })),
         "evidence": told.reckoned.iter().map(reckoned).collect::<Vec<_>>(),
         "asks": told.asks.iter().map(asking).collect::<Vec<_>>(),
+        "exceptions": told.exceptions.iter().map(named).collect::<Vec<_>>(),
+        "exception": told.exception,
         "decision": decision,
         "reason": denial.map(|denial| denial.reason.code()),
         "detail": denial.map(|denial| &denial.detail),

@@ -59,6 +59,10 @@ pub(super) struct Explained {
     pub(super) denial: Option<Denial>,
     /// What it would be refused for, did the route enforce what it asks (`mode`).
     pub(super) would_deny: Option<Denial>,
+    /// The exceptions from a route that refuses, and what came of each.
+    pub(super) exceptions: Vec<Named>,
+    /// The one by which it is forwarded, if it is by one.
+    pub(super) exception: Option<String>,
     /// The decision in a line.
     pub(super) decided: String,
     /// The rungs reached, by name.

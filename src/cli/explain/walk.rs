@@ -61,6 +61,8 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         asks: Vec::new(),
         denial: None,
         would_deny: None,
+        exceptions: Vec::new(),
+        exception: None,
         decided: String::new(),
         levels: Vec::new(),
         response: None,
@@ -72,6 +74,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     let reached = outcome.as_ref().map_or_else(|denial| denial.levels.as_slice(), Permit::levels);
     told.levels = reached.iter().map(|rung| policy.ladders().name(*rung).to_owned()).collect();
     told.would_deny = outcome.as_ref().ok().and_then(Permit::would_deny).cloned();
+    told.exception = outcome.as_ref().ok().and_then(Permit::excepted).map(|by| by.name.to_string());
     let operator = |denial: &Denial| {
         let guide = denial.reason.guide();
         let hint = policy.hint(denial.reason, denial.issuer).to_owned();
@@ -145,7 +148,13 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     let Some(tokens) = tokens else { return (decided(policy, route, &target, None, now), None) };
     told.reckoned = reckoned(policy, route, &target, tokens, now);
     told.asks.clear();
-    let outcome = decided(policy, route, &target, Some(tokens), now);
+    let steps = retell(policy, route, &target, Some(tokens), now);
+    let excepting = steps.iter().filter_map(|step| match step {
+        Step::Exception(exception, _) => Some(Named { name: exception.name.to_string(), text: step.text(policy) }),
+        _ => None,
+    });
+    told.exceptions = excepting.collect();
+    let outcome = last(steps).unwrap_or_else(|| judge(policy, route, &target, Some(tokens), now));
     let mended = outcome.is_err().then(|| mend(policy, route, &target, tokens, now)).flatten();
     let main = believed.first().map(|token| token.assurance.issuer);
     (outcome.map_err(|denial| Denial { issuer: denial.issuer.or(main), ..denial }), mended)
@@ -164,9 +173,14 @@ fn retell_ground(policy: &Policy, route: &Route, target: &Target<'_>, told: &mut
 
 /// The decision: what the retelling of it ends with.
 fn decided(policy: &Policy, route: &Route, target: &Target<'_>, tokens: Option<Tokens<'_>>, now: Timestamp) -> Outcome {
-    match retell(policy, route, target, tokens, now).pop() {
-        Some(Step::Decided(outcome)) => outcome,
-        _ => judge(policy, route, target, tokens, now),
+    let steps = retell(policy, route, target, tokens, now);
+    last(steps).unwrap_or_else(|| judge(policy, route, target, tokens, now))
+}
+
+fn last(mut steps: Vec<Step<'_>>) -> Option<Outcome> {
+    match steps.pop() {
+        Some(Step::Decided(outcome)) => Some(outcome),
+        _ => None,
     }
 }
 

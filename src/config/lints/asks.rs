@@ -131,6 +131,13 @@ impl Asks {
         self.rungs.iter().all(met) && as_young && (more || younger)
     }
 
+    /// Whether whoever meets this certainly meets all that the other asks of the sign-in.
+    pub(super) fn is_as_strong_as(&self, other: &Self) -> bool {
+        let met = |theirs: &Rung| self.rungs.iter().any(|mine| mine.reaches(*theirs));
+        let as_young = other.max_age.is_none_or(|theirs| self.max_age.is_some_and(|mine| mine <= theirs));
+        other.whole && other.rungs.iter().all(met) && as_young
+    }
+
     /// What is asked, in words.
     pub(super) fn words(&self, ladders: &Ladders) -> String {
         if !self.token {

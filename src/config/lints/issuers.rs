@@ -14,6 +14,7 @@ pub(super) fn idle_rungs(policy: &Policy, scale: &[(Box<str>, Span)], out: &mut 
     let routes = policy.routes().iter().filter_map(|route| route.require.demand());
     let asked: Vec<Rung> = routes
         .chain(policy.floors().iter().filter_map(|floor| floor.demand.as_ref()))
+        .chain(policy.exceptions().iter().filter_map(|exception| exception.instead.as_ref()))
         .flat_map(Demand::rungs)
         .collect();
     for rung in policy.ladders().rungs() {

@@ -1,8 +1,9 @@
 //! Looks a whole policy over.
 
+use crate::config::exceptions::ExceptionSpans;
 use crate::config::layers::Written;
 use crate::config::lints::overlap::Overlap;
-use crate::config::lints::{asks, evidence, issuers, levels, proofs, routes, shadows, weaker};
+use crate::config::lints::{asks, evidence, exceptions, issuers, levels, proofs, routes, shadows, weaker};
 use crate::config::on_deny;
 use crate::config::problem::Report;
 use crate::config::routes::Spans;
@@ -19,6 +20,8 @@ pub struct Places<'p> {
     pub routes: &'p [Spans],
     /// Its floors, in their order.
     pub floors: &'p [Spans],
+    /// Its exceptions, in their order.
+    pub exceptions: &'p [ExceptionSpans],
     /// The rungs that the policy itself names.
     pub rungs: &'p [(Box<str>, Span)],
     /// Its issuers and local profiles, with all that is under them.
@@ -49,6 +52,7 @@ pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     shadows::shadowed(&overlap, places.routes, out);
     shadows::siblings(&overlap, places.routes, out);
     on_deny::circles(policy, places.routes, out);
+    exceptions::check(policy, places, out);
 }
 
 impl<'p> Places<'p> {

@@ -8,6 +8,7 @@ mod asks;
 mod entries;
 mod entry;
 mod evidence;
+mod exceptions;
 mod issuers;
 mod levels;
 mod look;

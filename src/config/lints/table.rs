@@ -1,9 +1,9 @@
 //! All lints, in the order in which they are listed.
 
-use crate::config::lints::entries::{issuers, proofs, routes, settings, silences};
+use crate::config::lints::entries::{exceptions, issuers, proofs, routes, settings, silences};
 use crate::config::lints::entry::Lint;
 
-const GROUPS: [&[Lint]; 5] = [routes::ALL, proofs::ALL, issuers::ALL, settings::ALL, silences::ALL];
+const GROUPS: [&[Lint]; 6] = [routes::ALL, exceptions::ALL, proofs::ALL, issuers::ALL, settings::ALL, silences::ALL];
 
 /// All lints.
 pub fn all() -> impl Iterator<Item = &'static Lint> + Clone {

@@ -5,8 +5,10 @@
 use crate::assurance::expression::Ignored;
 use crate::assurance::{Assurance, Proof, Rungs, Truth};
 use crate::policy::Policy;
+use crate::policy::decide;
 use crate::policy::decision::{Denial, Permit};
 use crate::policy::evaluate::{Case, Place, Tokens};
+use crate::policy::exception::{Exception, Tried, each};
 use crate::policy::observe::judge;
 use crate::policy::pattern::Target;
 use crate::policy::requirement::{Condition, Demand, Requirement};
@@ -41,6 +43,8 @@ pub enum Step<'a> {
     },
     /// One thing that is asked.
     Asked(Asked<'a>),
+    /// An exception from a route that refuses, and what came of it.
+    Exception(&'a Exception, Tried),
     /// What came of it. Always the last step.
     Decided(Result<Permit, Denial>),
 }
@@ -102,6 +106,10 @@ pub fn retell<'a>(
             steps.push(Step::Level { witness: witness.kind, reached: case.levels() });
             case.tell(policy, route, target, &mut steps);
         }
+    }
+    if let Err(refusal) = decide(policy, route, target, tokens, now) {
+        let tried = each(policy, route, target, tokens, now, &refusal);
+        steps.extend(tried.map(|(exception, tried)| Step::Exception(exception, tried)));
     }
     steps.push(Step::Decided(judge(policy, route, target, tokens, now)));
     steps

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::policy::decision::{Denial, Grounds};
 use crate::policy::evaluate::steps::{Asked, Step, What};
 use crate::policy::evaluate::wording::list;
+use crate::policy::exception::{Exception, Standing, Tried};
 use crate::policy::host::HostPattern;
 use crate::policy::observe::Mode;
 use crate::policy::pattern::{Match, Methods};
@@ -24,6 +25,7 @@ impl Step<'_> {
             Self::Evidence { .. } => "evidence",
             Self::Level { .. } => "level",
             Self::Asked(_) => "asks",
+            Self::Exception(..) => "exception",
             Self::Decided(_) => "decided",
         }
     }
@@ -55,12 +57,17 @@ impl Step<'_> {
                 format!("{names}, by the {}", kind(*witness))
             }
             Self::Asked(asked) => asked.text(policy),
+            Self::Exception(exception, tried) => excepting(policy, exception, tried),
             Self::Decided(Ok(permit)) => {
                 let names: Vec<&str> = permit.levels().iter().map(|rung| policy.ladders().name(*rung)).collect();
                 match permit.grounds() {
                     Grounds::Observed(denial) => format!("would_deny: {}", why(denial)),
                     Grounds::ErrorResponse => "allow, as the identity provider's error response".to_owned(),
                     Grounds::Preflight => "allow, as a preflight".to_owned(),
+                    Grounds::Excepted(by) => {
+                        let at = if names.is_empty() { String::new() } else { format!(", at {}", names.join(", ")) };
+                        format!("allow{at}, by the exception {}; the route itself says {}", by.name, why(&by.refusal))
+                    }
                     Grounds::Met if names.is_empty() => "allow".to_owned(),
                     Grounds::Met => format!("allow, at {}", names.join(", ")),
                 }
@@ -73,6 +80,27 @@ impl Step<'_> {
 fn why(denial: &Denial) -> String {
     let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
     format!("{} ({why})", denial.reason)
+}
+
+fn excepting(policy: &Policy, exception: &Exception, tried: &Tried) -> String {
+    let Exception { name, until_written, .. } = exception;
+    let came = match tried {
+        Tried::Not(Standing::Over) => format!("ended at {until_written}"),
+        Tried::Not(Standing::Ahead | Standing::InForce) => {
+            format!("has not begun: it holds for the last 7 days before {until_written}")
+        }
+        Tried::ForOthers => "is for others".to_owned(),
+        Tried::Refused(denial) => format!("does not let it in either: {}", why(denial)),
+        Tried::Lets(_) => {
+            let asks = exception.instead.as_ref().map(|instead| {
+                let asks: Vec<String> = instead.conditions.iter().map(|condition| asked(policy, condition)).collect();
+                asks.join(" and ")
+            });
+            let asks = asks.unwrap_or_else(|| "any valid token".to_owned());
+            format!("lets it in until {until_written}: asked instead is {asks}")
+        }
+    };
+    format!("{name} {came}")
 }
 
 impl Asked<'_> {

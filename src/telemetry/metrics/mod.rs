@@ -2,6 +2,8 @@
 //!
 //! Labels are the policy's route names, issuers and upstreams and the closed list of reasons; never paths or subjects.
 
+mod exceptions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use crate::policy::{METADATA_ROUTE, Policy, Route};
 use crate::reason::Reason;
 use crate::telemetry::health::{AddressHealth, AuditUse, Health};
 use crate::telemetry::histogram::Histogram;
+use crate::telemetry::metrics::exceptions::Exceptions;
 use crate::telemetry::record::{KeptEvent, Protocol};
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::scrape;
@@ -78,6 +81,7 @@ pub(super) struct Table {
     pub(super) no_route: Arc<RouteCounters>,
     /// Requests that the gate answers out of the policy itself.
     pub(super) metadata: Arc<RouteCounters>,
+    pub(super) exceptions: Exceptions,
 }
 
 /// One route's decisions. Each thread counts for itself, and makes its counters when it first needs them.
@@ -164,6 +168,7 @@ impl Default for Table {
             by_name: HashMap::new(),
             no_route: counters(NO_ROUTE),
             metadata: counters(METADATA_ROUTE),
+            exceptions: Exceptions::default(),
         }
     }
 }
@@ -183,6 +188,7 @@ impl Metrics {
             by_name: policy.routes().iter().enumerate().map(|(place, route)| (route.name.clone(), place)).collect(),
             no_route: Arc::clone(&old.no_route),
             metadata: Arc::clone(&old.metadata),
+            exceptions: Exceptions::of(policy, &old.exceptions),
         }));
     }
 
@@ -199,6 +205,11 @@ impl Metrics {
         if let Some(decisions) = self.decisions.here() {
             decisions.observe(micros);
         }
+    }
+
+    /// Counts that an exception let somebody in, besides the decision.
+    pub fn excepted(&self, exception: &str) {
+        self.table.load().exceptions.count(exception);
     }
 
     /// New counters of an upstream, for one worker. The names come from `stepgate.yaml`, so there are no more than it has.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::*;
-use crate::audit::tests::some_policy;
+use crate::audit::tests::{some_policy, with_exception};
 use crate::telemetry::FilesHealth;
 use crate::telemetry::health::{AddressHealth, AddressState, CacheUse, IssuerHealth, KeyState};
 use crate::telemetry::upstream::Forwarding;
@@ -47,8 +47,9 @@ fn with_files() -> Reloads {
 /// Metrics in which every family has a sample.
 pub(crate) fn busy() -> Arc<Metrics> {
     let metrics = Arc::new(Metrics::default());
-    let policy = some_policy();
+    let policy = with_exception(some_policy());
     metrics.install(&policy);
+    metrics.excepted("outage");
     metrics.observe(Sources {
         health: Some(Arc::new(OneIssuer(KeyState::Stale))),
         audit: Some(Arc::new(|| AuditUse {
@@ -111,6 +112,8 @@ fn what_happened_can_be_scraped() {
         r#"stepgate_decision_seconds_bucket{le="0.000025"} 1"#,
         r#"stepgate_decision_seconds_bucket{le="+Inf"} 3"#,
         r"stepgate_decision_seconds_count 3",
+        r#"stepgate_exceptions_used_total{exception="outage"} 1"#,
+        r#"stepgate_exception_until_timestamp_seconds{exception="outage"} 1767300000"#,
         r"stepgate_connections_open 1",
         r"stepgate_tunnels_open 1",
         r"stepgate_connections_refused_total 1",
@@ -201,6 +204,19 @@ fn counts_go_on_over_a_reload_and_from_an_older_policy() {
     let stray = other.routes().first().cloned();
     metrics.decided(&other, stray.as_ref(), Verdict::Allow, 1);
     assert!(metrics.scrape().contains(r#"{route="all",decision="allow",reason="-"} 3"#), "{}", metrics.scrape());
+}
+
+#[test]
+fn an_exception_keeps_its_count_over_a_reload_and_one_that_is_gone_shows_no_more() {
+    let metrics = busy();
+    metrics.excepted("nobody");
+    metrics.install(&with_exception(some_policy()));
+    metrics.excepted("outage");
+    let text = metrics.scrape();
+    assert!(text.contains("stepgate_exceptions_used_total{exception=\"outage\"} 2\n"), "{text}");
+    assert_eq!(text.matches("stepgate_exceptions_used_total{").count(), 1, "{text}");
+    metrics.install(&some_policy());
+    assert!(!metrics.scrape().contains("outage"), "{}", metrics.scrape());
 }
 
 /// Each family's name as samples bear it, with the names of its labels.

@@ -1,5 +1,6 @@
 //! What is said of each lint. The examples are files of their own, which a test reads.
 
+pub(super) mod exceptions;
 pub(super) mod issuers;
 pub(super) mod proofs;
 pub(super) mod routes;
