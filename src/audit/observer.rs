@@ -123,7 +123,7 @@ impl Recorder for Observer {
             (Ok(()), Ok(permit)) => match permit.grounds() {
                 Grounds::Observed(denial) => self.would_deny(decision, denial),
                 Grounds::Excepted(by) => self.excepted(decision, by),
-                Grounds::Met | Grounds::ErrorResponse => tracing::debug!(route, id, "allowed"),
+                Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight => tracing::debug!(route, id, "allowed"),
             },
         }
         recorded

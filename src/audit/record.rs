@@ -46,7 +46,7 @@ impl Line<'_> {
         match self.decision.outcome.ok()?.grounds() {
             Grounds::ErrorResponse => Some(ERROR_RESPONSE),
             Grounds::Preflight => Some(PREFLIGHT),
-            Grounds::Met | Grounds::Observed(_) => None,
+            Grounds::Met | Grounds::Observed(_) | Grounds::Excepted(_) => None,
         }
     }
 

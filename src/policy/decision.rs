@@ -77,7 +77,7 @@ impl Permit {
     pub fn excepted(&self) -> Option<&Excepted> {
         match &self.grounds {
             Grounds::Excepted(excepted) => Some(excepted),
-            Grounds::Met | Grounds::ErrorResponse | Grounds::Observed(_) => None,
+            Grounds::Met | Grounds::ErrorResponse | Grounds::Preflight | Grounds::Observed(_) => None,
         }
     }
 

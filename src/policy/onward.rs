@@ -41,7 +41,7 @@ impl Rewrite {
     #[must_use]
     pub fn new(pattern: &PathPattern, prefix: &CanonicalPath) -> Self {
         let literal = |segment: &Segment| match segment {
-            Segment::Literal(text) => Some(text.clone()),
+            Segment::Literal(text) | Segment::Folded(text) => Some(text.clone()),
             Segment::Parameter(_) => None,
         };
         let segments: Box<[Box<str>]> = pattern.segments().iter().map_while(literal).collect();

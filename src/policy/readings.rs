@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn floor(path: &str) -> Floor {
-        Floor { name: path.into(), matches: matching(path), demand: None }
+        Floor { name: path.into(), matches: matching(path), demand: None, cors: false }
     }
 
     fn policy(routes: Vec<Route>, floors: Vec<Floor>) -> Policy {

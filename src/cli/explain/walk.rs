@@ -166,7 +166,12 @@ fn retell_ground(policy: &Policy, route: &Route, target: &Target<'_>, told: &mut
         match &step {
             Step::Route(route) => told.route = Some(Named { name: route.name.to_string(), text: step.text(policy) }),
             Step::Floor(floor) => told.floors.push(Named { name: floor.name.to_string(), text: step.text(policy) }),
-            Step::Token(_) | Step::Evidence { .. } | Step::Level { .. } | Step::Asked(_) | Step::Decided(_) => {}
+            Step::Token(_)
+            | Step::Evidence { .. }
+            | Step::Level { .. }
+            | Step::Asked(_)
+            | Step::Exception(..)
+            | Step::Decided(_) => {}
         }
     }
 }
