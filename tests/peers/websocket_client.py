@@ -23,7 +23,8 @@ async def talk(connection):
     await connection.send(["sent ", "in ", "parts"])
     assert await connection.recv() == "sent in parts"
     await connection.send("fragments")
-    assert [part async for part in connection.recv_streaming()] == ["in ", "three ", "parts"]
+    # The library ends a message with a fragment that is empty.
+    assert [part async for part in connection.recv_streaming() if part] == ["in ", "three ", "parts"]
     await (await connection.ping(b"are you there?"))
     await connection.send("ping")
     assert await connection.recv() == "ponged"
