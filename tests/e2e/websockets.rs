@@ -63,11 +63,21 @@ fn client(name: &str, front: &Front, port: u16, ca: Option<&str>) {
     assert_eq!((said.code, said.out.trim()), (Some(0), "all of it"), "{said:?}\n{}", front.gate.log());
 }
 
+/// The most memory that the gate ever held, in KiB.
+fn peak(front: &Front) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", front.gate.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 #[test]
 fn whatever_websocket_has_goes_both_ways_in_the_clear_and_in_tls() {
     let mut server = Server::start(&[]);
     let front = Front::to(&format!("{{ app: {{ url: \"http://127.0.0.1:{}\" }} }}", server.port));
+    let before = front.gate.memory();
     client("websocket_client.py", &front, front.gate.port, None);
+    let more = peak(&front).saturating_sub(before);
+    assert!(more < 12 << 10, "{more} KiB more for messages of 16 MiB");
     for _ in 0..2 {
         assert_eq!(server.line(), "closed 4242 that is all");
     }
