@@ -82,10 +82,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => streams::read(node, needs.out)?,
         None => streams::Written::default(),
     };
-    let upgrades = match fields.get("upgrades", needs.out) {
-        Some(node) => upgrades::read(node, needs.out)?,
-        None => Box::default(),
-    };
+    let upgrades = upgrades::of_route(&fields, needs.out)?;
     let cors = cors(&fields, needs.out);
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
