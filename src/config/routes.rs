@@ -90,17 +90,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         needs.out.add(Problem::error("public_mode", span, message).help("take `mode` out, or ask for something"));
         return None;
     }
-    let take = match (own_take, &require) {
-        (Some(_), Requirement::Public) => {
-            let message = "a public route looks at no token, so it takes none";
-            let span = fields.key_span("take").unwrap_or(node.span);
-            needs.out.add(Problem::error("public_takes", span, message).help("take `take` out, or ask for something"));
-            return None;
-        }
-        (None, Requirement::Public) => Box::default(),
-        (Some(own), Requirement::Authenticated | Requirement::Demands(_)) => own?,
-        (None, Requirement::Authenticated | Requirement::Demands(_)) => inherited.take.clone(),
-    };
+    let take_span = fields.key_span("take").unwrap_or(node.span);
+    let take = sources(own_take, &require, inherited, take_span, needs.out)?;
     if let (Some(span), Requirement::Public) = (fields.key_span("on_deny"), &require) {
         let message = "a public route asks nobody to sign in, so there is nothing to say of it";
         needs.out.add(Problem::error("public_on_deny", span, message).help("take `on_deny` out, or ask for something"));
@@ -119,8 +110,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Requirement::Public => Streams::UNWATCHED,
         Requirement::Authenticated | Requirement::Demands(_) => streams::of_route(own_streams, inherited.streams),
     };
-    let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
-    form_is_posted(&take, &matches, span, needs.out)?;
+    let matches = matches?;
+    form_is_posted(&take, &matches, take_span, needs.out)?;
     let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();
     let spans = Spans {
         name: name_span,
@@ -168,6 +159,26 @@ fn mode(fields: &Fields<'_>, out: &mut Report) -> Option<Mode> {
 /// Whether preflights pass.
 fn cors(fields: &Fields<'_>, out: &mut Report) -> Option<bool> {
     fields.get("cors", out).map_or(Some(false), |node| reader::choice(node, &[("preflight", true)], out))
+}
+
+/// Where it looks for tokens. `own`: what its own `take` says, if it has one and that can be read.
+fn sources(
+    own: Option<Option<Box<[TokenSource]>>>,
+    require: &Requirement,
+    inherited: &Inherited,
+    span: Span,
+    out: &mut Report,
+) -> Option<Box<[TokenSource]>> {
+    match (own, require) {
+        (Some(_), Requirement::Public) => {
+            let message = "a public route looks at no token, so it takes none";
+            out.add(Problem::error("public_takes", span, message).help("take `take` out, or ask for something"));
+            None
+        }
+        (None, Requirement::Public) => Some(Box::default()),
+        (Some(own), Requirement::Authenticated | Requirement::Demands(_)) => own,
+        (None, Requirement::Authenticated | Requirement::Demands(_)) => Some(inherited.take.clone()),
+    }
 }
 
 /// A form comes with POST and with no other method.

@@ -1,6 +1,6 @@
 //! An upstream in several places: where requests go, where they go instead, and what is never sent twice.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +16,7 @@ use stepgate::telemetry::AddressState;
 use super::client::get;
 use super::gate::{Running1, Setup};
 use super::served::{Http2, Served};
+use super::upgrades::{AGREED, handshake};
 use super::upstream::{Upstream, eventually, read_body};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -284,6 +285,41 @@ fn http_2_and_sockets_have_several_places_too() {
         assert_eq!(gate.get("/public", None).status, 200);
     }
     assert!(unix.requests() >= 8 && tcp.seen().len() >= 8);
+}
+
+#[test]
+fn a_tunnel_finds_a_place_like_any_request_and_counts_there_while_it_is_open() {
+    let agreeing = || {
+        Upstream::scripted(|seen, stream| {
+            if !seen.line().starts_with("GET /public/tunnel") {
+                read_body(seen, stream);
+                return stream.get_mut().write_all(OK).is_ok();
+            }
+            stream.get_mut().write_all(AGREED.as_bytes()).unwrap();
+            let _ends = stream.read_to_end(&mut Vec::new());
+            false
+        })
+    };
+    let upstreams = [agreeing(), agreeing()];
+    let seen = || upstreams.each_ref().map(|upstream| upstream.seen().len());
+    let gate = before(&[nobody(), upstreams[0].address, nobody(), upstreams[1].address]);
+    let open = || {
+        let mut client = gate.client();
+        assert_eq!(client.send(handshake("/public/tunnel", "")).head().status, 101);
+        client
+    };
+    let mut tunnels: Vec<_> = (0..4).map(|_| open()).collect();
+    assert_eq!(seen(), [2, 2]);
+    assert!(gate.notes.failed.lock().unwrap().is_empty());
+    // With one less at one of them, that is where requests go.
+    drop(tunnels.pop());
+    thread::sleep(Duration::from_millis(200));
+    let before = seen();
+    for _ in 0..6 {
+        assert_eq!(gate.get("/public", None).status, 200);
+    }
+    let gets = [seen()[0] - before[0], seen()[1] - before[1]];
+    assert!(gets == [0, 6] || gets == [6, 0], "{gets:?}");
 }
 
 #[test]
