@@ -4,7 +4,7 @@ use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::yaml::Node;
 use crate::policy::pattern::PatternError;
-use crate::policy::{Allowances, HostPattern, Match, Methods, PathPattern, canonical_host};
+use crate::policy::{Allowances, Ambiguity, HostPattern, Match, Methods, PathPattern, canonical_host};
 
 const MATCH: Keys = Keys {
     what: "`match`",
@@ -19,7 +19,10 @@ pub fn of_route(node: &Node, out: &mut Report) -> Option<Match> {
     let fields = Fields::of(node, MATCH, out)?;
     let mut allows = |name| fields.get(name, out).map_or(Some(false), |node| reader::switch(node, out));
     let (empty_segments, encoded_slash) = (allows("empty_segments"), allows("encoded_slash"));
-    read(&fields, Allowances { empty_segments: empty_segments?, encoded_slash: encoded_slash? }, out)
+    let given = empty_segments.zip(encoded_slash);
+    let allows = given.map(|(empty_segments, encoded_slash)| Allowances { empty_segments, encoded_slash });
+    let found = read(&fields, allows.unwrap_or_default(), out);
+    found.filter(|_| allows.is_some())
 }
 
 /// Reads `match` of a floor, which allows nothing by itself: its routes do.
@@ -42,8 +45,8 @@ fn read(fields: &Fields<'_>, allows: Allowances, out: &mut Report) -> Option<Mat
         out.add(Problem::error("missing_key", fields.span, "`match` needs `path`").help(help));
     }
     let ignore_case = match fields.get("ignore_case", out) {
-        Some(node) => reader::switch(node, out)?,
-        None => false,
+        Some(node) => reader::switch(node, out),
+        None => Some(false),
     };
     let path = fields.get("path", out).and_then(|node| {
         let written = reader::text(node, "a path", out)?;
@@ -54,14 +57,26 @@ fn read(fields: &Fields<'_>, allows: Allowances, out: &mut Report) -> Option<Mat
             if mistake == PatternError::NotAbsolute && PathPattern::parse(&slashed).is_ok() {
                 return problem.help(format!("write `{slashed}`"));
             }
-            problem
+            match mistake {
+                PatternError::Ambiguous(Ambiguity::EncodedSlash) => {
+                    problem.help("write `encoded_slash: true` beside it if the upstream is known to mean it")
+                }
+                _ => problem,
+            }
         };
         let pattern = PathPattern::parse_allowing(written, allows);
-        let pattern = pattern.and_then(|path| if ignore_case { path.ignoring_case() } else { Ok(path) });
+        let pattern = pattern.and_then(|path| if ignore_case == Some(true) { path.ignoring_case() } else { Ok(path) });
         pattern.map_err(|mistake| out.add(bad(mistake))).ok().map(|path| (path, written))
     });
     let (path, written) = path?;
-    Some(Match { hosts: hosts?, path, path_written: written.into(), methods: methods?, ignore_case, allows })
+    Some(Match {
+        hosts: hosts?,
+        path,
+        path_written: written.into(),
+        methods: methods?,
+        ignore_case: ignore_case?,
+        allows,
+    })
 }
 
 fn hosts(node: &Node, out: &mut Report) -> Option<Box<[HostPattern]>> {

@@ -376,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
         #[test]
         fn whatever_a_server_makes_of_a_path_it_serves_nothing_that_was_not_judged(
             policy in any_policy(),

@@ -30,6 +30,11 @@ impl Seen {
         value
     }
 
+    /// The values of a header field that may be there several times, in their order.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(one, _)| one == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The names of all header and trailer fields, in lower case.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.headers.iter().chain(&self.trailers).map(|(name, _)| name.as_str()).collect()

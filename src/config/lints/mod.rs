@@ -5,6 +5,7 @@
 //! compared nothing is said. None of them compares every two routes: `overlap` knows which can meet.
 
 mod asks;
+mod case;
 mod entries;
 mod entry;
 mod evidence;

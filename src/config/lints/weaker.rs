@@ -28,15 +28,15 @@ pub(super) struct Weaker<'p> {
 
 impl<'p> Weaker<'p> {
     /// Whether one route certainly asks less than another, whatever floors lie under it.
-    fn is_weaker(&self, one: usize, other: usize) -> bool {
+    pub(super) fn is_weaker(&self, one: usize, other: usize) -> bool {
         self.asks.get(one).zip(self.asks.get(other)).is_some_and(|((_, most), (own, _))| most.is_weaker_than(own))
     }
 
-    fn words(&self, place: usize) -> String {
+    pub(super) fn words(&self, place: usize) -> String {
         self.asks.get(place).map(|(own, _)| own.words(self.policy.ladders())).unwrap_or_default()
     }
 
-    fn routes(&self) -> impl Iterator<Item = (usize, &'p Route, &'p Spans)> {
+    pub(super) fn routes(&self) -> impl Iterator<Item = (usize, &'p Route, &'p Spans)> {
         self.policy.routes().iter().zip(self.spans).enumerate().map(|(place, (route, spans))| (place, route, spans))
     }
 

@@ -21,6 +21,7 @@ pub(super) const REQUEST_MALFORMED: Guide = Guide {
     causes: &[
         "a scanner or a broken client: no `Host`, two of them, two lengths of one body, control characters in a field",
         "the method is CONNECT or TRACE, which are never forwarded",
+        "the request came through this gate three times before: an upstream leads back to it (`Via`)",
         "more fields than `limits.headers`, or a head longer than `limits.head`, mostly of many or large cookies: such a head is answered 431, a target that is too long 414",
     ],
     remedy: &[
@@ -34,6 +35,7 @@ pub(super) const REQUEST_MALFORMED: Guide = Guide {
         "RFC 9112 sections 3.2 and 6.3",
         "RFC 9113 section 8",
         "RFC 9110 section 9.3 (CONNECT and TRACE)",
+        "RFC 9110 section 7.6.3 (Via)",
         "RFC 6585 section 5 (431)",
     ],
 };
@@ -41,12 +43,13 @@ pub(super) const REQUEST_MALFORMED: Guide = Guide {
 pub(super) const PATH_AMBIGUOUS: Guide = Guide {
     causes: &[
         "an attack: `%2F`, `%5C`, `..;`, `//` or a doubly escaped path, meant to be judged as one path and served as another",
-        "a client that escapes a slash within an identifier (`/files/a%2Fb`)",
+        "a client that escapes a slash within an identifier (`/files/a%2Fb`), or leaves a segment empty, on a route that does not allow it",
+        "an escaped slash or empty segment that its route allows, and that another server would read as a path which another route or floor guards",
         "a `;` parameter on a path whose plain form another route or floor guards",
     ],
     remedy: &[
         "read `detail` in the log line: it names what can be read in two ways",
-        "have the client send such an identifier in the query, or in another encoding",
+        "if the upstream is known to mean it, write `encoded_slash: true` or `empty_segments: true` under the route's `match`; else have the client send such an identifier in the query, or in another encoding",
         "never have a proxy before the gate decode paths to get around it: what is judged must be what is served",
     ],
     hint: "The path can be read in two ways; `detail` says where. From strangers it is an attempt to get around a route; from a client of yours it is an escaped slash or an empty segment.",

@@ -49,6 +49,15 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         example: include_str!("../examples/weaker_by_host.yaml"),
     },
     Lint {
+        name: "weaker_by_case",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a stricter route is for one spelling alone, and a weaker one below it ignores case",
+        why: "`ignore_case` says of an upstream that it serves a path in whatever case it is spelt. A stricter route that does not ignore case takes its own spelling alone: whoever writes the path in another case takes the weaker route and is served the same.",
+        remedy: "Write `ignore_case: true` under the stricter route's `match` too, or make it a floor: a floor holds in any case wherever the route ignores it. If the two lead to different upstreams, silence it.",
+        example: include_str!("../examples/weaker_by_case.yaml"),
+    },
+    Lint {
         name: "route_shadowed",
         level: Level::Warning,
         found: Found::Policy,
