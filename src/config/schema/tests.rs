@@ -225,8 +225,8 @@ fn the_defaults_of_the_settings_are_what_the_loader_takes_when_they_are_left_out
     });
     let schema = schema("config");
     let mut written = least.clone();
-    // What a file's audit log alone has is not looked at here.
-    let own = defaults(&schema, &schema, &["sync", "rotate"]);
+    // What a file's audit log alone has, and what an assertion has, is not looked at here.
+    let own = defaults(&schema, &schema, &["sync", "rotate", "assertion"]);
     for name in ["audit", "identity", "keys", "limits", "telemetry", "policies", "workers"] {
         assert!(own.contains_key(name), "{name}: {own:?}");
     }
