@@ -30,6 +30,7 @@ mod proxy {
     mod http2;
     mod hygiene;
     mod multiplexed;
+    mod old_clients;
     mod pki;
     mod refusals;
     mod seams;

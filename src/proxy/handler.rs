@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -146,7 +146,11 @@ pub(super) async fn handle<V: Verify>(
         (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
     };
     let mut response = match passed {
-        Ok((response, lease, forwarding)) => {
+        Ok((mut response, lease, forwarding)) => {
+            if head.version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+                // What has no length ends with its connection, whatever the client wished for. This tells hyper so.
+                *response.version_mut() = Version::HTTP_10;
+            }
             response.map(|body| ResponseBody::passed(body, lease, forwarding, answered))
         }
         Err(refusal) => {

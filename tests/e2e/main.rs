@@ -16,8 +16,10 @@
 mod curl;
 mod discovery;
 mod drain;
+mod events;
 mod id_tokens;
 mod key_rotation;
+mod memory;
 mod nghttp;
 mod nginx_edge;
 mod nginx_upstream;

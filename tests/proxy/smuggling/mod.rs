@@ -122,7 +122,7 @@ fn send(stream: &mut TcpStream, bytes: &[u8], in_pieces: bool) {
         drop(stream.write_all(bytes));
         return;
     }
-    for piece in bytes.chunks((bytes.len() / 40).max(3)) {
+    for piece in bytes.chunks((bytes.len() / 16).max(3)) {
         if stream.write_all(piece).is_err() {
             return;
         }
@@ -148,7 +148,11 @@ fn compare(case: &Case, upstream: &Raw, behind: &[String], what: &str, exactly: 
         .upstream
         .iter()
         .cloned()
-        .chain(behind.iter().map(|target| Wanted { line: format!("GET {target}"), framing: "none".into(), body: Vec::new() }))
+        .chain(behind.iter().map(|target| Wanted {
+            line: format!("GET {target}"),
+            framing: "none".into(),
+            body: Vec::new(),
+        }))
         .collect();
     eventually(|| upstream.seen().iter().filter(|seen| whole(seen)).count() >= wanted.len());
     let seen = upstream.seen();
@@ -158,7 +162,8 @@ fn compare(case: &Case, upstream: &Raw, behind: &[String], what: &str, exactly: 
         .map(|seen| Wanted { line: seen.line.clone(), framing: seen.framing.clone(), body: seen.body.clone() })
         .collect();
     let alike = |list: Vec<Wanted>| {
-        let body = |one: &Wanted| if exactly || one.framing != "chunked" { one.body.clone() } else { joined(&one.body) };
+        let body =
+            |one: &Wanted| if exactly || one.framing != "chunked" { one.body.clone() } else { joined(&one.body) };
         list.iter().map(|one| (one.line.clone(), one.framing.clone(), shown(&body(one)))).collect::<Vec<_>>()
     };
     assert_eq!(alike(got), alike(wanted), "{what}");
@@ -205,7 +210,10 @@ fn run(case: &Case, gate: &Running1, upstream: &Raw, in_pieces: bool) {
     // What the gate refuses it says itself, and says that it ends.
     for refused in got.iter().filter(|one| one.status == 400) {
         let said: serde_json::Value = serde_json::from_str(&refused.body).unwrap_or_default();
-        assert!(!method.starts_with("HEAD") && said["reason"].is_string() || method.starts_with("HEAD"), "{what}: {refused:?}");
+        assert!(
+            !method.starts_with("HEAD") && said["reason"].is_string() || method.starts_with("HEAD"),
+            "{what}: {refused:?}"
+        );
     }
     // Somebody else, over the same connection to the upstream where it was kept.
     let theirs = honest();
@@ -217,7 +225,10 @@ fn run(case: &Case, gate: &Running1, upstream: &Raw, in_pieces: bool) {
     compare(case, upstream, &behind, &what, !in_pieces);
     if case.cut.is_none() {
         let seen = upstream.seen();
-        assert!(seen.iter().all(|one| one.connection == seen[0].connection), "{what}: the upstream's connection was given up");
+        assert!(
+            seen.iter().all(|one| one.connection == seen[0].connection),
+            "{what}: the upstream's connection was given up"
+        );
     }
 }
 
