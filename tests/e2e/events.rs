@@ -28,6 +28,7 @@ fn upstream() -> u16 {
 }
 
 fn tell(stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).lines();
     // Several requests may come on one connection.
@@ -38,7 +39,7 @@ fn tell(stream: TcpStream) -> std::io::Result<()> {
         out.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
         for _ in 0..EVENTS {
             let event = format!("data: {}\n\n", now());
-            write!(out, "{:x}\r\n{event}\r\n", event.len())?;
+            out.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
             thread::sleep(EVERY);
         }
         out.write_all(b"0\r\n\r\n")?;

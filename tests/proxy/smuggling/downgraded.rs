@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use super::super::gate::{Running1, Setup};
+use super::super::gate::Running1;
 use super::super::h2_client::{DATA, END_HEADERS, END_STREAM, Frame, GO_AWAY, HEADERS, RESET, Raw as Frames, frame};
 use super::cases::{Case, unescape};
 use super::raw::Raw;
-use super::{compare, honest, run_all};
+use super::{among_others, compare, gate, honest, run_all};
 
 /// Fields written out, whatever their bytes.
 fn block(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
@@ -157,7 +157,8 @@ fn in_any_order(case: &Case, upstream: &Raw, behind: &[String]) {
 
 #[test]
 fn t17_a_request_in_http_2_is_one_and_the_same_in_http_1() {
-    let upstream = Raw::echoing();
-    let gate = Setup::default().start(upstream.address);
-    run_all("downgraded.txt", 35, |case| run(case, &gate, &upstream));
+    let shared = gate();
+    run_all("downgraded.txt", 60, |case| {
+        among_others(case, &shared, |(upstream, gate)| run(case, gate, upstream));
+    });
 }

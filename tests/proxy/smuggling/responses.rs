@@ -81,5 +81,5 @@ fn t17_an_answer_is_for_one_request_and_whole_or_seen_to_be_none() {
         stream.write_all(&bytes).is_ok() && !shuts
     });
     let gate = Setup::default().start(upstream.address);
-    run_all("responses.txt", 35, |case| run(case, &gate, &upstream, &said));
+    run_all("responses.txt", 45, |case| run(case, &gate, &upstream, &said));
 }
