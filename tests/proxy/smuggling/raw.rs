@@ -39,17 +39,44 @@ pub struct Raw {
 
 impl Raw {
     /// Answers each request with what it was.
-    pub fn echo(seen: &Seen, stream: &mut TcpStream) -> bool {
-    let text = if seen.line.starts_with("HEAD ") { "" } else { &seen.line };
-    // In one piece, or the system would wait for more.
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", seen.line.len());
-    stream.write_all(answer.as_bytes()).is_ok()
+    pub fn echoing() -> Self {
+        Self::scripted(echo)
+    }
+
+    pub fn scripted(script: impl Fn(&Seen, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let (script, noted): (Arc<Script>, _) = (Arc::new(script), notes.clone());
+        thread::spawn(move || {
+            for (connection, stream) in listener.incoming().enumerate() {
+                let (script, notes) = (script.clone(), noted.clone());
+                thread::spawn(move || converse(stream.unwrap(), connection, &*script, &notes));
+            }
+        });
+        Self { address, notes }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.notes.lock().unwrap().clone()
+    }
+
+    /// Puts those that have a place behind the others, in the order of their places.
+    pub fn put_last(&self, place: impl Fn(&Seen) -> Option<usize>) {
+        self.notes.lock().unwrap().sort_by_key(place);
+    }
+
+    pub fn forget(&self) {
+        self.notes.lock().unwrap().clear();
+    }
 }
 
 /// Says what was asked for.
 pub fn echo(seen: &Seen, stream: &mut TcpStream) -> bool {
     let text = if seen.line.starts_with("HEAD ") { "" } else { &seen.line };
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", seen.line.len()).is_ok()
+    // In one piece, or the system would wait for more.
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", seen.line.len());
+    stream.write_all(answer.as_bytes()).is_ok()
 }
 
 fn converse(mut stream: TcpStream, connection: usize, script: &Script, notes: &Mutex<Vec<Seen>>) {
