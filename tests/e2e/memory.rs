@@ -1,6 +1,7 @@
 //! What the gate holds in memory, however large bodies are, however many clients idle, and however slow both sides are; and
 //! that nobody else waits for them.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use http::{Request as Http, Response};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::slow_heads::{FLOOR, TRIES, p99, print};
-use crate::support::{Front, Request, Unusual, Wire, alone, eventually, said_by};
+use crate::support::{Front, Gate, Request, Unusual, Wire, alone, eventually, said_by};
 
 const GIBIBYTE: u64 = 1 << 30;
 /// What is sent at once; its content is its place, so that none is lost, doubled or misplaced unseen.
@@ -63,24 +64,29 @@ impl Sum {
 /// sends a byte now and then and never ends.
 struct Large {
     port: u16,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
     /// Bytes of bodies that came whole.
-    taken: Arc<AtomicU64>,
+    taken: AtomicU64,
     /// Bytes of large bodies that were sent.
-    sent: Arc<AtomicU64>,
-    ends: Arc<AtomicBool>,
+    sent: AtomicU64,
+    ends: AtomicBool,
 }
 
 impl Large {
     fn http1() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let large = Self { port, taken: Arc::default(), sent: Arc::default(), ends: Arc::default() };
-        let (taken, sent, ends) = (large.taken.clone(), large.sent.clone(), large.ends.clone());
+        let large = Self { port, counts: Arc::default() };
+        let counts = Arc::clone(&large.counts);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (taken, sent, ends) = (taken.clone(), sent.clone(), ends.clone());
+                let counts = Arc::clone(&counts);
                 // A gate that goes away in the midst of it is no failure.
-                thread::spawn(move || drop(converse(stream.unwrap(), &taken, &sent, &ends)));
+                thread::spawn(move || drop(converse(stream.unwrap(), &counts)));
             }
         });
         large
@@ -91,20 +97,20 @@ impl Large {
         let runtime = runtime();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let taken = Arc::new(AtomicU64::new(0));
-        let counted = taken.clone();
+        let large = Self { port, counts: Arc::default() };
+        let counts = Arc::clone(&large.counts);
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let counted = counted.clone();
+                let counts = Arc::clone(&counts);
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(socket).await.unwrap();
                     while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer(request, respond, counted.clone()));
+                        tokio::spawn(answer(request, respond, Arc::clone(&counts)));
                     }
                 });
             }
         });
-        (Self { port, taken, sent: Arc::default(), ends: Arc::default() }, runtime)
+        (large, runtime)
     }
 }
 
@@ -114,7 +120,7 @@ impl Large {
         let mut before = u64::MAX;
         eventually("it settles", Duration::from_secs(60), || {
             thread::sleep(Duration::from_millis(300));
-            let sent = self.sent.load(Ordering::Relaxed);
+            let sent = self.counts.sent.load(Ordering::Relaxed);
             std::mem::replace(&mut before, sent) == sent
         });
     }
@@ -122,7 +128,7 @@ impl Large {
 
 impl Drop for Large {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.counts.ends.store(true, Ordering::Relaxed);
     }
 }
 
@@ -130,7 +136,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-async fn answer(request: Http<h2::RecvStream>, mut respond: SendResponse<Bytes>, taken: Arc<AtomicU64>) {
+async fn answer(request: Http<h2::RecvStream>, mut respond: SendResponse<Bytes>, counts: Arc<Counts>) {
     if request.method() == http::Method::PUT {
         let (mut body, mut sum) = (request.into_body(), Sum::default());
         while let Some(data) = body.data().await {
@@ -138,7 +144,7 @@ async fn answer(request: Http<h2::RecvStream>, mut respond: SendResponse<Bytes>,
             sum.add(&data);
             body.flow_control().release_capacity(data.len()).unwrap();
         }
-        taken.fetch_add(sum.got, Ordering::Relaxed);
+        counts.taken.fetch_add(sum.got, Ordering::Relaxed);
         respond.send_response(Response::new(()), true).unwrap();
         return;
     }
@@ -158,7 +164,7 @@ async fn answer(request: Http<h2::RecvStream>, mut respond: SendResponse<Bytes>,
     stream.send_data(Bytes::new(), true).unwrap();
 }
 
-fn converse(stream: TcpStream, taken: &AtomicU64, sent: &AtomicU64, ends: &AtomicBool) -> std::io::Result<()> {
+fn converse(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
     let (mut out, mut stream) = (stream.try_clone()?, BufReader::with_capacity(PIECE, stream));
     loop {
         let mut head = String::new();
@@ -182,18 +188,18 @@ fn converse(stream: TcpStream, taken: &AtomicU64, sent: &AtomicU64, ends: &Atomi
                 }
                 sum.add(&piece[..size]);
             }
-            taken.fetch_add(sum.got, Ordering::Relaxed);
+            counts.taken.fetch_add(sum.got, Ordering::Relaxed);
         } else if head.contains("/large ") {
             write!(out, "HTTP/1.1 200 OK\r\ncontent-length: {GIBIBYTE}\r\n\r\n")?;
             for place in (0..GIBIBYTE).step_by(PIECE) {
                 fill(&mut piece, place);
                 out.write_all(&piece)?;
-                sent.fetch_add(PIECE as u64, Ordering::Relaxed);
+                counts.sent.fetch_add(PIECE as u64, Ordering::Relaxed);
             }
             continue;
         } else if head.contains("/drip ") {
             write!(out, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
-            while !ends.load(Ordering::Relaxed) {
+            while !counts.ends.load(Ordering::Relaxed) {
                 out.write_all(b"1\r\nx\r\n")?;
                 thread::sleep(Duration::from_millis(500));
             }
@@ -247,15 +253,22 @@ fn a_gibibyte_passes_up_and_down_in_little_memory() {
     let (two, _runtime) = Large::http2();
     for (upstream, scheme, protocol) in [(&one, "http", "--http1.1"), (&two, "h2c", "--http2-prior-knowledge")] {
         let front = Front::to(&format!("{{ app: {{ url: \"{scheme}://127.0.0.1:{}\" }} }}", upstream.port));
-        let before = front.gate.peak_memory();
+        let before = peak(&front.gate);
         let [down, up] = [false, true].map(|upload| transfer(front.gate.port, protocol, upload));
-        assert_eq!(upstream.taken.load(Ordering::Relaxed), GIBIBYTE, "the upload is not whole");
-        let peak = front.gate.peak_memory();
+        assert_eq!(upstream.counts.taken.load(Ordering::Relaxed), GIBIBYTE, "the upload is not whole");
+        let peak = peak(&front.gate);
         print(&format!(
             "1 GiB in {protocol}, upstream {scheme}: down in {down:.1?}, up in {up:.1?}; peak memory {peak} KiB, before {before} KiB"
         ));
         assert!(peak < BODIES, "{protocol}: {peak} KiB");
     }
+}
+
+/// The most memory that a gate ever held, in KiB.
+fn peak(gate: &Gate) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", gate.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 const IDLE: u32 = 5000;
@@ -292,7 +305,7 @@ fn five_thousand_idle_connections_cost_little_and_nobody_else() {
             .collect();
         let during = p99(port);
         assert!(front.gate.metric("stepgate_connections_open") >= f64::from(IDLE), "they were there all the time");
-        let peak = front.gate.peak_memory();
+        let peak = peak(&front.gate);
         let each = peak.saturating_sub(memory) / u64::from(IDLE);
         assert!(each < EACH, "{each} KiB for each: {memory} KiB before, {peak} KiB at the most");
         drop(idle);
@@ -348,7 +361,7 @@ fn slow_clients_and_slow_upstreams_cost_little_and_nobody_else() {
         });
         upstream.settles();
         let during = p99(port);
-        let peak = front.gate.peak_memory();
+        let peak = peak(&front.gate);
         let each = peak.saturating_sub(memory) / u64::from(SLOW_CLIENTS + SLOW_STREAMS + SLOW_ANSWERS);
         assert!(each < HELD, "{each} KiB for each: {memory} KiB before, {peak} KiB at the most");
         drop((slow, drips, streams));
