@@ -31,6 +31,7 @@ mod proxy {
     mod http2;
     mod hygiene;
     mod multiplexed;
+    mod old_clients;
     mod oversight;
     mod pki;
     mod preflight;

@@ -169,13 +169,15 @@ pub(super) fn is_grpc(head: &HeaderMap) -> bool {
     kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// Takes out of a response's trailers what is between two neighbours, and cookies: set there, nobody looked at them.
+/// Takes out of a response's trailers what is between two neighbours, a length, and cookies: set there, nobody looked at them.
 fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
     frame.into_trailers().map_or_else(
         |frame| frame,
         |mut trailers| {
             headers::remove_hop_by_hop(&mut trailers);
             trailers.remove(header::SET_COOKIE);
+            // Framing is never a trailer (RFC 9110 section 6.5.1).
+            trailers.remove(header::CONTENT_LENGTH);
             Frame::trailers(trailers)
         },
     )
@@ -199,9 +201,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upstream_sets_no_cookie_in_trailers() {
+    fn an_upstream_sets_no_cookie_and_no_length_in_trailers() {
         let mut trailers = HeaderMap::new();
-        for (name, value) in [("set-cookie", "__Host-stepgate=x"), ("keep-alive", "1"), ("grpc-status", "0")] {
+        for (name, value) in
+            [("set-cookie", "__Host-stepgate=x"), ("keep-alive", "1"), ("content-length", "9"), ("grpc-status", "0")]
+        {
             trailers.append(name, value.parse().unwrap());
         }
         let left = cleaned(Frame::<Bytes>::trailers(trailers)).into_trailers().unwrap();

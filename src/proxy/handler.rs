@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -196,7 +196,11 @@ pub(super) async fn handle<V: Verify>(
             }
             response.map(|_none| ResponseBody::own(Bytes::new(), answered))
         }
-        Ok((response, lease, forwarding)) => {
+        Ok((mut response, lease, forwarding)) => {
+            if head.version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+                // What has no length ends with its connection, whatever the client wished for. This tells hyper so.
+                *response.version_mut() = Version::HTTP_10;
+            }
             if watching.is_none() && !response.body().is_end_stream() {
                 watching = path.and_then(watch);
             }

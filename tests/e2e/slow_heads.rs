@@ -14,12 +14,12 @@ const HEAD_READ: Duration = Duration::from_secs(5);
 const MEASURED: Duration = Duration::from_millis(2500);
 const EVERY: Duration = Duration::from_millis(4);
 /// Below this nobody minds, and two cores that do other things too make as much by themselves.
-const FLOOR: Duration = Duration::from_millis(5);
+pub(crate) const FLOOR: Duration = Duration::from_millis(5);
 /// A machine that others use is slow now and then; a gate that slow clients hold up is so each time.
-const TRIES: u32 = 3;
+pub(crate) const TRIES: u32 = 3;
 
 /// The 99th percentile of requests that come at a steady pace.
-fn p99(port: u16) -> Duration {
+pub(crate) fn p99(port: u16) -> Duration {
     let mut wire = Wire::open(port);
     let (started, mut took) = (Instant::now(), Vec::new());
     while started.elapsed() < MEASURED {
@@ -95,6 +95,6 @@ fn two_thousand_slow_heads_cost_nobody_else_and_are_closed_at_their_limit() {
 }
 
 #[expect(clippy::print_stderr, reason = "the numbers belong to what the test says")]
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     eprintln!("{text}");
 }

@@ -68,7 +68,9 @@ impl Head {
     pub(in crate::proxy) fn odd(self) -> Odd {
         match self {
             Self::Nothing => Odd::default(),
-            Self::Target { odd, .. } | Self::LineStart { odd } | Self::LineStartCr { odd } | Self::Line { odd, .. } => odd,
+            Self::Target { odd, .. } | Self::LineStart { odd } | Self::LineStartCr { odd } | Self::Line { odd, .. } => {
+                odd
+            }
         }
     }
 

@@ -78,6 +78,11 @@ impl Front {
         Self::with(Gate::setup_to(1), &unusual)
     }
 
+    /// One whose upstreams are named with what else is not as usual.
+    pub(crate) fn to_unusual(unusual: &Unusual) -> Self {
+        Self::with(Gate::setup_to(1), unusual)
+    }
+
     fn with(setup: Setup, unusual: &Unusual) -> Self {
         let (authority, bank, tls) = (Authority::new("Front"), Key::new(Alg::Es256, "key-1"), free_port());
         let (cert, key) = if unusual.rsa { authority.rsa_server("server") } else { authority.server("server") };

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use super::super::gate::{Running1, Setup};
+use super::super::gate::Running1;
 use super::super::h2_client::{DATA, END_HEADERS, END_STREAM, Frame, GO_AWAY, HEADERS, RESET, Raw as Frames, frame};
 use super::cases::{Case, unescape};
 use super::raw::Raw;
-use super::{compare, honest, run_all};
+use super::{among_others, compare, gate, honest, run_all};
 
 /// Fields written out, whatever their bytes.
 fn block(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
@@ -66,7 +66,8 @@ struct Fate {
 
 /// A status as our own encoder writes it: from the table of HPACK, or in digits.
 fn status(payload: &[u8]) -> String {
-    let listed = [(0x88, "200"), (0x89, "204"), (0x8a, "206"), (0x8b, "304"), (0x8c, "400"), (0x8d, "404"), (0x8e, "500")];
+    let listed =
+        [(0x88, "200"), (0x89, "204"), (0x8a, "206"), (0x8b, "304"), (0x8c, "400"), (0x8d, "404"), (0x8e, "500")];
     if let Some((_, status)) = listed.iter().find(|(byte, _)| *byte == payload[0]) {
         return (*status).to_owned();
     }
@@ -81,9 +82,9 @@ fn digits(value: &[u8]) -> String {
     let (mut text, mut at) = (String::new(), 0);
     while text.len() < 3 {
         let short = ["00000", "00001", "00010"].iter().position(|code| bits[at..].starts_with(code));
-        let found = short.map(|digit| (digit, 5)).unwrap_or_else(|| {
-            (3 + usize::from_str_radix(&bits[at..at + 6], 2).unwrap() - 0b01_1001, 6)
-        });
+        let found = short
+            .map(|digit| (digit, 5))
+            .unwrap_or_else(|| (3 + usize::from_str_radix(&bits[at..at + 6], 2).unwrap() - 0b01_1001, 6));
         text += &found.0.to_string();
         at += found.1;
     }
@@ -93,7 +94,8 @@ fn digits(value: &[u8]) -> String {
 /// Reads until both streams are done, or the connection is.
 fn fates(client: &mut Frames) -> (HashMap<u32, Fate>, bool) {
     let mut fates: HashMap<u32, Fate> = HashMap::new();
-    let done = |fates: &HashMap<u32, Fate>| [1, 3].iter().all(|stream| fates.get(stream).is_some_and(|fate| fate.ended));
+    let done =
+        |fates: &HashMap<u32, Fate>| [1, 3].iter().all(|stream| fates.get(stream).is_some_and(|fate| fate.ended));
     let mut leaving = false;
     while !done(&fates) {
         let Some(Frame { kind, flags, stream, payload }) = client.frame() else { return (fates, true) };
@@ -119,7 +121,12 @@ fn run(case: &Case, gate: &Running1, upstream: &Raw) {
     let text = |text: &str| text.as_bytes().to_vec();
     let asked = [(":method", "GET"), (":scheme", "http"), (":authority", "honest.example"), (":path", &mine)];
     let mut bytes = frames(case);
-    bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&asked.map(|(name, value)| (text(name), text(value))))));
+    bytes.extend(frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        3,
+        &block(&asked.map(|(name, value)| (text(name), text(value)))),
+    ));
     let mut client = Frames::to(gate.address);
     drop(client.0.write_all(&bytes));
     let (fates, closed) = fates(&mut client);
@@ -150,7 +157,8 @@ fn in_any_order(case: &Case, upstream: &Raw, behind: &[String]) {
 
 #[test]
 fn t17_a_request_in_http_2_is_one_and_the_same_in_http_1() {
-    let upstream = Raw::echoing();
-    let gate = Setup::default().start(upstream.address);
-    run_all("downgraded.txt", 35, |case| run(case, &gate, &upstream));
+    let shared = gate();
+    run_all("downgraded.txt", 60, |case| {
+        among_others(case, &shared, |(upstream, gate)| run(case, gate, upstream));
+    });
 }

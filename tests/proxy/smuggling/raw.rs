@@ -40,7 +40,7 @@ pub struct Raw {
 impl Raw {
     /// Answers each request with what it was.
     pub fn echoing() -> Self {
-        Self::scripted(|seen, stream| echo(seen, stream))
+        Self::scripted(echo)
     }
 
     pub fn scripted(script: impl Fn(&Seen, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
@@ -74,7 +74,9 @@ impl Raw {
 /// Says what was asked for.
 pub fn echo(seen: &Seen, stream: &mut TcpStream) -> bool {
     let text = if seen.line.starts_with("HEAD ") { "" } else { &seen.line };
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", seen.line.len()).is_ok()
+    // In one piece, or the system would wait for more.
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", seen.line.len());
+    stream.write_all(answer.as_bytes()).is_ok()
 }
 
 fn converse(mut stream: TcpStream, connection: usize, script: &Script, notes: &Mutex<Vec<Seen>>) {
@@ -108,13 +110,24 @@ fn take(stream: &mut impl BufRead, seen: &mut Seen) -> Result<bool, String> {
     let mut body = Kept { stream, kept: &mut seen.body };
     match seen.framing.as_str() {
         "length" => {
-            let length: usize = seen.head.to_lowercase().split_once("content-length: ").unwrap().1.lines().next().unwrap().parse().unwrap();
+            let length: usize = seen
+                .head
+                .to_lowercase()
+                .split_once("content-length: ")
+                .unwrap()
+                .1
+                .lines()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
             body.exactly(length)?;
         }
         "chunked" => loop {
             let line = body.line()?;
             let size = line.strip_suffix("\r\n").filter(|size| size.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            let size = size.and_then(|size| usize::from_str_radix(size, 16).ok()).ok_or(format!("a chunk of {line:?}"))?;
+            let size =
+                size.and_then(|size| usize::from_str_radix(size, 16).ok()).ok_or(format!("a chunk of {line:?}"))?;
             if size == 0 {
                 while body.line()? != "\r\n" {}
                 break;
@@ -153,7 +166,8 @@ impl<S: BufRead> Kept<'_, S> {
 /// Nobody can read this head in two ways.
 fn check(head: &[u8], seen: &mut Seen) -> Result<(), String> {
     let text = head.strip_suffix(b"\r\n\r\n").unwrap();
-    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+    let lines: Vec<&[u8]> =
+        text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
     let bare = head.iter().enumerate().any(|(at, byte)| match byte {
         b'\n' => at == 0 || head[at - 1] != b'\r',
         b'\r' => head.get(at + 1) != Some(&b'\n'),
@@ -179,7 +193,10 @@ fn check(head: &[u8], seen: &mut Seen) -> Result<(), String> {
         match (name.to_ascii_lowercase().as_str(), value.trim_matches([' ', '\t'])) {
             ("host", _) => hosts += 1,
             ("content-length", value) => {
-                if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) || value.len() > 1 && value.starts_with('0') {
+                if value.is_empty()
+                    || !value.bytes().all(|byte| byte.is_ascii_digit())
+                    || value.len() > 1 && value.starts_with('0')
+                {
                     return Err(format!("a length of {value:?}"));
                 }
                 framing.push("length");
