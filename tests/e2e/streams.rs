@@ -15,7 +15,7 @@ const ROUTES: &str = r#"
 "#;
 /// For how many seconds a token is still believed that expired before, by the leeway that clocks have. Whole ones, as tokens
 /// count, so up to one less.
-const LEFT: i64 = 3;
+const LEFT: i64 = 6;
 
 fn script(name: &str) -> String {
     format!("{}/tests/peers/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -92,7 +92,7 @@ fn told(said: &[Value], why: &str) {
     assert_eq!((&chat["code"], &chat["details"]), (&"UNAUTHENTICATED".into(), &why.into()), "{chat}");
     assert_eq!(collect["code"], "UNAUTHENTICATED", "{collect}");
     assert_eq!((&socket["code"], &socket["reason"]), (&1008.into(), &why.into()), "{socket}");
-    assert!(chat["answers"].as_u64().unwrap() > 3 && socket["echoes"].as_u64().unwrap() > 3, "{said:?}");
+    assert!(chat["answers"].as_u64() > Some(0) && socket["echoes"].as_u64() > Some(0), "{said:?}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_lasts_ends_with_its_token_in_the_words_of_its_protocol() {
     told(&said, "token expired");
     for stream in &said {
         let after = stream["after"].as_f64().unwrap();
-        assert!((1.0..10.0).contains(&after), "{stream}");
+        assert!((1.0..15.0).contains(&after), "{stream}");
     }
     let mut ended = Vec::new();
     for _ in 0..3 {

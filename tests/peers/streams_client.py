@@ -1,17 +1,20 @@
 """Clients of what lasts: a gRPC call both ways, one that only sends, and a WebSocket, until they are ended.
 
     streams_client.py HOST:PORT      the token is in TOKEN; prints a JSON object a line: what ended, how, and after how long
+
+The gRPC is the one with threads: that of asyncio may take a message that it cannot send any more for the end of the call, and
+tell of an internal error in the place of its status.
 """
 
-import asyncio
 import json
 import os
 import sys
+import threading
 import time
 
 import grpc
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 ADDRESS, BEARER = sys.argv[1], f"Bearer {os.environ['TOKEN']}"
 BEGAN = time.monotonic()
@@ -21,49 +24,52 @@ def note(**what) -> None:
     print(json.dumps({**what, "after": time.monotonic() - BEGAN}), flush=True)
 
 
-async def messages():
-    while time.monotonic() - BEGAN < 20:
+def messages():
+    while time.monotonic() - BEGAN < 30:
         yield b"x"
-        await asyncio.sleep(0.1)
+        time.sleep(0.1)
 
 
-async def chat(channel) -> None:
+def chat(channel) -> None:
     call = channel.stream_stream("/peer.Streams/Chat")(messages(), metadata=(("authorization", BEARER),))
     answers = 0
     try:
-        async for _answer in call:
+        for _answer in call:
             answers += 1
-    except grpc.aio.AioRpcError:
+    except grpc.RpcError:
         pass
-    note(stream="chat", answers=answers, code=(await call.code()).name, details=await call.details())
+    note(stream="chat", answers=answers, code=call.code().name, details=call.details())
 
 
-async def collect(channel) -> None:
-    call = channel.stream_unary("/peer.Streams/Collect")(messages(), metadata=(("authorization", BEARER),))
+def collect(channel) -> None:
     try:
-        await call
-    except grpc.aio.AioRpcError:
-        pass
-    note(stream="collect", code=(await call.code()).name)
+        channel.stream_unary("/peer.Streams/Collect")(messages(), metadata=(("authorization", BEARER),))
+        note(stream="collect", code="OK")
+    except grpc.RpcError as error:
+        note(stream="collect", code=error.code().name)
 
 
-async def websocket() -> None:
-    async with connect(f"ws://{ADDRESS}/socket", additional_headers={"Authorization": BEARER}) as socket:
+def websocket() -> None:
+    with connect(f"ws://{ADDRESS}/socket", additional_headers={"Authorization": BEARER}) as socket:
         echoes = 0
         try:
             while True:
-                await socket.send("x")
-                await socket.recv()
+                socket.send("x")
+                socket.recv()
                 echoes += 1
-                await asyncio.sleep(0.1)
-        except ConnectionClosed:
-            pass
-        note(stream="websocket", echoes=echoes, code=socket.close_code, reason=socket.close_reason)
+                time.sleep(0.1)
+        except ConnectionClosed as closed:
+            note(stream="websocket", echoes=echoes, code=closed.rcvd.code, reason=closed.rcvd.reason)
 
 
-async def main() -> None:
-    async with grpc.aio.insecure_channel(ADDRESS) as channel:
-        await asyncio.gather(chat(channel), collect(channel), websocket())
+def main() -> None:
+    with grpc.insecure_channel(ADDRESS) as channel:
+        clients = [threading.Thread(target=chat, args=(channel,)), threading.Thread(target=collect, args=(channel,))]
+        clients.append(threading.Thread(target=websocket))
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
 
 
-asyncio.run(main())
+main()

@@ -11,6 +11,10 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 
+# The library ends the requests of a call that was reset like those of one that is whole, and cancels the call a little later.
+CANCELLED = 1
+
+
 def note(**what) -> None:
     print(json.dumps(what), flush=True)
 
@@ -19,6 +23,7 @@ async def chat(requests, context: grpc.aio.ServicerContext):
     try:
         async for request in requests:
             yield b"> " + request
+        await asyncio.sleep(CANCELLED)
         note(stream="chat", whole=True)
     except asyncio.CancelledError:
         note(stream="chat", whole=False)
@@ -30,6 +35,7 @@ async def collect(requests, context: grpc.aio.ServicerContext) -> bytes:
         count = 0
         async for _request in requests:
             count += 1
+        await asyncio.sleep(CANCELLED)
         note(stream="collect", whole=True)
         return str(count).encode()
     except asyncio.CancelledError:

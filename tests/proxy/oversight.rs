@@ -16,6 +16,7 @@ use stepgate::telemetry::StreamEnd;
 use super::client::Client;
 use super::gate::{Running1, Setup, gate, snapshot, snapshot_but};
 use super::h2_client::{self, DATA, H2, HEADERS, RESET, Raw, frame};
+use super::served::{Http2, Served};
 use super::upgrades::handshake;
 use super::upstream::{Upstream, eventually, read_body, read_chunk};
 
@@ -288,6 +289,44 @@ fn an_upload_that_was_answered_before_its_end_ends_with_its_answer() {
     drop(client);
     sending.join().unwrap();
     ended(&gate, EXPIRED);
+}
+
+#[test]
+fn over_http2_an_upstream_sees_an_upload_reset_and_never_its_end() {
+    for answers in [false, true] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let served = Served::h2c(Http2::new(move |mut call| {
+            let tell = tell.clone();
+            async move {
+                let mut answer = None;
+                if answers {
+                    let mut stream = call.respond.send_response(http::Response::new(()), false).unwrap();
+                    stream.send_data("event".into(), false).unwrap();
+                    answer = Some(stream);
+                }
+                let body = call.request.body_mut();
+                let end = loop {
+                    match body.data().await {
+                        Some(Ok(data)) => body.flow_control().release_capacity(data.len()).unwrap(),
+                        Some(Err(error)) => break Err(error.reason()),
+                        None => break Ok(()),
+                    }
+                };
+                tell.send(end).unwrap();
+                drop(answer);
+            }
+        }));
+        let gate = Setup::default().start_with(served.upstream(true, None));
+        let mut client = gate.client();
+        client.send(request("POST /accounts", &good_for(SOON, "x"), "Transfer-Encoding: chunked\r\n"));
+        let sending = send_on(client.0.get_ref().try_clone().unwrap());
+        let end = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(end, Err(Some(h2::Reason::CANCEL)), "answers: {answers}");
+        assert_eq!(client.head().status, if answers { 200 } else { 401 });
+        drop(client);
+        sending.join().unwrap();
+        ended(&gate, EXPIRED);
+    }
 }
 
 #[test]
