@@ -36,7 +36,7 @@ fn covered(coverage: &Coverage) -> String {
 pub(super) fn story(outcome: &Outcome) -> String {
     let mut text = format!("  expected {}\n  got      {}\n", outcome.expected(), outcome.judged.text);
     for step in outcome.steps() {
-        text.push_str(&format!("  {:9}{}\n", step.name, step.text));
+        text.push_str(&format!("  {:8} {}\n", step.name, step.text));
     }
     text
 }

@@ -99,6 +99,11 @@ fn nobody_else_is_let_in() {
     for other in others {
         assert!(!lets_in(strong(), outage(), &other), "{other:?}");
     }
+    // Whatever is asked instead.
+    let anything = Exception { instead: None, ..outage() };
+    for caller in [Caller::Client, Caller::Unclear] {
+        assert!(!lets_in(strong(), anything.clone(), &Assurance { caller, ..password() }));
+    }
     let elsewhere = Who { issuer: IssuerId(7), ..outage().who };
     assert!(!lets_in(strong(), Exception { who: elsewhere, ..outage() }, &password()));
     let through_another = Who { clients: texts(&["other"]), ..outage().who };
