@@ -266,7 +266,8 @@ fn a_client_that_sends_all_it_can_before_it_reads_still_gets_its_refusal() {
         let stream = client.0.get_mut();
         stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         // Much more than the gate takes: what both sockets hold comes on top.
-        let stopped = (0..1000).find_map(|_| stream.write_all(&[b'a'; 1 << 16]).err()).expect("the gate takes no end of it");
+        let stopped =
+            (0..1000).find_map(|_| stream.write_all(&[b'a'; 1 << 16]).err()).expect("the gate takes no end of it");
         assert_eq!(stopped.kind(), ErrorKind::WouldBlock, "{fields}");
         let response = client.response();
         assert_eq!((response.status, response.json()["reason"].as_str()), (401, Some("token_missing")), "{fields}");
