@@ -20,6 +20,8 @@ mod store;
 mod tests;
 
 pub use cache_dir::CacheDir;
+pub(crate) use origin::is_loopback;
+
 pub use issuer_keys::{Asked, IssuerKeys};
 pub use pace::{KeySettings, Pace};
 pub use store::{IssuerKeysConfig, KeyStore};

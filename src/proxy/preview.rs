@@ -26,15 +26,21 @@ pub(crate) struct Preview {
 }
 
 /// The response to a request of a program refused so. `realm`: its canonical host, empty where none could be read.
-/// `resource_metadata`: where our metadata stands, if there is any. No issuer is asked what it supports.
-pub(crate) fn preview(denial: &Denial, realm: &str, resource_metadata: Option<&str>) -> Preview {
+/// `resource_metadata`: where our metadata stands, if there is any. `supported`: what its issuer says that it supports of `acr`,
+/// where that is known.
+pub(crate) fn preview(
+    denial: &Denial,
+    realm: &str,
+    resource_metadata: Option<&str>,
+    supported: Option<&[Box<str>]>,
+) -> Preview {
     const ID: HeaderValue = HeaderValue::from_static("example");
     let watch = Watch::new(&Ticker::new(), &Limits::default());
     let answered = Answered::new(Lane::Alone(watch), None);
     let (asking, ()) = http::Request::new(()).into_parts();
     let asked = Asked { head: &asking, path: None, public_url: None };
     let reader = Reader::default();
-    let context = Context { id: &ID, realm, head: false, supported: None, resource_metadata, asked, reader };
+    let context = Context { id: &ID, realm, head: false, supported, resource_metadata, asked, reader };
     let response = respond::refuse(&denial.clone().into(), &context, answered);
     let (head, mut body) = response.into_parts();
     let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -63,14 +69,23 @@ mod tests {
     fn it_is_what_the_proxy_sends() {
         let step_up = StepUp { acr_values: Some(Challenge::Listed(["gold".into()].into())), ..StepUp::default() };
         let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::LevelTooLow) };
-        let shown = preview(&denial, "api.example", None);
+        let shown = preview(&denial, "api.example", None, None);
         assert_eq!(shown.status, 401);
         let challenge = "Bearer realm=\"api.example\", error=\"insufficient_user_authentication\", acr_values=\"gold\"";
         assert_eq!(shown.challenge.as_deref(), Some(challenge));
         let body: serde_json::Value = serde_json::from_str(&shown.body).unwrap();
         assert_eq!(body["acr_values"], serde_json::json!(["gold"]));
-        let named = preview(&denial, "", Some("https://api.example/m")).challenge.unwrap();
+        let derived =
+            StepUp { acr_values: Some(Challenge::Derived(["a".into(), "b".into()].into())), ..StepUp::default() };
+        let derived = Denial { step_up: Some(derived), ..denial.clone() };
+        let asked = |supported| preview(&derived, "", None, supported).challenge.unwrap();
+        assert!(asked(None).contains("acr_values=\"a b\""), "{}", asked(None));
+        assert!(asked(Some(&["b".into()])).contains("acr_values=\"b\""), "only what the issuer says it supports");
+        let named = preview(&denial, "", Some("https://api.example/m"), None).challenge.unwrap();
         assert!(named.contains("resource_metadata=\"https://api.example/m\""), "{named}");
-        assert_eq!(preview(&Denial::because(Reason::KeysUnavailable), "", None).retry_after.as_deref(), Some("1"));
+        assert_eq!(
+            preview(&Denial::because(Reason::KeysUnavailable), "", None, None).retry_after.as_deref(),
+            Some("1")
+        );
     }
 }

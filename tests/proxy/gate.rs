@@ -460,5 +460,5 @@ pub fn snapshot() -> Snapshot {
         routes,
         hash: "sha256:test".into(),
     };
-    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None }
+    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None, files: Arc::default() }
 }

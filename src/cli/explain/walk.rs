@@ -1,8 +1,8 @@
 //! The way of a request, without sockets, with each step kept.
 
-use crate::assurance::{classes_counted, pair};
+use crate::assurance::{IssuerId, classes_counted, pair};
 use crate::cli::explain::tokens::{self, Believed};
-use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
+use crate::cli::explain::told::{Client, Explained, GateTold, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
     Target, TokenSource, Tokens, canonical_host, ground, judge, mend, outline, overlook, reckon, retell,
@@ -25,6 +25,10 @@ pub(super) struct Question<'q> {
     pub(super) given: &'q [Given],
     /// What the gate itself answers, if the settings say what clients call it.
     pub(super) metadata: Option<&'q ResourceMetadata>,
+    /// What each issuer says that it supports of `acr`, in the policy's order, where that is known.
+    pub(super) supported: &'q [Option<Box<[Box<str>]>>],
+    /// The running gate that policy and keys are of.
+    pub(super) gate: Option<&'q GateTold>,
     pub(super) now: Timestamp,
 }
 
@@ -34,6 +38,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     let mut told = Explained {
         request: request.to_owned(),
         now,
+        gate: question.gate.cloned(),
         policy: policy.hash().into(),
         canonical: None,
         route: None,
@@ -66,7 +71,9 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.operator = told.would_deny.as_ref().map(operator);
     if let Err(denial) = outcome {
         let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
-        told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url)));
+        let of = |issuer: IssuerId| question.supported.get(usize::try_from(issuer.0).ok()?)?.as_deref();
+        let supported = denial.issuer.and_then(of);
+        told.response = Some(preview(&denial, realm, question.metadata.map(|metadata| &*metadata.url), supported));
         told.client = Some(client(&denial, mended));
         told.operator = Some(operator(&denial));
         told.denial = Some(denial);

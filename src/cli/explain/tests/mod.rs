@@ -65,6 +65,8 @@ impl World {
             path,
             given: &given,
             metadata: None,
+            supported: &[],
+            gate: None,
             now: NOW,
         })
     }
@@ -220,7 +222,19 @@ fn told_of(what: What, keys: Keys) -> Explained {
     let request = "POST https://api.example/pay";
     let (method, authority, path) = cases::request(request).unwrap();
     let (policy, keys) = (&policy, &[keys]);
-    explain(&Question { policy, keys, request, method, authority, path, given: &given, metadata: None, now: NOW })
+    explain(&Question {
+        policy,
+        keys,
+        request,
+        method,
+        authority,
+        path,
+        given: &given,
+        metadata: None,
+        supported: &[],
+        gate: None,
+        now: NOW,
+    })
 }
 
 #[test]
@@ -304,6 +318,8 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
             path,
             given: &given,
             metadata: None,
+            supported: &[],
+            gate: None,
             now: NOW,
         });
         assert!(told.denial.is_none() && told.response.is_none() && told.operator.is_some());
