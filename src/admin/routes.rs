@@ -193,7 +193,7 @@ mod tests {
             wrong(&format!("Basic {SECRET}")),
             twice,
         ] {
-            for what in GUARDED {
+            for change in GUARDED {
                 let answer = send(address, change, &fields, "debug");
                 assert!(answer.starts_with("HTTP/1.1 401"), "{change} {fields}: {answer}");
                 assert!(answer.contains("www-authenticate: Bearer "), "{answer}");
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(reloads.load(Ordering::Relaxed), 0);
         assert!(ask(address, "/log", "localhost").contains(r#"{"filter":"warn","configured":"warn","until":null}"#));
         let foreign = with_secret().replace("127.0.0.1", "evil.example");
-        for what in GUARDED {
+        for change in GUARDED {
             assert!(send(address, change, &foreign, "debug").starts_with("HTTP/1.1 403"));
             let preflight = send(address, &change.replace("PUT", "OPTIONS").replace("POST", "OPTIONS"), HOST, "");
             assert!(!preflight.to_lowercase().contains("access-control"), "a browser is told nothing: {preflight}");
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn where_no_credential_is_configured_nothing_can_be_changed_or_looked_at_and_the_way_out_is_said() {
         let (address, _, reloads) = serve_with(KeyState::Ready, false, None);
-        for what in GUARDED {
+        for change in GUARDED {
             let answer = send(address, change, &with_secret(), "debug");
             assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("without `admin.credential`"), "{answer}");
         }

@@ -4,6 +4,7 @@
 //! policy load, [`IssuerKeys::current`] for each token, [`IssuerKeys::ask`] when a token names a key that the set lacks. Nothing
 //! here judges a token.
 
+mod ask;
 mod budget;
 mod cache_dir;
 mod client;
@@ -19,6 +20,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Answer, NoAnswer, ask};
 pub use cache_dir::CacheDir;
 pub(crate) use origin::is_loopback;
 

@@ -18,6 +18,7 @@ mod audit_log;
 mod challenges;
 mod connections;
 mod cookies;
+mod explain_running;
 mod forms;
 mod forwarding;
 mod hostile_claims;
