@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use crate::admin::actions::{self, Actions};
+use crate::admin::inside::{self, Inside};
 use crate::admin::readiness::Readiness;
 use crate::telemetry::Metrics;
 
@@ -18,7 +19,13 @@ use crate::telemetry::Metrics;
 pub type Jwks = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The routes. `jwks`: where callers are asserted to upstreams.
-pub fn router(readiness: Readiness, metrics: Arc<Metrics>, actions: Actions, jwks: Option<Jwks>) -> Router {
+pub fn router(
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    actions: Actions,
+    inside: Inside,
+    jwks: Option<Jwks>,
+) -> Router {
     let published = jwks.map(|jwks| Router::new().route("/assertion/jwks.json", get(keys).with_state(jwks)));
     published
         .unwrap_or_default()
@@ -28,6 +35,7 @@ pub fn router(readiness: Readiness, metrics: Arc<Metrics>, actions: Actions, jwk
         .with_state(readiness)
         .route("/metrics", get(scrape).with_state(metrics))
         .merge(actions::routes(actions))
+        .merge(inside::routes(inside))
         .layer(middleware::from_fn(only_for_this_machine))
         .layer(middleware::map_response(plainly))
 }
@@ -95,13 +103,18 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::admin::{AdminListener, Credential};
+    use crate::admin::{AdminListener, Credential, Door, Published};
     use crate::audit::tests::some_policy;
+    use crate::config::SourceFile;
+    use crate::demo::Ports;
+    use crate::demo::setting::settings;
     use crate::live::{Live, Snapshot};
     use crate::telemetry::log_filter::tests::some_filter;
     use crate::telemetry::metrics::tests::{OneIssuer, busy};
-    use crate::telemetry::{KeyState, Reloads};
+    use crate::telemetry::{Health as _, KeyState, Reloads};
 
     fn serve(state: KeyState, audit_blocks: bool) -> (SocketAddr, Readiness) {
         let (address, readiness, _) = serve_with(state, audit_blocks, None);
@@ -125,17 +138,31 @@ mod tests {
     ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
         let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
-        let live = Arc::new(Live::new(Snapshot { policy: some_policy(), upstream_of_route: vec![0], metadata: None }));
-        let readiness = Readiness::new(live, Arc::new(OneIssuer(state)), told, move || audit_blocks);
+        let file =
+            SourceFile { name: "policies/a.yaml".into(), folder: "policies".into(), text: "version: 1\n".into() };
+        let (policy, files) = (some_policy(), [file].into());
+        let live = Arc::new(Live::new(Snapshot { policy, upstream_of_route: vec![0], metadata: None, files }));
+        let readiness = Readiness::new(Arc::clone(&live), Arc::new(OneIssuer(state)), told, move || audit_blocks);
         let (filter, subscriber) = some_filter("warn");
         let reloads = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&reloads);
         let reload = Arc::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
-        let actions = Actions::new(credential.map(|text| Credential::new(text).unwrap()), filter, reload);
+        let door = Arc::new(Door::new(credential.map(|text| Credential::new(text).unwrap())));
+        let actions = Actions::new(Arc::clone(&door), filter, reload);
+        let settings = settings(&Ports { gate: 0, idp: 0, echo: 0, admin: 0 }.reserve().unwrap(), "info");
         let jwks: Jwks = Arc::new(|| r#"{"keys":[]}"#.to_owned());
-        let router = router(readiness.clone(), busy(), actions, (state == KeyState::Ready).then_some(jwks));
+        let keys = move |policy: &str| {
+            assert_eq!(policy, "sha256:00", "of the policy in force");
+            let health = OneIssuer(state).issuers().remove(0);
+            let jwks = (state != KeyState::Waiting).then(|| r#"{"keys":[{"kty":"EC"}]}"#.into());
+            let acr_values_supported = Some(Arc::new(["gold".into()].into()));
+            vec![Published { health, issuer: "https://bank.example".into(), jwks, acr_values_supported }]
+        };
+        let inside = Inside::new(door, live, &settings, Box::new(keys));
+        let jwks = (state == KeyState::Ready).then_some(jwks);
+        let router = router(readiness.clone(), busy(), actions, inside, jwks);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tracing::subscriber::with_default(subscriber, || {
@@ -166,10 +193,11 @@ mod tests {
         format!("{HOST}Authorization: Bearer {SECRET}\r\n")
     }
 
-    const CHANGES: [&str; 3] = ["PUT /log", "DELETE /log", "POST /reload"];
+    /// What changes something, or shows what requests are judged by.
+    const GUARDED: [&str; 5] = ["PUT /log", "DELETE /log", "POST /reload", "GET /policy", "GET /keys"];
 
     #[test]
-    fn nothing_is_changed_without_the_credential() {
+    fn nothing_is_changed_and_no_policy_told_without_the_credential() {
         let (address, _, reloads) = serve_with(KeyState::Ready, false, Some(SECRET));
         let wrong = |value: &str| format!("{HOST}Authorization: {value}\r\n");
         let twice = format!("{}Authorization: Bearer {SECRET}\r\n", with_secret());
@@ -183,7 +211,7 @@ mod tests {
             wrong(&format!("Basic {SECRET}")),
             twice,
         ] {
-            for change in CHANGES {
+            for change in GUARDED {
                 let answer = send(address, change, &fields, "debug");
                 assert!(answer.starts_with("HTTP/1.1 401"), "{change} {fields}: {answer}");
                 assert!(answer.contains("www-authenticate: Bearer "), "{answer}");
@@ -192,7 +220,7 @@ mod tests {
         assert_eq!(reloads.load(Ordering::Relaxed), 0);
         assert!(ask(address, "/log", "localhost").contains(r#"{"filter":"warn","configured":"warn","until":null}"#));
         let foreign = with_secret().replace("127.0.0.1", "evil.example");
-        for change in CHANGES {
+        for change in GUARDED {
             assert!(send(address, change, &foreign, "debug").starts_with("HTTP/1.1 403"));
             let preflight = send(address, &change.replace("PUT", "OPTIONS").replace("POST", "OPTIONS"), HOST, "");
             assert!(!preflight.to_lowercase().contains("access-control"), "a browser is told nothing: {preflight}");
@@ -212,9 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn where_no_credential_is_configured_nothing_can_be_changed_and_the_way_out_is_said() {
+    fn where_no_credential_is_configured_nothing_can_be_changed_or_looked_at_and_the_way_out_is_said() {
         let (address, _, reloads) = serve_with(KeyState::Ready, false, None);
-        for change in CHANGES {
+        for change in GUARDED {
             let answer = send(address, change, &with_secret(), "debug");
             assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("without `admin.credential`"), "{answer}");
         }
@@ -252,6 +280,34 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             restored()
         }));
+    }
+
+    #[test]
+    fn who_shows_the_credential_is_told_the_policy_in_force_and_the_keys_of_its_issuers() {
+        let (address, ..) = serve_with(KeyState::Stale, false, Some(SECRET));
+        let told = |what: &str| -> Value {
+            let answer = send(address, what, &with_secret(), "");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.contains("cache-control: no-store"), "{answer}");
+            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        let policy = told("GET /policy");
+        assert_eq!((&policy["v"], &policy["policy"]), (&json!(1), &json!("sha256:00")));
+        assert_eq!(
+            policy["files"],
+            json!([{ "name": "policies/a.yaml", "folder": "policies", "text": "version: 1\n" }])
+        );
+        assert_eq!(policy["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(policy["limits"], json!({ "token": 16 << 10, "jwks": 1 << 20, "jwks_keys": 100 }));
+        let keys = told("GET /keys");
+        assert_eq!((&keys["v"], &keys["policy"]), (&json!(1), &json!("sha256:00")));
+        let bank = &keys["issuers"][0];
+        assert_eq!((&bank["name"], &bank["issuer"]), (&json!("bank"), &json!("https://bank.example")));
+        assert_eq!((&bank["state"], &bank["acr_values_supported"]), (&json!("stale"), &json!(["gold"])));
+        assert_eq!(bank["jwks"], json!({ "keys": [{ "kty": "EC" }] }));
+        let (address, ..) = serve_with(KeyState::Waiting, false, Some(SECRET));
+        let waiting = send(address, "GET /keys", &with_secret(), "");
+        assert!(waiting.contains(r#""state":"waiting""#) && waiting.contains(r#""jwks":null"#), "{waiting}");
     }
 
     #[test]

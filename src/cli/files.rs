@@ -28,8 +28,12 @@ pub(super) enum NamedBy {
     Argument,
     /// `policies` in this settings file.
     Setting(PathBuf),
+    /// This option of the command line.
+    Option(&'static str),
     /// Nobody: it is where policies mostly are.
     Default,
+    /// Nobody, and it is this option that would.
+    NoOption(&'static str),
 }
 
 /// Why nothing can be looked at.
@@ -49,6 +53,10 @@ pub(super) enum CannotLook {
 fn way_out(by: &NamedBy) -> String {
     match by {
         NamedBy::Argument => "the argument DIR names; name the folder of a policy, or one of its files".to_owned(),
+        NamedBy::Option(option) => {
+            format!("the option `{option}` names; name the folder of a policy, or one of its files")
+        }
+        NamedBy::NoOption(option) => format!("is where policies are looked for; name their folder with `{option} DIR`"),
         NamedBy::Setting(file) => format!(
             "`policies` in `{}` names; correct it there, or name the folder: `stepgate check DIR`",
             file.display()

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-use crate::admin::{self, Actions, AdminListener, Readiness};
+use crate::admin::{self, Actions, AdminListener, Door, Inside, Readiness};
 use crate::audit::{Auditor, Observer};
 use crate::cli::descriptors;
 use crate::cli::output::Failure;
@@ -78,9 +78,9 @@ fn serve(
     logs: &Logs,
     ready: impl FnOnce(&Addresses) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let Compiled { policy, keys, lints } = compiled;
+    let Compiled { policy, keys, lints, files: texts } = compiled;
     let (files, hangups) = watched.map(|Watched { files, hangups }| (files, hangups)).unzip();
-    let snapshot = Snapshot::new(policy, settings).map_err(Failure::problems)?;
+    let snapshot = Snapshot::new(policy, settings).map_err(Failure::problems)?.made_from(texts);
     say_lints(&lints);
     say_exceptions(&snapshot.policy);
     // Every watcher of files subscribes here, and looks at once on SIGHUP.
@@ -128,8 +128,12 @@ fn serve(
     let readiness = readiness(&live, &tokens, &audit, &reloads, settings.audit.when_blocked);
     let readiness = readiness.with_upstreams(observed(proxy.standings()));
     if let Some(admin) = admin {
-        let actions = Actions::new(credential, logs.filter().clone(), Arc::clone(&read_again));
-        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions, proxy.jwks());
+        let door = Arc::new(Door::new(credential));
+        let actions = Actions::new(Arc::clone(&door), logs.filter().clone(), Arc::clone(&read_again));
+        let keys = Arc::clone(&tokens);
+        let published = Box::new(move |policy: &str| keys.published(policy));
+        let inside = Inside::new(door, Arc::clone(&live), settings, published);
+        let router = admin::router(readiness.clone(), Arc::clone(&metrics), actions, inside, proxy.jwks());
         control.spawn(async move {
             // It answers for as long as the process lives, while it drains too.
             if let Err(error) = admin.serve(router, std::future::pending()).await {

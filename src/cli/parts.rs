@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::admin::Jwks;
+use crate::admin::{Jwks, Published};
 use crate::assertion::Keyring;
 use crate::assurance::{Assurance, Issuer};
 use crate::cli::named;
@@ -20,7 +20,7 @@ use crate::config::settings::Keys;
 use crate::config::{
     IssuerKeys, LoadedSettings, Problem, Settings, Severity, SourceFile, Sources, load_policy_at, load_settings,
 };
-use crate::jwks::{CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
+use crate::jwks::{self, CacheDir, IssuerKeysConfig, KeySettings, KeyStore};
 use crate::live::Live;
 use crate::live::watch::Nudge;
 use crate::policy::{Policy, Standing};
@@ -36,6 +36,8 @@ pub(super) struct Compiled {
     pub(super) policy: Policy,
     pub(super) keys: Vec<IssuerKeys>,
     pub(super) lints: Vec<String>,
+    /// The texts that it was made from.
+    pub(super) files: Vec<SourceFile>,
 }
 
 /// Logs what was found odd about a policy that is taken.
@@ -85,13 +87,14 @@ pub(super) fn policy(files: Vec<SourceFile>, settings: &Settings) -> Result<Comp
 /// Every problem, as `check` shows it.
 pub(super) fn compile(files: Vec<SourceFile>, settings: &Settings, colour: bool) -> Result<Compiled, String> {
     let show = |problems: &[Problem], sources: &Sources| render::human(problems, sources, colour);
-    let loaded = load_policy_at(files, clock::now()).map_err(|rejected| show(&rejected.problems, &rejected.sources))?;
+    let loaded =
+        load_policy_at(files.clone(), clock::now()).map_err(|rejected| show(&rejected.problems, &rejected.sources))?;
     let problems = loaded.check_against(settings);
     if !problems.is_empty() {
         return Err(show(&problems, &loaded.sources));
     }
     let lints = loaded.lints.iter().map(|lint| lint.line(&loaded.sources)).collect();
-    Ok(Compiled { policy: loaded.policy, keys: loaded.keys, lints })
+    Ok(Compiled { policy: loaded.policy, keys: loaded.keys, lints, files })
 }
 
 /// Keys and verified tokens.
@@ -123,6 +126,17 @@ impl Tokens {
     /// Begins to fetch the keys of another policy's issuers, beside those of the ones before.
     pub(super) fn take_up(&self, policy: &str, keys: &[IssuerKeys]) {
         self.keys.take_up(policy, &wanted(keys));
+    }
+
+    /// The keys of the issuers of the policy with this hash, by name, for whoever looks on.
+    pub(super) fn published(&self, policy: &str) -> Vec<Published> {
+        let one = |keys: Arc<jwks::IssuerKeys>| Published {
+            health: keys.status(),
+            issuer: keys.config().issuer.clone(),
+            jwks: keys.published(),
+            acr_values_supported: keys.acr_values_supported(),
+        };
+        self.keys.all(policy).into_iter().map(one).collect()
     }
 
     /// Believes only on keys of the newest policy and of these.

@@ -177,9 +177,9 @@ fn ready(content: Content, settings: &Settings, live: &Live) -> Result<Option<Re
     if *compiled.policy.hash() == *live.current().policy.hash() {
         return Ok(None);
     }
-    let Compiled { policy, keys, lints } = compiled;
+    let Compiled { policy, keys, lints, files } = compiled;
     let lines = |missing: Vec<NoUpstream>| missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let snapshot = Snapshot::new(policy, settings).map_err(lines)?;
+    let snapshot = Snapshot::new(policy, settings).map_err(lines)?.made_from(files);
     parts::say_lints(&lints);
     parts::say_exceptions(&snapshot.policy);
     Ok(Some(Ready { snapshot, keys }))

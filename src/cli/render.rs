@@ -1,11 +1,10 @@
 //! Problems as text: as rustc shows them, or as JSON.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use crate::config::lints::{self, Level as Grade};
-use crate::config::secrets::veiled;
-use crate::config::{Problem, Severity, Sources, Span};
+use crate::config::{FileId, Problem, Severity, Sources, Span};
 
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -45,30 +44,23 @@ fn group<'p>(problem: &'p Problem, sources: &'p Sources) -> Group<'p> {
         Some(Grade::Note) => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(problem.message.as_str()).id(problem.code));
-    let mut here = vec![AnnotationKind::Primary.span(range(problem.span)).label(problem.label.as_str())];
-    let mut elsewhere = Vec::new();
-    for (span, label) in &problem.related {
-        if span.file == problem.span.file {
-            here.push(AnnotationKind::Context.span(range(*span)).label(label.as_str()));
-        } else {
-            elsewhere.push((span, label));
-        }
-    }
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        problem.related.iter().partition(|(span, _)| span.file == problem.span.file);
+    let here: Vec<_> = here.into_iter().map(|(span, label)| (AnnotationKind::Context, *span, label.as_str())).collect();
     match sources.file(problem.span.file) {
         Some(file) if problem.secret => {
             let at = sources.position(problem.span);
             group = group.element(Origin::path(file.name.as_str()).line(at.line).char_column(at.column));
         }
-        Some(file) => {
-            group = group.element(Snippet::source(veiled(&file.text)).path(file.name.as_str()).annotations(here));
+        Some(_) => {
+            let primary = (AnnotationKind::Primary, problem.span, problem.label.as_str());
+            let marks: Vec<_> = std::iter::once(primary).chain(here).collect();
+            group = group.elements(snippet(sources, problem.span.file, &marks));
         }
         None => {}
     }
     for (span, label) in elsewhere {
-        if let Some(file) = sources.file(span.file) {
-            let note = AnnotationKind::Context.span(range(*span)).label(label.as_str());
-            group = group.element(Snippet::source(veiled(&file.text)).path(file.name.as_str()).annotation(note));
-        }
+        group = group.elements(snippet(sources, span.file, &[(AnnotationKind::Context, *span, label.as_str())]));
     }
     match &problem.help {
         Some(help) => group.element(Level::HELP.message(help.as_str())),
@@ -76,8 +68,17 @@ fn group<'p>(problem: &'p Problem, sources: &'p Sources) -> Group<'p> {
     }
 }
 
-fn range(span: Span) -> std::ops::Range<usize> {
-    span.start..span.end
+/// The lines of a file that have marks, and no others: a file may be long, and have a thousand problems.
+fn snippet<'p>(
+    sources: &'p Sources,
+    file: FileId,
+    marks: &[(AnnotationKind, Span, &'p str)],
+) -> Option<Snippet<'p, Annotation<'p>>> {
+    let name = sources.file(file)?.name.as_str();
+    let excerpt = sources.excerpt(file, marks.iter().map(|(_, span, _)| *span))?;
+    let within = |byte: usize| byte.saturating_sub(excerpt.start);
+    let marks = marks.iter().map(|(kind, span, label)| kind.span(within(span.start)..within(span.end)).label(*label));
+    Some(Snippet::source(excerpt.text).line_start(excerpt.line).path(name).annotations(marks))
 }
 
 /// Problems as JSON values: severity, level, code, file, line, column, message, help, related.

@@ -82,6 +82,18 @@ pub(super) fn admin_credential(source: &SecretSource) -> Result<Credential, Secr
     Credential::new(&secret).map_err(|error| SecretError::NoCredential { key: key.into(), place, error })
 }
 
+/// The same as it is shown to a gate.
+///
+/// # Errors
+/// When it is not there, empty or no credential.
+pub(super) fn to_show(source: &SecretSource, key: &str) -> Result<String, SecretError> {
+    let (secret, place) = resolve(source, key)?;
+    match Credential::new(&secret) {
+        Ok(_) => Ok(secret),
+        Err(error) => Err(SecretError::NoCredential { key: key.into(), place, error }),
+    }
+}
+
 /// What kept cookies are sealed and opened with; `None`: the settings name no keys.
 ///
 /// # Errors

@@ -65,7 +65,7 @@ pub use policy::{IssuerKeys, Loaded, load_policy, load_policy_at, load_policy_ov
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;
 pub use settings::Settings;
-pub use source::{FileId, NamedFile, Position, Purpose, SourceFile, Sources, Span};
+pub use source::{Excerpt, FileId, NamedFile, Position, Purpose, SourceFile, Sources, Span};
 pub use stepgate::{LoadedSettings, is_settings, load_settings};
 
 #[cfg(test)]

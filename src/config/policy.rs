@@ -69,6 +69,8 @@ pub struct Loaded {
     pub axes: Vec<(&'static str, Node)>,
     routes: Vec<Spans>,
     plain: Vec<PlainHttp>,
+    /// The policy's own files.
+    own: Vec<FileId>,
 }
 
 /// Where one issuer's keys come from.
@@ -323,7 +325,19 @@ fn compile(
             let axes = [("levels", parts.levels), ("ladders", parts.ladders)];
             let axes = axes.into_iter().filter_map(|(name, node)| Some((name, node?.clone()))).collect();
             let (lints, sources) = (Vec::new(), Sources::default());
-            Some(Loaded { policy, keys, lints, sources, files, in_use, expanded, axes, routes: spans, plain })
+            Some(Loaded {
+                policy,
+                keys,
+                lints,
+                sources,
+                files,
+                in_use,
+                expanded,
+                axes,
+                routes: spans,
+                plain,
+                own: own_files,
+            })
         }
         Err(ties) => {
             for tie in ties {
@@ -365,6 +379,11 @@ fn finish_issuers(compiled: Vec<Compiled>, claims: &ClaimTable) -> (Vec<Issuer>,
 }
 
 impl Loaded {
+    /// Whether the policy wrote this itself; else a shipped profile did.
+    pub(in crate::config) fn is_own(&self, span: Span) -> bool {
+        self.own.contains(&span.file)
+    }
+
     /// What does not fit the process's own settings: upstreams that are not there, and issuers that may not be asked
     /// without TLS.
     #[must_use]

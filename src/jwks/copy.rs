@@ -1,5 +1,6 @@
 //! What is written of a good key set for a start without the issuer, and when it is believed again. Pure: text in, text out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -17,6 +18,8 @@ use crate::token::{KeySet, Timestamp};
 #[derive(Debug, PartialEq)]
 pub(super) struct Copy {
     pub(super) set: KeySet,
+    /// The same as a document.
+    pub(super) jwks: Arc<str>,
     pub(super) acr_values_supported: Option<Box<[Box<str>]>>,
     /// When the issuer gave it.
     pub(super) fetched_at: Timestamp,
@@ -139,15 +142,16 @@ pub(super) fn decode(
         fetchable(url, settings.allow_http).map_err(|why| format!("its keys came from where none are taken: {why}"))?;
     }
     let honoured_for = honoured_for(&written, settings, now)?;
-    let mut jwks = br#"{"keys":["#.to_vec();
-    for (at, key) in written.keys.iter().enumerate() {
-        jwks.extend_from_slice(if at == 0 { b"" } else { b"," });
-        jwks.extend_from_slice(key.get().as_bytes());
-    }
-    jwks.extend_from_slice(b"]}");
-    let set = KeySet::parse(&jwks, settings.limits).map_err(|error| error.to_string())?;
+    let jwks = document(&written.keys);
+    let set = KeySet::parse(jwks.as_bytes(), settings.limits).map_err(|error| error.to_string())?;
     let fetched_at = Timestamp::from_seconds(written.fetched_at);
-    Ok(Copy { set, acr_values_supported: written.acr_values_supported, fetched_at, honoured_for })
+    Ok(Copy { set, jwks, acr_values_supported: written.acr_values_supported, fetched_at, honoured_for })
+}
+
+/// A key set of these keys.
+pub(super) fn document(keys: &[&RawValue]) -> Arc<str> {
+    let keys: Vec<&str> = keys.iter().map(|key| key.get()).collect();
+    format!(r#"{{"keys":[{}]}}"#, keys.join(",")).into()
 }
 
 /// For how long a copy may be used from now on: a gate that had been running all the while would honour it no longer.

@@ -14,10 +14,33 @@ pub(super) struct Discovered {
     pub(super) acr_values_supported: Option<Box<[Box<str>]>>,
 }
 
+/// Why a document is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotHad {
+    /// In words, with its place.
+    pub(super) text: String,
+    /// The server answered, and to ask again would change nothing.
+    pub(super) answered: bool,
+}
+
+impl NotHad {
+    /// A fetch failed; `what` begins the sentence.
+    pub(super) fn fetching(what: String, error: &FetchError) -> Self {
+        Self { text: what + &error.text(), answered: error.is_an_answer() }
+    }
+}
+
+impl From<NotHad> for String {
+    fn from(not_had: NotHad) -> Self {
+        not_had.text
+    }
+}
+
 /// Fetches the discovery document: where OpenID Connect has it, else where RFC 8414 has it.
-pub(super) async fn discover(client: &Client, issuer: &str, allow_http: bool) -> Result<Discovered, String> {
-    let [first, second] = places(issuer, allow_http).map_err(|why| format!("the issuer cannot be asked: {why}"))?;
-    let failed = |at: &str, why: &str| format!("discovery failed: {at}: {why}");
+pub(super) async fn discover(client: &Client, issuer: &str, allow_http: bool) -> Result<Discovered, NotHad> {
+    let [first, second] = places(issuer, allow_http)
+        .map_err(|why| NotHad { text: format!("the issuer cannot be asked: {why}"), answered: true })?;
+    let failed = |at: &str, why: &str, answered| NotHad { text: format!("discovery failed: {at}: {why}"), answered };
     let at = told(&first);
     let (fetched, at) = match document(client, first).await {
         Ok(fetched) => (fetched, at),
@@ -25,13 +48,14 @@ pub(super) async fn discover(client: &Client, issuer: &str, allow_http: bool) ->
         Err(error @ FetchError::Status(_)) => {
             let second_at = told(&second);
             let fetched = document(client, second).await.map_err(|second_error| {
-                failed(&at, &format!("{}; {second_at}: {}", error.text(), second_error.text()))
+                let text = format!("{}; {second_at}: {}", error.text(), second_error.text());
+                failed(&at, &text, error.is_an_answer() && second_error.is_an_answer())
             });
             (fetched?, second_at)
         }
-        Err(error @ FetchError::Failed(_)) => return Err(failed(&at, &error.text())),
+        Err(error @ FetchError::Failed(_)) => return Err(failed(&at, &error.text(), false)),
     };
-    read(&fetched.body, issuer, allow_http).map_err(|why| failed(&at, &why))
+    read(&fetched.body, issuer, allow_http).map_err(|why| failed(&at, &why, true))
 }
 
 fn places(issuer: &str, allow_http: bool) -> Result<[Url; 2], String> {

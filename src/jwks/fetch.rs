@@ -25,6 +25,14 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the server means it: it is not in trouble that may pass.
+    pub(super) fn is_an_answer(&self) -> bool {
+        match self {
+            Self::Status(status) => !status.is_server_error() && *status != StatusCode::TOO_MANY_REQUESTS,
+            Self::Failed(_) => false,
+        }
+    }
+
     pub(super) fn text(&self) -> String {
         match self {
             Self::Status(status) if status.is_redirection() => {

@@ -23,6 +23,8 @@ pub struct IssuerKeys {
     config: IssuerKeysConfig,
     settings: Arc<KeySettings>,
     current: ArcSwapOption<KeySet>,
+    /// The current set as a document, for whoever looks on.
+    jwks: Mutex<Option<Arc<str>>>,
     acr_values_supported: ArcSwapOption<Box<[Box<str>]>>,
     desk: Mutex<Desk>,
     flights: watch::Sender<Flights>,
@@ -81,6 +83,7 @@ impl IssuerKeys {
             config,
             settings,
             current: ArcSwapOption::empty(),
+            jwks: Mutex::default(),
             acr_values_supported: ArcSwapOption::empty(),
             desk: Mutex::new(Desk { budget, requested: false }),
             flights: watch::Sender::new(Flights::default()),
@@ -110,6 +113,13 @@ impl IssuerKeys {
     #[must_use]
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
+    }
+
+    /// The usable public keys of the current set as a key set document. `None` where there is no current set.
+    #[must_use]
+    pub fn published(&self) -> Option<Arc<str>> {
+        self.current()?;
+        lock(&self.jwks).clone()
     }
 
     /// Whether a key is in the current set: what a kept token is asked at every hit.
@@ -247,7 +257,7 @@ impl IssuerKeys {
 
     /// A copy on disk was found good: it is used until the issuer gives a set of its own.
     pub(super) fn take_copy(&self, copy: Copy) {
-        let Copy { set, acr_values_supported, fetched_at, honoured_for } = copy;
+        let Copy { set, jwks, acr_values_supported, fetched_at, honoured_for } = copy;
         let mut record = lock(&self.record);
         if record.retired || record.fetched > 0 {
             return;
@@ -259,6 +269,7 @@ impl IssuerKeys {
             "the key set of the copy on disk is used until the issuer can be asked"
         );
         self.acr_values_supported.store(acr_values_supported.map(Arc::new));
+        *lock(&self.jwks) = Some(jwks);
         self.current.store(Some(Arc::new(set)));
         record.fetched_at = Some(fetched_at);
         record.honoured_until = later(Instant::now(), honoured_for);
@@ -301,7 +312,7 @@ impl IssuerKeys {
     }
 
     fn take(&self, fetched: Fetched) -> Duration {
-        let Fetched { set, lifetime, acr_values_supported, original: _ } = fetched;
+        let Fetched { set, jwks, lifetime, acr_values_supported, original: _ } = fetched;
         let mut record = lock(&self.record);
         if record.retired {
             return self.settings.pace.last_retry;
@@ -324,6 +335,7 @@ impl IssuerKeys {
                 );
             }
             tracing::info!(issuer = %self.config.name, keys = set.len(), "new key set");
+            *lock(&self.jwks) = Some(jwks);
             self.current.store(Some(Arc::new(set)));
         } else if record.failures > 0 {
             tracing::info!(issuer = %self.config.name, "keys can be had again");

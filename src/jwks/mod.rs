@@ -4,6 +4,7 @@
 //! policy load, [`IssuerKeys::current`] for each token, [`IssuerKeys::ask`] when a token names a key that the set lacks. Nothing
 //! here judges a token.
 
+mod ask;
 mod budget;
 mod cache_dir;
 mod client;
@@ -20,8 +21,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Answer, NoAnswer, ask};
 pub use cache_dir::CacheDir;
 pub use introduce::acr_values_supported;
+pub(crate) use origin::is_loopback;
+
 pub use issuer_keys::{Asked, IssuerKeys};
 pub use pace::{KeySettings, Pace};
 pub use store::{IssuerKeysConfig, KeyStore};

@@ -40,7 +40,7 @@ pub(super) fn told(url: &Url) -> String {
 }
 
 /// Whether a URL names this machine: `localhost` or a loopback address.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -8,7 +8,7 @@ use reqwest::Url;
 use tokio::io::AsyncReadExt;
 
 use crate::jwks::client::Client;
-use crate::jwks::copy::Original;
+use crate::jwks::copy::{self, Original};
 use crate::jwks::discovery::{Discovered, discover};
 use crate::jwks::fetch::document;
 use crate::jwks::issuer_keys::IssuerKeys;
@@ -16,11 +16,13 @@ use crate::jwks::keeper::Keeper;
 use crate::jwks::origin::{fetchable, told};
 use crate::jwks::pace::KeySettings;
 use crate::token::key_source::KeyPlace;
-use crate::token::{KeyLimits, KeySet};
+use crate::token::{KeyLimits, KeySet, KeySetError};
 
 /// What a good fetch brought.
 pub(super) struct Fetched {
     pub(super) set: KeySet,
+    /// The keys of the set, as a document.
+    pub(super) jwks: Arc<str>,
     /// How long the set may be used without asking again.
     pub(super) lifetime: Duration,
     /// What discovery said, where it was asked.
@@ -114,8 +116,8 @@ impl Source {
         let client = self.client().await?;
         let at = told(&url);
         let document = document(&client, url).await.map_err(|error| format!("keys: {at}: {}", error.text()))?;
-        let set =
-            KeySet::parse(&document.body, self.settings.limits).map_err(|error| format!("keys: {at}: {error}"))?;
+        let (set, jwks) =
+            keys_of(&document.body, self.settings.limits).map_err(|error| format!("keys: {at}: {error}"))?;
         let lifetime = self.settings.pace.bounded(document.lifetime);
         let (jwks_uri, acr_values_supported) =
             found.map_or((None, None), |found| (Some(found.jwks_uri), found.acr_values_supported));
@@ -126,7 +128,7 @@ impl Source {
             fetched_at: crate::clock::now(),
             lifetime,
         };
-        Ok(Fetched { set, lifetime, acr_values_supported, original: Some(original) })
+        Ok(Fetched { set, jwks, lifetime, acr_values_supported, original: Some(original) })
     }
 
     async fn client(&mut self) -> Result<Client, String> {
@@ -150,6 +152,12 @@ async fn read_file(path: &Path, settings: &KeySettings) -> Result<Fetched, Strin
         .read_to_end(&mut body)
         .await
         .map_err(|error| unreadable(&error))?;
-    let set = KeySet::parse(&body, settings.limits).map_err(|error| unreadable(&error))?;
-    Ok(Fetched { set, lifetime: settings.pace.lifetime, acr_values_supported: None, original: None })
+    let (set, jwks) = keys_of(&body, settings.limits).map_err(|error| unreadable(&error))?;
+    Ok(Fetched { set, jwks, lifetime: settings.pace.lifetime, acr_values_supported: None, original: None })
+}
+
+/// The keys of a document, and the document without what is none of them.
+fn keys_of(body: &[u8], limits: KeyLimits) -> Result<(KeySet, Arc<str>), KeySetError> {
+    let set = KeySet::parse(body, limits)?;
+    Ok((set, copy::document(&KeySet::usable(body, limits)?)))
 }

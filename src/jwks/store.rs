@@ -113,6 +113,16 @@ impl KeyStore {
         known.issuers.get(issuer).map(Arc::clone)
     }
 
+    /// The keys of every issuer of the policy with this hash, by name.
+    #[must_use]
+    pub fn all(&self, policy: &str) -> Vec<Arc<IssuerKeys>> {
+        let policies = self.policies.load();
+        let known = policies.iter().rev().find(|known| *known.hash == *policy);
+        let mut all: Vec<_> = known.into_iter().flat_map(|known| known.issuers.values()).map(Arc::clone).collect();
+        all.sort_by(|a, b| a.config().name.cmp(&b.config().name));
+        all
+    }
+
     /// The keys of the issuer that has this name in the newest policy.
     #[cfg(test)]
     pub(crate) fn get(&self, issuer: &str) -> Option<Arc<IssuerKeys>> {

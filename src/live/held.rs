@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn a_swap_is_seen_at_once_and_what_was_before_is_let_go_of() {
-        let snapshot = || Snapshot { policy: some_policy(), upstream_of_route: Vec::new(), metadata: None };
+        let snapshot =
+            || Snapshot { policy: some_policy(), upstream_of_route: Vec::new(), metadata: None, files: Arc::default() };
         let live = Arc::new(Live::new(snapshot()));
         let held = Held::new(Arc::clone(&live));
         let under_way = held.current();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::config::SourceFile;
 use crate::policy::{Policy, ResourceMetadata};
 
 /// A policy with what the process knows of it.
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub upstream_of_route: Vec<usize>,
     /// What clients may find out about us by themselves, where they know us by a URL.
     pub metadata: Option<ResourceMetadata>,
+    /// The texts that the policy was made from.
+    pub files: Arc<[SourceFile]>,
 }
 
 /// The snapshot in force.

@@ -1,6 +1,8 @@
 //! From a policy and the settings to what is put in force: each route's upstream found, or every reason why not.
 
-use crate::config::Settings;
+use std::sync::Arc;
+
+use crate::config::{Settings, SourceFile};
 use crate::live::Snapshot;
 use crate::policy::{Policy, ResourceMetadata, Route};
 
@@ -44,7 +46,13 @@ impl Snapshot {
             return Err(missing);
         }
         let metadata = settings.public_url.as_deref().and_then(|url| ResourceMetadata::of(&policy, url));
-        Ok(Self { policy, upstream_of_route, metadata })
+        Ok(Self { policy, upstream_of_route, metadata, files: Arc::default() })
+    }
+
+    /// With the texts that its policy was made from.
+    #[must_use]
+    pub fn made_from(self, files: Vec<SourceFile>) -> Self {
+        Self { files: files.into(), ..self }
     }
 }
 

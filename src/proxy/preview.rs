@@ -37,9 +37,15 @@ pub(crate) struct PreviewOfGrpc {
 }
 
 /// The response to a request of a program refused so. `realm`: its canonical host, empty where none could be read.
-/// `resource_metadata`: where our metadata stands, if there is any. No issuer is asked what it supports. `grpc`: the request
-/// is a gRPC call.
-pub(crate) fn preview(denial: &Denial, realm: &str, resource_metadata: Option<&str>, grpc: bool) -> Preview {
+/// `resource_metadata`: where our metadata stands, if there is any. `supported`: what its issuer says that it supports of `acr`,
+/// where that is known. `grpc`: the request is a gRPC call.
+pub(crate) fn preview(
+    denial: &Denial,
+    realm: &str,
+    resource_metadata: Option<&str>,
+    supported: Option<&[Box<str>]>,
+    grpc: bool,
+) -> Preview {
     const ID: HeaderValue = HeaderValue::from_static("example");
     let watch = Watch::new(&Ticker::new(), &Limits::default());
     let answered = Answered::new(Lane::Alone(watch), None);
@@ -51,7 +57,7 @@ pub(crate) fn preview(denial: &Denial, realm: &str, resource_metadata: Option<&s
     let asked = Asked { head: &asking, path: None, public_url: None };
     // Of a GET, but of no browser.
     let reader = if grpc { Reader::of(&asked, None) } else { Reader::default() };
-    let context = Context { id: &ID, realm, head: false, supported: None, resource_metadata, asked, reader };
+    let context = Context { id: &ID, realm, head: false, supported, resource_metadata, asked, reader };
     let refusal = denial.clone().into();
     let response = respond::refuse(&refusal, &context, answered);
     let (head, mut body) = response.into_parts();
@@ -84,15 +90,21 @@ mod tests {
     fn it_is_what_the_proxy_sends() {
         let step_up = StepUp { acr_values: Some(Challenge::Listed(["gold".into()].into())), ..StepUp::default() };
         let denial = Denial { step_up: Some(step_up), ..Denial::because(Reason::LevelTooLow) };
-        let shown = preview(&denial, "api.example", None, false);
+        let shown = preview(&denial, "api.example", None, None, false);
         assert_eq!(shown.status, 401);
         let challenge = "Bearer realm=\"api.example\", error=\"insufficient_user_authentication\", acr_values=\"gold\"";
         assert_eq!(shown.challenge.as_deref(), Some(challenge));
         let body: serde_json::Value = serde_json::from_str(&shown.body).unwrap();
         assert_eq!(body["acr_values"], serde_json::json!(["gold"]));
-        let named = preview(&denial, "", Some("https://api.example/m"), false).challenge.unwrap();
+        let derived =
+            StepUp { acr_values: Some(Challenge::Derived(["a".into(), "b".into()].into())), ..StepUp::default() };
+        let derived = Denial { step_up: Some(derived), ..denial.clone() };
+        let asked = |supported| preview(&derived, "", None, supported, false).challenge.unwrap();
+        assert!(asked(None).contains("acr_values=\"a b\""), "{}", asked(None));
+        assert!(asked(Some(&["b".into()])).contains("acr_values=\"b\""), "only what the issuer says it supports");
+        let named = preview(&denial, "", Some("https://api.example/m"), None, false).challenge.unwrap();
         assert!(named.contains("resource_metadata=\"https://api.example/m\""), "{named}");
-        let call = preview(&denial, "api.example", None, true);
+        let call = preview(&denial, "api.example", None, None, true);
         assert_eq!((call.status, call.challenge.as_deref(), call.body.as_str()), (200, Some(challenge), ""));
         let PreviewOfGrpc { status, message } = call.grpc.unwrap();
         assert_eq!(
@@ -100,7 +112,7 @@ mod tests {
             (16, "UNAUTHENTICATED", "insufficient_user_authentication")
         );
         assert_eq!(
-            preview(&Denial::because(Reason::KeysUnavailable), "", None, false).retry_after.as_deref(),
+            preview(&Denial::because(Reason::KeysUnavailable), "", None, None, false).retry_after.as_deref(),
             Some("1")
         );
     }

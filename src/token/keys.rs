@@ -141,6 +141,12 @@ impl KeySet {
         self.by_kid.contains_key(kid)
     }
 
+    /// Whether a key of the set can check a signature of this algorithm.
+    #[must_use]
+    pub fn has_for(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.fits(algorithm))
+    }
+
     /// How many usable keys the set has.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -175,6 +175,11 @@ fn a_policy_that_is_swapped_holds_for_the_next_request_on_an_open_connection() {
         hash: "sha256:empty".into(),
     };
     let policy = stepgate::policy::Policy::new(parts).unwrap();
-    gate.live.swap(stepgate::live::Snapshot { policy, upstream_of_route: Vec::new(), metadata: None });
+    gate.live.swap(stepgate::live::Snapshot {
+        policy,
+        upstream_of_route: Vec::new(),
+        metadata: None,
+        files: std::sync::Arc::default(),
+    });
     assert_eq!(client.ask(get("/public", None)).status, 403, "an empty policy lets nothing through");
 }

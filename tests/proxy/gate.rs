@@ -515,5 +515,5 @@ pub fn snapshot_but(change: impl FnOnce(&mut PolicyParts)) -> Snapshot {
     };
     change(&mut parts);
     let upstream_of_route = vec![0; parts.routes.len()];
-    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None }
+    Snapshot { policy: Policy::new(parts).unwrap(), upstream_of_route, metadata: None, files: Arc::default() }
 }

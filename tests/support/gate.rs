@@ -24,7 +24,12 @@ pub(crate) struct Setup {
     /// In KiB: no file may grow larger.
     largest_file: Option<u32>,
     environment: Vec<(&'static str, String)>,
+    /// What stands after the admin listener's address.
+    credential: &'static str,
 }
+
+/// What must be shown to a gate that is set up with [`Setup::credential`].
+pub(crate) const CREDENTIAL: &str = "credential-of-these-tests";
 
 impl Setup {
     /// The policy, or one file of it when there are several.
@@ -70,14 +75,21 @@ impl Setup {
         self
     }
 
+    /// The admin listener takes changes from whoever shows [`CREDENTIAL`].
+    pub(crate) fn credential(mut self) -> Self {
+        self.credential = ", credential: { env: STEPGATE_ADMIN }";
+        self.environment("STEPGATE_ADMIN", CREDENTIAL)
+    }
+
     fn spawn(self) -> Gate {
-        let Self { port, admin, folder, upstreams, settings, standard_output, largest_file, environment } = self;
+        let Self { port, admin, folder, upstreams, settings, standard_output, largest_file, environment, credential } =
+            self;
         let config = format!(
             "version: 1\n\
              {}\
              upstreams: {upstreams}\n\
              policies: policies/\n\
-             admin: {{ address: \"127.0.0.1:{admin}\" }}\n\
+             admin: {{ address: \"127.0.0.1:{admin}\"{credential} }}\n\
              {}{settings}",
             if settings.contains("listeners:") {
                 String::new()
@@ -159,6 +171,7 @@ impl Gate {
             standard_output: Stdio::null(),
             largest_file: None,
             environment: Vec::new(),
+            credential: "",
         }
     }
 
@@ -230,6 +243,11 @@ impl Gate {
 
     pub(crate) fn admin(&self, path: &str) -> Response {
         Request::get(path).send(self.admin)
+    }
+
+    /// Where its admin listener is.
+    pub(crate) fn admin_port(&self) -> u16 {
+        self.admin
     }
 
     pub(crate) fn metrics(&self) -> String {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::check::findings::Findings;
 use crate::cli::check::format::Format;
-use crate::cli::check::lints;
+use crate::cli::check::{lints, online};
 use crate::cli::files::{self, NamedBy};
 use crate::cli::named;
 use crate::cli::output::{Failure, say};
@@ -23,11 +23,14 @@ pub(in crate::cli) struct CheckArgs {
     /// A stepgate.yaml to check too; upstreams and plain-http issuers are then held against it
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Ask the policies' issuers for their discovery documents and keys, and hold the policies against them
+    #[arg(long)]
+    online: bool,
     /// How problems are shown; all but `human` put nothing else on standard output
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
     /// List the lints, with what each means, or tell all about one
-    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["dir", "config"])]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["dir", "config", "online"])]
     pub lints: Option<Option<String>>,
     /// Print docs/lints.md
     #[arg(long, hide = true, requires = "lints")]
@@ -73,7 +76,7 @@ fn check(args: &CheckArgs) -> Result<Findings, Failure> {
     for folder in folders.into_iter().filter(|folder| !folder.policies.is_empty()) {
         findings.policies = findings.policies.saturating_add(1);
         let texts = files::read_all(&folder.policies).map_err(Failure::could_not_run)?;
-        check_folder(texts, settings.as_ref(), colour, &mut findings);
+        check_folder(texts, settings.as_ref(), args.online, colour, &mut findings)?;
     }
     if findings.policies == 0 {
         let reason = format!("no policy in `{}`: no folder there holds a file that ends in `.yaml`", dir.display());
@@ -134,13 +137,18 @@ fn beside(file: &Path, findings: &mut Findings) -> Option<PathBuf> {
 fn check_folder(
     texts: Vec<crate::config::SourceFile>,
     settings: Option<&Settings>,
+    online: bool,
     colour: bool,
     findings: &mut Findings,
-) {
+) -> Result<(), Failure> {
     match load_policy_at(texts, clock::now()) {
         Ok(loaded) => {
             let more = settings.map_or_else(|| loaded.plain_http_lints(), |settings| loaded.check_against(settings));
-            let around = more.into_iter().chain(named::problems(&loaded.files)).collect();
+            let asked = if online { online::look(&loaded, settings)? } else { online::Found::default() };
+            for name in &asked.not_asked {
+                findings.notes.push(format!("`{name}` was not asked: its keys are in a file"));
+            }
+            let around = more.into_iter().chain(named::problems(&loaded.files)).chain(asked.problems).collect();
             let around = kept(around, &loaded.sources);
             let problems: Vec<Problem> = loaded.lints.iter().cloned().chain(around).collect();
             findings.add(&problems, &loaded.sources, colour);
@@ -148,4 +156,5 @@ fn check_folder(
         }
         Err(rejected) => findings.add(&rejected.problems, &rejected.sources, colour),
     }
+    Ok(())
 }

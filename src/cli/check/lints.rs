@@ -47,6 +47,7 @@ pub(super) fn found_in(lint: &Lint) -> &'static str {
         Found::Policy => "policies",
         Found::Settings => "stepgate.yaml",
         Found::Surroundings => "what stands around a file: the machine, the settings, this version",
+        Found::Online => "what the issuers of a policy say of themselves (`--online`)",
     }
 }
 
@@ -66,6 +67,7 @@ fn json(lint: &Lint) -> Value {
         Found::Policy => "policy",
         Found::Settings => "settings",
         Found::Surroundings => "surroundings",
+        Found::Online => "online",
     };
     json!({
         "name": name, "level": level.name(), "found": found, "meaning": meaning, "why": why, "remedy": remedy,

@@ -5,6 +5,7 @@ mod findings;
 mod format;
 mod github;
 mod lints;
+mod online;
 mod page;
 mod sarif;
 

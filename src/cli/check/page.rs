@@ -13,6 +13,13 @@ and is no reason for `check` to fail. A `warning` may let in, or refuse, who was
 there for nothing or could be said better. `stepgate check --lints` lists them, `stepgate check --lints NAME` tells one.
 A lint is only said where it certainly holds: of what can't be compared nothing is said.
 
+## What issuers say of themselves
+
+`stepgate check --online` also asks each issuer, as a gate would: for its discovery document and its keys, all issuers at once and for 15
+seconds at the most. With `--config` by the settings' proxy, limits and `allow_http`; an issuer's `ca` is its policy's. What only shows there is marked
+`--online` below. An issuer that answers what no gate can use (the document of another issuer, no usable key, 404) is an error, `issuer_unusable`.
+Issuers with a `jwks_file` are not asked.
+
 ## Silencing one
 
 In place, and with a reason: a comment at the end of the line that the lint names, or on lines of its own above it.
@@ -55,7 +62,7 @@ fn said(lint: &Lint) -> Option<String> {
     let (lints, sources) = match lint.found {
         Found::Policy => load_policy(vec![file]).ok().map(|loaded| (loaded.lints, loaded.sources))?,
         Found::Settings => load_settings(file).ok().map(|loaded| (loaded.lints, loaded.sources))?,
-        Found::Surroundings => return None,
+        Found::Surroundings | Found::Online => return None,
     };
     Some(render::human(&lints, &sources, false))
 }

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::explain::input::{self, From};
-use crate::cli::explain::told::Explained;
+use crate::cli::explain::running::{self, Running};
+use crate::cli::explain::told::{Explained, GateTold, Keys};
 use crate::cli::explain::walk::{How, Question, explain};
 use crate::cli::explain::{human, json};
 use crate::cli::files::NamedBy;
 use crate::cli::output::{Failure, PROBLEMS, complain, say};
 use crate::clock;
-use crate::config::cases;
-use crate::config::moment;
-use crate::config::settings::Limits;
+use crate::config::settings::{Limits, SecretSource};
+use crate::config::{Loaded, cases, moment};
 use crate::policy::{PREFLIGHT, ResourceMetadata};
 
 /// Arguments of `stepgate explain`.
@@ -24,7 +24,7 @@ machine can read it.
 
 Signatures are checked with the keys in the policy's `jwks_file`, or those of --jwks; nobody is
 asked for keys. Where there are none it is said loudly, and the rest is explained as if the
-signature were good.
+signature were good. With --admin the policy and the keys are those of a running gate.
 
 Exit codes:
   0  the request is let through
@@ -67,6 +67,16 @@ pub(in crate::cli) struct ExplainArgs {
     /// The request is a browser's preflight (with OPTIONS) for a request with this method
     #[arg(long, value_name = "METHOD", conflicts_with_all = ["grpc", "token_file", "token_stdin", "token_env", "claims"])]
     preflight: Option<String>,
+    /// The admin listener of a running gate, such as `http://127.0.0.1:9901`: its policy and keys are asked for and used. No token
+    /// is sent there
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "config", "jwks"])]
+    admin: Option<String>,
+    /// The environment variable with the credential of that admin listener
+    #[arg(long, value_name = "NAME", default_value = "STEPGATE_ADMIN", requires = "admin")]
+    admin_credential_env: String,
+    /// A file with that credential, in place of the variable
+    #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "admin_credential_env")]
+    admin_credential_file: Option<PathBuf>,
     /// The moment at which it is judged, such as `2026-01-01T12:00:00Z` [default: now]
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
@@ -150,25 +160,57 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
             Failure::could_not_run(format!("`{text}` is no moment; write it in UTC, such as `2026-01-01T12:00:00Z`"))
         })?,
     };
+    let judge = |by: &By| -> Result<Explained, Failure> {
+        let from = From {
+            files: args.token_file.clone(),
+            stdin: args.token_stdin,
+            env: args.token_env.clone(),
+            claims: args.claims.clone(),
+        };
+        let policy = &by.loaded.policy;
+        let given = input::given(&from, policy, by.longest_token, now)?;
+        let metadata = by.public_url.as_deref().and_then(|url| ResourceMetadata::of(policy, url));
+        let (metadata, gate) = (metadata.as_ref(), by.gate.as_ref());
+        let (request, keys, given, supported) = (&*args.request, &*by.keys, &*given, &*by.supported);
+        let question =
+            Question { policy, keys, request, method, authority, path, given, metadata, how, supported, gate, now };
+        Ok(explain(&question))
+    };
+    match &args.admin {
+        Some(admin) => judge(&of_gate(admin, args)?),
+        None => judge(&of_files(args)?),
+    }
+}
+
+/// What a request is judged by.
+struct By {
+    gate: Option<GateTold>,
+    loaded: Loaded,
+    keys: Vec<Keys>,
+    supported: Vec<Option<Box<[Box<str>]>>>,
+    public_url: Option<String>,
+    longest_token: usize,
+}
+
+fn of_gate(admin: &str, args: &ExplainArgs) -> Result<By, Failure> {
+    let credential = match &args.admin_credential_file {
+        Some(path) => SecretSource::File(path.clone()),
+        None => SecretSource::Env(args.admin_credential_env.clone()),
+    };
+    let Running { gate, loaded, keys, supported, public_url, longest_token } = running::ask(admin, &credential)?;
+    Ok(By { gate: Some(gate), loaded, keys, supported, public_url, longest_token })
+}
+
+fn of_files(args: &ExplainArgs) -> Result<By, Failure> {
     let settings = args.config.as_deref().map(input::settings).transpose()?;
     let limits = settings.as_ref().map_or_else(Limits::default, |settings| settings.limits.clone());
     let (dir, by) = match (&args.policies, &settings, &args.config) {
-        (Some(dir), _, _) => (dir.as_path(), NamedBy::Argument),
+        (Some(dir), _, _) => (dir.as_path(), NamedBy::Option("--policies")),
         (None, Some(settings), Some(file)) => (settings.policies.as_path(), NamedBy::Setting(file.clone())),
-        (None, _, _) => (Path::new("policies"), NamedBy::Default),
+        (None, _, _) => (Path::new("policies"), NamedBy::NoOption("--policies")),
     };
     let loaded = input::policy(dir, &by)?;
     let keys = input::keys(&loaded.keys, args.jwks.as_deref(), &limits)?;
-    let from = From {
-        files: args.token_file.clone(),
-        stdin: args.token_stdin,
-        env: args.token_env.clone(),
-        claims: args.claims.clone(),
-    };
-    let given = input::given(&from, &loaded.policy, limits.token, now)?;
-    let (policy, request, keys, given) = (&loaded.policy, &*args.request, &*keys, &*given);
-    let public_url = settings.as_ref().and_then(|settings| settings.public_url.as_deref());
-    let metadata = public_url.and_then(|url| ResourceMetadata::of(policy, url));
-    let metadata = metadata.as_ref();
-    Ok(explain(&Question { policy, keys, request, method, authority, path, given, metadata, how, now }))
+    let public_url = settings.and_then(|settings| settings.public_url);
+    Ok(By { gate: None, loaded, keys, supported: Vec::new(), public_url, longest_token: limits.token })
 }

@@ -15,6 +15,9 @@ pub(super) fn text(told: &Explained) -> String {
     let mut out = Out(String::new());
     out.line("request", &told.request);
     out.line("at", &Rfc3339(told.now).to_string());
+    if let Some(gate) = &told.gate {
+        out.line("gate", &format!("{}, stepgate {}, policy {}", gate.url, gate.version, told.policy));
+    }
     if let Some((host, path)) = &told.canonical {
         out.line("path", &format!("{path} on {host}"));
     }

@@ -38,7 +38,7 @@ pub(super) fn policy(dir: &Path, by: &NamedBy) -> Result<Loaded, Failure> {
     load_policy(texts).map_err(|rejected| refused("the policy has errors", &rejected))
 }
 
-fn refused(what: &str, rejected: &Rejected) -> Failure {
+pub(super) fn refused(what: &str, rejected: &Rejected) -> Failure {
     Failure::could_not_run(format!("{what}:\n{}", rejected.lines().join("\n")))
 }
 

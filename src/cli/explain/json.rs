@@ -24,6 +24,7 @@ pub(super) fn value(told: &Explained) -> Value {
         "v": VERSION,
         "now": Rfc3339(told.now).to_string(),
         "policy": told.policy,
+        "gate": told.gate.as_ref().map(|gate| json!({ "url": gate.url, "version": gate.version })),
         "request": told.request,
         "host": told.canonical.as_ref().map(|(host, _)| host),
         "path": told.canonical.as_ref().map(|(_, path)| path),

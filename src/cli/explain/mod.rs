@@ -8,6 +8,7 @@ mod human;
 mod input;
 mod json;
 mod mapping;
+mod running;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -108,7 +108,7 @@ fn of_text<'g>(
             told.signature = Signature::NotChecked(why.clone());
             None
         }
-        None => None,
+        Some(Keys::Lacking(_)) | None => None,
     };
     told.checks = checks::of_token(credential, set, issuer.map(|issuer| &issuer.expectation), now);
 
@@ -120,6 +120,9 @@ fn of_text<'g>(
     told.issuer = Some(issuer.name.clone());
     let of_issuer = |rejection: Rejection| Denial { issuer: Some(issuer.id), ..rejected(rejection) };
     token.allowed_by(&issuer.expectation).map_err(of_issuer)?;
+    if let Some(Keys::Lacking(why)) = keys {
+        return Err(of_issuer(Rejection::new(Reason::KeysUnavailable, why.clone())));
+    }
     let verified = match set {
         Some(set) => verify(token, set, &issuer.expectation, now).map(|(verified, _)| verified),
         None => {

@@ -29,8 +29,22 @@ pub(super) enum What {
 /// The keys of one issuer, and where they were read; or why there are none.
 #[derive(Clone, Debug)]
 pub(super) enum Keys {
-    Read { set: Arc<KeySet>, from: String },
+    Read {
+        set: Arc<KeySet>,
+        from: String,
+    },
+    /// Nobody here has any: the signature is not checked.
     None(String),
+    /// The gate that is asked has none either: it can't decide.
+    Lacking(String),
+}
+
+/// The running gate by whose policy and keys it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GateTold {
+    /// Its admin listener.
+    pub(super) url: String,
+    pub(super) version: String,
 }
 
 /// What came of a request, and how.
@@ -38,6 +52,7 @@ pub(super) enum Keys {
 pub(super) struct Explained {
     pub(super) request: String,
     pub(super) now: Timestamp,
+    pub(super) gate: Option<GateTold>,
     /// The policy's hash.
     pub(super) policy: Box<str>,
     /// Host and path as they are compared.

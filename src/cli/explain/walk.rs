@@ -1,8 +1,8 @@
 //! The way of a request, without sockets, with each step kept.
 
-use crate::assurance::{classes_counted, pair};
+use crate::assurance::{IssuerId, classes_counted, pair};
 use crate::cli::explain::tokens::{self, Believed};
-use crate::cli::explain::told::{Client, Explained, Given, Keys, Named, Operator, ReckonedTold};
+use crate::cli::explain::told::{Client, Explained, GateTold, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
     Target, TokenSource, Tokens, canonical_host, ground, judge, judge_preflight, mend, outline, overlook, reckon,
@@ -27,6 +27,10 @@ pub(super) struct Question<'q> {
     /// What the gate itself answers, if the settings say what clients call it.
     pub(super) metadata: Option<&'q ResourceMetadata>,
     pub(super) how: How<'q>,
+    /// What each issuer says that it supports of `acr`, in the policy's order, where that is known.
+    pub(super) supported: &'q [Option<Box<[Box<str>]>>],
+    /// The running gate that policy and keys are of.
+    pub(super) gate: Option<&'q GateTold>,
     pub(super) now: Timestamp,
 }
 
@@ -48,6 +52,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     let mut told = Explained {
         request: request.to_owned(),
         now,
+        gate: question.gate.cloned(),
         policy: policy.hash().into(),
         canonical: None,
         route: None,
@@ -83,8 +88,10 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.operator = told.would_deny.as_ref().map(operator);
     if let Err(denial) = outcome {
         let realm = told.canonical.as_ref().map_or("", |(host, _)| host);
+        let of = |issuer: IssuerId| question.supported.get(usize::try_from(issuer.0).ok()?)?.as_deref();
+        let supported = denial.issuer.and_then(of);
         let metadata = question.metadata.map(|metadata| &*metadata.url);
-        told.response = Some(preview(&denial, realm, metadata, question.how == How::Grpc));
+        told.response = Some(preview(&denial, realm, metadata, supported, question.how == How::Grpc));
         told.client = Some(client(&denial, mended));
         told.operator = Some(operator(&denial));
         told.denial = Some(denial);

@@ -30,6 +30,8 @@ pub enum Found {
     /// What stands around them: the files of this machine, or the settings that a policy is held against. Elsewhere it may
     /// not be found, so that a silence which is of no use here may be of use there.
     Surroundings,
+    /// What its issuers answer, for whoever asks them (`stepgate check --online`).
+    Online,
 }
 
 /// One lint.

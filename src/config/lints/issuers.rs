@@ -196,7 +196,7 @@ fn in_demand(policy: &Policy, demand: &Demand, span: Span, out: &mut Report) {
 }
 
 /// Every text in a node.
-fn texts<'n>(node: &'n Node, found: &mut Vec<(&'n str, Span)>) {
+pub(super) fn texts<'n>(node: &'n Node, found: &mut Vec<(&'n str, Span)>) {
     match &node.kind {
         Kind::Scalar { text, .. } => found.push((text, node.span)),
         Kind::List(items) => items.iter().for_each(|item| texts(item, found)),

@@ -64,14 +64,20 @@ struct Asked<'p> {
     rung: Rung,
     /// The issuers that are admitted there; `None`: all.
     issuers: Option<Vec<IssuerId>>,
-    name: &'p str,
+    /// The routes and floors that ask for it.
+    names: Vec<&'p str>,
     span: Span,
-    /// How many routes and floors ask for it.
-    count: usize,
+}
+
+impl Asked<'_> {
+    fn admits(&self, issuer: IssuerId) -> bool {
+        self.issuers.as_ref().is_none_or(|issuers| issuers.contains(&issuer))
+    }
 }
 
 /// A level of which no issuer that can prove it has an `acr` value to ask for: a client that is refused learns that more
-/// is needed, and not how to ask for it. Said once for each level and set of issuers.
+/// is needed, and not how to ask for it. Said once for each level and set of issuers; for all levels at once where those issuers
+/// name no `acr` at all.
 pub(super) fn unchallengeable(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for (route, spans) in policy.routes().iter().zip(places.routes) {
@@ -80,25 +86,53 @@ pub(super) fn unchallengeable(policy: &Policy, places: &Places<'_>, out: &mut Re
     for (floor, spans) in policy.floors().iter().zip(places.floors) {
         floor.demand.iter().for_each(|demand| gather(&floor.name, demand, spans.require, &mut asked));
     }
-    for Asked { rung, issuers, name, span, count } in asked {
-        let admitted = |id: &IssuerId| issuers.as_ref().is_none_or(|issuers| issuers.contains(id));
-        let mut provers = policy.issuers().iter().filter(|one| admitted(&one.id) && one.can_prove(rung)).peekable();
-        let Some(first) = provers.peek().map(|issuer| &issuer.name) else { continue };
-        if provers.any(|issuer| issuer.challenge(rung).is_some()) {
+    let mut said: Vec<Unnamed<'_>> = Vec::new();
+    for asked in asked {
+        let provers = || policy.issuers().iter().filter(|one| asked.admits(one.id) && one.can_prove(asked.rung));
+        let Some(first) = provers().next() else { continue };
+        if provers().any(|issuer| issuer.challenge(asked.rung).is_some()) {
             continue;
         }
-        let level = policy.ladders().name(rung);
-        let more = match count {
-            1 => String::new(),
-            2 => " and one more".to_owned(),
-            _ => format!(" and {} more", count.saturating_sub(1)),
-        };
-        let message = format!(
-            "whoever `{name}`{more} refuses can't be told what to ask for: nobody has an `acr` value for `{level}`"
-        );
-        let help = format!("under `{first}`, name what its sign-in is asked with: `challenge: {{ {level}: [..] }}`");
-        out.add(Problem::lint("route_unchallengeable", span, message).help(help));
+        // Who names no `acr` at all proves by `amr` alone: that is one thing to mend, whatever level is asked for.
+        let names_none = provers().all(|issuer| policy.ladders().rungs().all(|rung| issuer.challenge(rung).is_none()));
+        let same = |known: &&mut Unnamed<'_>| known.names_none && names_none && known.asked.issuers == asked.issuers;
+        match said.iter_mut().find(same) {
+            Some(known) => {
+                known.rungs.push(asked.rung);
+                known.asked.names.extend(
+                    asked.names.iter().filter(|name| !known.asked.names.contains(*name)).copied().collect::<Vec<_>>(),
+                );
+            }
+            None => said.push(Unnamed { rungs: vec![asked.rung], names_none, first: &first.name, asked }),
+        }
     }
+    for Unnamed { asked, mut rungs, first, .. } in said {
+        rungs.sort_by_key(|rung| rung.rank());
+        let levels: Vec<String> = rungs.iter().map(|rung| format!("`{}`", policy.ladders().name(*rung))).collect();
+        let more = match asked.names.len() {
+            0 | 1 => String::new(),
+            2 => " and one more".to_owned(),
+            count => format!(" and {} more", count.saturating_sub(1)),
+        };
+        let name = asked.names.first().copied().unwrap_or_default();
+        let message = format!(
+            "whoever `{name}`{more} refuses can't be told what to ask for: nobody has an `acr` value for {}",
+            levels.join(" or ")
+        );
+        let level = rungs.first().map(|rung| policy.ladders().name(*rung)).unwrap_or_default();
+        let help = format!("under `{first}`, name what its sign-in is asked with: `challenge: {{ {level}: [..] }}`");
+        out.add(Problem::lint("route_unchallengeable", asked.span, message).help(help));
+    }
+}
+
+/// Levels without a name to ask for them by, as they are said together.
+struct Unnamed<'p> {
+    asked: Asked<'p>,
+    rungs: Vec<Rung>,
+    /// Nobody who can prove them names an `acr` for any level.
+    names_none: bool,
+    /// The first who can prove one.
+    first: &'p str,
 }
 
 fn gather<'p>(name: &'p str, demand: &Demand, span: Span, asked: &mut Vec<Asked<'p>>) {
@@ -121,8 +155,8 @@ fn gather<'p>(name: &'p str, demand: &Demand, span: Span, asked: &mut Vec<Asked<
     });
     for (rung, issuers) in here {
         match asked.iter_mut().find(|known| known.rung == rung && known.issuers == issuers) {
-            Some(known) => known.count = known.count.saturating_add(1),
-            None => asked.push(Asked { rung, issuers, name, span, count: 1 }),
+            Some(known) => known.names.push(name),
+            None => asked.push(Asked { rung, issuers, names: vec![name], span }),
         }
     }
 }

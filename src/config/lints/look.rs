@@ -50,6 +50,7 @@ pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     weaker.writes(out);
     weaker.hosts(out);
     weaker.case(out);
+    weaker.callbacks(out);
     shadows::shadowed(&overlap, places.routes, out);
     shadows::siblings(&overlap, places.routes, out);
     on_deny::circles(policy, places.routes, out);

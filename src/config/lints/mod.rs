@@ -13,6 +13,7 @@ mod exceptions;
 mod issuers;
 mod levels;
 mod look;
+mod online;
 mod overlap;
 mod proofs;
 mod routes;
@@ -26,5 +27,6 @@ mod weaker;
 
 pub use entry::{Found, Level, Lint};
 pub use look::{Places, check};
+pub use online::{Said, check_online};
 pub use silence::{kept, rejected, settle};
 pub use table::{all, find};

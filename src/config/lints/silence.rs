@@ -35,7 +35,9 @@ pub fn settle(problems: Vec<Problem>, sources: &Sources, whole: bool) -> Vec<Pro
     }
     if whole {
         let idle = silences.iter().filter(|silence| !problems.iter().any(|problem| silence.meets(problem)));
-        let here = |silence: &&Silence| table::find(silence.lint).is_some_and(|lint| lint.found != Found::Surroundings);
+        let here = |silence: &&Silence| {
+            table::find(silence.lint).is_some_and(|lint| matches!(lint.found, Found::Policy | Found::Settings))
+        };
         odd.extend(idle.filter(here).map(|silence| {
             let message = format!("this silences nothing: there is no `{}` here", silence.lint);
             let help = "take it out; it stands on the line of the lint or above it";

@@ -44,6 +44,10 @@ impl<'p> Weaker<'p> {
     pub(super) fn methods(&self, out: &mut Report) {
         for (place, route, spans) in self.routes() {
             let Methods::Named(names) = &route.matches.methods else { continue };
+            // Of a callback it is said what comes of that.
+            if route.reads_form && self.by_get(place, route).is_some() {
+                continue;
+            }
             for host in &route.matches.hosts {
                 let Some((other, left)) = self.falls_to(place, route, host) else { continue };
                 let unsafe_left = left.iter().any(|method| !SAFE.contains(method));
@@ -66,6 +70,34 @@ impl<'p> Weaker<'p> {
                 }
             }
         }
+    }
+
+    /// A route that checks the token of a posted form, beside a weaker one that takes the same path by GET: whoever has the
+    /// provider answer in the query, or writes such a link, comes by the check.
+    pub(super) fn callbacks(&self, out: &mut Report) {
+        for (place, route, spans) in self.routes().filter(|(_, route, _)| route.reads_form) {
+            let Some(other) = self.by_get(place, route) else { continue };
+            let Some((weak, weak_spans)) = self.overlap.route(other).zip(self.spans.get(other)) else { continue };
+            let message = format!(
+                "`{}` checks what is posted to `{}`, and `{}` lets an answer in the query come there by GET unchecked",
+                route.name, route.matches.path_written, weak.name
+            );
+            let help = format!(
+                "let `{}` take GET too, by leaving `methods` out: without a posted token it refuses",
+                route.name
+            );
+            let problem = Problem::lint("callback_by_get", spans.name, message).help(help);
+            out.add(problem.related(weak_spans.name, format!("the weaker route {}", self.words(other))));
+        }
+    }
+
+    /// The weaker route that takes GET on all of a route's paths, on one of its hosts.
+    fn by_get(&self, place: usize, route: &Route) -> Option<usize> {
+        let taken = |host: &HostPattern| {
+            let mut covering = self.overlap.covering(host, &route.matches.path);
+            covering.find(|other| self.overlap.route(*other).is_some_and(|other| other.matches.methods.matches("GET")))
+        };
+        route.matches.hosts.iter().filter_map(taken).find(|other| self.is_weaker(*other, place))
     }
 
     /// The route for any method that takes a route's paths on a host when the method is another, and the common methods

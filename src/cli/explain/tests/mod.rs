@@ -1,6 +1,7 @@
 //! What is explained is what is decided, on random policies, requests and tokens; and a sign-in that is called enough is enough.
 #![expect(clippy::arithmetic_side_effects, reason = "test code, on constants")]
 
+mod proxied;
 mod worlds;
 
 use std::cell::RefCell;
@@ -66,6 +67,8 @@ impl World {
             given: &given,
             metadata: None,
             how: How::Plain,
+            supported: &[],
+            gate: None,
             now: NOW,
         })
     }
@@ -119,10 +122,26 @@ impl World {
     }
 }
 
-fn run(cases: u32, test: impl Fn(World, Vec<Made>) -> Result<(), String>) {
+/// A fixed seed: what the tests count is the same in every run.
+fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_global_rejects: cases * 4, ..Config::default() };
-    // A fixed seed: what is counted below is the same in every run.
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+/// Claims after a sign-in that says this, with these scopes too.
+fn signed_in(claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]) -> Value {
+    let mut new = Json::parse(claims.to_string().as_bytes()).unwrap();
+    for (path, value) in said {
+        new = path.put(new, value.clone());
+    }
+    let scope = claims["scope"].as_str().unwrap_or_default();
+    let scope = scopes.iter().fold(scope.to_owned(), |all, one| format!("{all} {one}"));
+    let new = ClaimPath::parse("scope").unwrap().put(new, Json::String(scope.trim().into()));
+    serde_json::to_value(&new).unwrap()
+}
+
+fn run(cases: u32, test: impl Fn(World, Vec<Made>) -> Result<(), String>) {
+    let mut runner = runner(cases);
     let keys = Arc::new(key_set(&[Signer::shared(Algorithm::Es256)]));
     let result = runner.run(&worlds(), |(text, request, made)| {
         let Some(policy) = load(&text) else { return Err(TestCaseError::reject("no policy")) };
@@ -180,16 +199,6 @@ fn a_refusal_that_a_sign_in_is_said_to_mend_is_mended_by_one_with_the_claims_tha
         let told = world.explained();
         let Some(client) = &told.client else { return Ok(()) };
         counts.borrow_mut().1 += u32::from(told.denial.as_ref().is_some_and(|denial| denial.step_up.is_some()));
-        let signed_in = |claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]| {
-            let mut new = Json::parse(claims.to_string().as_bytes()).unwrap();
-            for (path, value) in said {
-                new = path.put(new, value.clone());
-            }
-            let scope = claims["scope"].as_str().unwrap_or_default();
-            let scope = scopes.iter().fold(scope.to_owned(), |all, one| format!("{all} {one}"));
-            let new = ClaimPath::parse("scope").unwrap().put(new, Json::String(scope.trim().into()));
-            serde_json::to_value(&new).unwrap()
-        };
         let again = |said: &[(ClaimPath, Json)], scopes: &[Box<str>]| {
             let texts = made.iter().map(|(claims, genuine)| sign(&signed_in(claims, said, scopes), *genuine)).collect();
             World { policy: world.policy.clone(), keys: Arc::clone(&world.keys), texts, ..world }.judged().map(drop)
@@ -231,6 +240,8 @@ fn told_of(what: What, keys: Keys) -> Explained {
         given: &given,
         metadata: None,
         how: How::Plain,
+        supported: &[],
+        gate: None,
         now: NOW,
     })
 }
@@ -317,6 +328,8 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
             given: &given,
             metadata: None,
             how: How::Plain,
+            supported: &[],
+            gate: None,
             now: NOW,
         });
         assert!(told.denial.is_none() && told.response.is_none() && told.operator.is_some());

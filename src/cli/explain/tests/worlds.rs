@@ -180,6 +180,11 @@ fn tokens() -> impl Strategy<Value = Vec<Made>> {
     ]
 }
 
+/// A policy, and requests that are judged by it.
+pub(super) fn busy_worlds() -> impl Strategy<Value = (String, Vec<(&'static str, Vec<Made>)>)> {
+    (policies(), prop::collection::vec((requests(), tokens()), 16))
+}
+
 pub(super) fn worlds() -> impl Strategy<Value = (String, &'static str, Vec<Made>)> {
     (policies(), requests(), tokens())
 }

@@ -121,6 +121,15 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         example: include_str!("../examples/redirect_circle.yaml"),
     },
     Lint {
+        name: "callback_by_get",
+        level: Level::Warning,
+        found: Found::Policy,
+        meaning: "a callback whose posted token is checked can be reached by GET unchecked",
+        why: "The route takes the token of a form that the identity provider posts (`response_mode=form_post`). On the same path a weaker route takes GET. Many applications read the answer from the query too: with `response_mode=query`, or a link that somebody wrote, a token reaches the application there that nobody has looked at.",
+        remedy: "Let the callback's route take GET too, by leaving `methods` out: a request without a posted token is refused there. Where the application takes the answer by POST alone, silence this with that reason.",
+        example: include_str!("../examples/callback_by_get.yaml"),
+    },
+    Lint {
         name: "kept_not_taken",
         level: Level::Warning,
         found: Found::Policy,

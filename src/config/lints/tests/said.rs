@@ -210,7 +210,44 @@ fn a_level_is_said_to_be_unchallengeable_once_and_only_if_nobody_can_be_asked_fo
     let problems = said("", &two);
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("`a` and one more"), "{}", problems[0].message);
+    let levels = two.clone() + &route("c", "path: /c", MULTI);
+    let problems = said("", &levels);
+    assert_eq!(problems.len(), 1, "an issuer without any `acr` is one thing to mend: {problems:?}");
+    assert!(problems[0].message.contains("`a` and 2 more"), "{}", problems[0].message);
+    assert!(problems[0].message.ends_with("for `single-factor` or `multi-factor`"), "{}", problems[0].message);
+    let gap = said(", challenge: { single-factor: [x] }", &levels);
+    assert_eq!(gap.len(), 1, "one level has a name, and the other is a gap");
+    assert!(gap[0].message.contains("`c` refuses") && gap[0].message.ends_with("for `multi-factor`"), "{gap:?}");
     assert_eq!(said(", challenge: { single-factor: [x] }", &two), []);
     assert_eq!(said(", challenge: { multi-factor: [x] }", &two), [], "a stronger one will do");
     assert_eq!(said("", &route("a", "path: /a", "{ issuers: [idp], level: single-factor, acr: [x] }")), []);
+}
+
+#[test]
+fn a_callback_is_said_where_a_weaker_route_takes_its_path_by_get_and_nowhere_else() {
+    let head =
+        "version: 1\nissuers:\n  idp: { issuer: \"https://idp.example\", profile: okta, id: { audiences: [app] } }\n";
+    let callback = |matches: &str| {
+        format!(
+            "  - {{ name: cb, match: {{ {matches} }}, take: [ {{ form: id_token, kind: id }} ], require: {SINGLE} }}\n"
+        )
+    };
+    let posted = callback("path: /cb, methods: [POST]");
+    let said = |callback: &str, other: &str| codes(&format!("{head}routes:\n{callback}{other}"));
+    let taking = |matches: &str, require: &str| {
+        format!("  - {{ name: o, match: {{ {matches} }}, take: [ {{ header: x, kind: id }} ], require: {require} }}\n")
+    };
+    let get = "path: \"/**\", methods: [GET]";
+    assert_eq!(said(&posted, &route("o", get, "public")), ["callback_by_get"]);
+    assert_eq!(said(&posted, &taking(get, "authenticated")), ["callback_by_get"]);
+    assert_eq!(said(&posted, &route("o", "path: \"/**\"", "public")), ["callback_by_get"], "and nothing twice");
+    assert_eq!(said(&posted, &route("o", "path: /cb, methods: [GET, HEAD]", "public")), ["callback_by_get"]);
+    assert_eq!(said(&posted, &taking(get, SINGLE)), [""; 0], "as strong");
+    assert_eq!(said(&posted, &route("o", "path: /other, methods: [GET]", "public")), [""; 0]);
+    assert_eq!(said(&callback("path: /cb"), &route("o", get, "public")), [""; 0], "the callback takes GET itself");
+    let between = taking("path: \"/cb/**\", methods: [GET]", SINGLE) + &route("p", get, "public");
+    assert_eq!(said(&posted, &between), [""; 0], "a more specific route takes it");
+    let floor = format!("floors:\n  - {{ name: f, match: {{ path: \"/**\" }}, require: {SINGLE} }}\nroutes:\n");
+    let floored = codes(&format!("{head}{floor}{posted}{}", taking(get, "authenticated")));
+    assert_eq!(floored, [""; 0], "a floor holds whatever route is taken");
 }
