@@ -1,6 +1,7 @@
 //! What a route says of the way on: `timeout`, `max_body` and `rewrite`.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ fn under(setup: Setup, upstream: &Upstream, lines: &str) -> Running1 {
     let text = format!("version: 1\n{lines}");
     let policy = load_policy(vec![SourceFile { name: "p.yaml".into(), folder: ".".into(), text }]).unwrap().policy;
     let upstream_of_route = vec![0; policy.routes().len()];
-    gate.live.swap(Snapshot { policy, upstream_of_route, metadata: None });
+    gate.live.swap(Snapshot { policy, upstream_of_route, metadata: None, files: Arc::default() });
     gate
 }
 

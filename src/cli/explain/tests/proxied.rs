@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::worlds::{Made, busy_worlds};
 use super::{runner, sign, signed_in};
 use crate::cli::explain::told::{Explained, Given, Keys, What};
-use crate::cli::explain::walk::{Question, explain};
+use crate::cli::explain::walk::{How, Question, explain};
 use crate::cli::gate::control_runtime;
 use crate::cli::parts::{Proxy, Tokens};
 use crate::clock;
@@ -172,7 +172,21 @@ impl Gate {
         let keys = [Keys::Read { set: Arc::clone(&self.keys), from: "keys".into() }];
         let (given, keys) = (&*given, &keys);
         let (metadata, supported, gate) = (None, &[], None);
-        explain(&Question { policy, keys, request, method, authority, path, given, metadata, supported, gate, now })
+        let how = How::Plain;
+        explain(&Question {
+            policy,
+            keys,
+            request,
+            method,
+            authority,
+            path,
+            given,
+            metadata,
+            how,
+            supported,
+            gate,
+            now,
+        })
     }
 
     fn end(self) {
