@@ -7,7 +7,7 @@ use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, on_deny, streams, take, upgrades};
-use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource};
+use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource};
 
 const ROUTE: Keys = Keys {
     what: "a route",
@@ -71,14 +71,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => Some(keep::keep(node, needs.out)?),
         None => None,
     };
-    let own_streams = match fields.get("streams", needs.out) {
-        Some(node) => streams::read(node, needs.out)?,
-        None => streams::Written::default(),
-    };
-    let upgrades = match fields.get("upgrades", needs.out) {
-        Some(node) => upgrades::read(node, needs.out)?,
-        None => Box::default(),
-    };
+    let upgrades = upgrades::of_route(&fields, needs.out)?;
+    let own_streams = streams::own(&fields, needs.out);
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";
@@ -105,15 +99,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Requirement::Public => (None, None),
         Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
     };
-    if let (Some(span), Requirement::Public) = (fields.key_span("streams"), &require) {
-        let message = "a public route lets everybody in at any time, so there is nothing to watch";
-        needs.out.add(Problem::error("public_streams", span, message).help("take `streams` out, or ask for something"));
-        return None;
-    }
-    let streams = match &require {
-        Requirement::Public => Streams::UNWATCHED,
-        Requirement::Authenticated | Requirement::Demands(_) => streams::of_route(own_streams, inherited.streams),
-    };
+    let streams = streams::of_route(own_streams?, inherited.streams, &fields, &require, needs.out)?;
     let (matches, span) = (matches?, fields.key_span("take").unwrap_or(node.span));
     form_is_posted(&take, &matches, span, needs.out)?;
     let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();

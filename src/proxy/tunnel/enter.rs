@@ -47,6 +47,8 @@ impl Entrance<'_> {
             share: Share { _turn: self.turn, _forwarding: self.forwarding, _slot: slot, _counted: counted },
         });
         let fields = response.headers_mut();
+        // What agrees has no body (RFC 9110 sections 9.3.6 and 15.2.2), whatever it says of one.
+        fields.remove(header::CONTENT_LENGTH);
         match self.lane {
             Lane::Alone(watch) => {
                 fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
