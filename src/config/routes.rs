@@ -8,7 +8,7 @@ use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, on_deny, onward, streams, take, upgrades};
 use crate::policy::{
-    Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, Streams, TokenSource, holds_up_preflights,
+    Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource, holds_up_preflights,
 };
 
 const ROUTE: Keys = Keys {
@@ -78,38 +78,20 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     };
     let onward = onward::Written::read(&fields, needs.out);
     let rewrite = onward::rewrite(&fields, matches.as_ref().map(|matches| &matches.path), needs.out);
-    let own_streams = match fields.get("streams", needs.out) {
-        Some(node) => streams::read(node, needs.out)?,
-        None => streams::Written::default(),
-    };
+    let own_streams = streams::own(&fields, needs.out);
     let upgrades = upgrades::of_route(&fields, needs.out)?;
     let cors = cors(&fields, needs.out);
     let ((name, name_span), require) = (name?, require?);
-    if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
-        let message = "a public route refuses nobody, so there is nothing to observe";
-        needs.out.add(Problem::error("public_mode", span, message).help("take `mode` out, or ask for something"));
-        return None;
+    if require == Requirement::Public {
+        nothing_to_say_of(&fields, needs.out)?;
     }
     let take_span = fields.key_span("take").unwrap_or(node.span);
     let take = sources(own_take, &require, inherited, take_span, needs.out)?;
-    if let (Some(span), Requirement::Public) = (fields.key_span("on_deny"), &require) {
-        let message = "a public route asks nobody to sign in, so there is nothing to say of it";
-        needs.out.add(Problem::error("public_on_deny", span, message).help("take `on_deny` out, or ask for something"));
-        return None;
-    }
     let (on_deny, redirect) = match &require {
         Requirement::Public => (None, None),
         Requirement::Authenticated | Requirement::Demands(_) => on_deny::of_route(&own_on_deny?, &inherited.on_deny),
     };
-    if let (Some(span), Requirement::Public) = (fields.key_span("streams"), &require) {
-        let message = "a public route lets everybody in at any time, so there is nothing to watch";
-        needs.out.add(Problem::error("public_streams", span, message).help("take `streams` out, or ask for something"));
-        return None;
-    }
-    let streams = match &require {
-        Requirement::Public => Streams::UNWATCHED,
-        Requirement::Authenticated | Requirement::Demands(_) => streams::of_route(own_streams, inherited.streams),
-    };
+    let streams = streams::of_route(own_streams?, inherited.streams, &fields, &require, needs.out)?;
     let matches = matches?;
     form_is_posted(&take, &matches, take_span, needs.out)?;
     let (keep, keep_spans) = kept.map(|(keep, spans)| (Box::new(keep), spans)).unzip();
@@ -146,6 +128,22 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         cors,
     };
     Some((route, spans))
+}
+
+/// What makes no sense on a public route.
+fn nothing_to_say_of(fields: &Fields<'_>, out: &mut Report) -> Option<()> {
+    let idle = [
+        ("mode", "public_mode", "a public route refuses nobody, so there is nothing to observe"),
+        ("on_deny", "public_on_deny", "a public route asks nobody to sign in, so there is nothing to say of it"),
+    ];
+    for (key, code, message) in idle {
+        if let Some(span) = fields.key_span(key) {
+            let help = format!("take `{key}` out, or ask for something");
+            out.add(Problem::error(code, span, message).help(help));
+            return None;
+        }
+    }
+    Some(())
 }
 
 fn mode(fields: &Fields<'_>, out: &mut Report) -> Option<Mode> {

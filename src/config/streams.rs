@@ -1,9 +1,9 @@
 //! `streams`: what ends a long-lived stream of a route.
 
-use crate::config::problem::Report;
+use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::yaml::Node;
-use crate::policy::{AtPolicy, Streams};
+use crate::policy::{AtPolicy, Requirement, Streams};
 
 const STREAMS: Keys = Keys {
     what: "`streams`",
@@ -35,9 +35,34 @@ pub fn read(node: &Node, out: &mut Report) -> Option<Written> {
     (out.errors() == errors).then_some(Written { at_exp, at_max_age, at_policy, renew_by })
 }
 
-/// What holds for a route: its own keys, and under them those of `defaults`.
-#[must_use]
-pub fn of_route(own: Written, defaults: Written) -> Streams {
+/// What a route says of its own.
+pub fn own(route: &Fields<'_>, out: &mut Report) -> Option<Written> {
+    match route.get("streams", out) {
+        Some(node) => read(node, out),
+        None => Some(Written::default()),
+    }
+}
+
+/// What holds for a route: its own keys, and under them those of `defaults`. A public one has nothing to watch.
+pub fn of_route(
+    own: Written,
+    defaults: Written,
+    route: &Fields<'_>,
+    require: &Requirement,
+    out: &mut Report,
+) -> Option<Streams> {
+    if *require != Requirement::Public {
+        return Some(over(own, defaults));
+    }
+    if let Some(span) = route.key_span("streams") {
+        let message = "a public route lets everybody in at any time, so there is nothing to watch";
+        out.add(Problem::error("public_streams", span, message).help("take `streams` out, or ask for something"));
+        return None;
+    }
+    Some(Streams::UNWATCHED)
+}
+
+fn over(own: Written, defaults: Written) -> Streams {
     let base = Streams::default();
     Streams {
         closes_at_exp: own.at_exp.or(defaults.at_exp).unwrap_or(base.closes_at_exp),

@@ -47,12 +47,11 @@ impl StreamEnd {
     /// What the client is told, where its protocol has words for it. Of the policy it learns nothing.
     #[must_use]
     pub const fn text(self) -> &'static str {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "of whatever else there is, strangers are told the same")]
         match self {
             Self::Refused(Reason::Expired) => "token expired",
             Self::Refused(Reason::AuthTooOld) => "sign-in too old",
             Self::PolicyChanged => "policy changed",
-            _ => "no longer allowed",
+            Self::Refused(_) => "no longer allowed",
         }
     }
 }
