@@ -56,7 +56,7 @@ enum Command {
     /// Judge the cases of *.test.yaml by the functions that judge requests
     Test(test::TestArgs),
     /// Tell step by step what would become of a request with a token, why, and what would have been enough
-    Explain(explain::ExplainArgs),
+    Explain(Box<explain::ExplainArgs>),
     /// Write a first policy for an issuer, and tests that it passes
     Init(init::InitArgs),
     /// List the shipped profiles, or print one

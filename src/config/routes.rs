@@ -7,9 +7,7 @@ use crate::config::requirement::Requirements;
 use crate::config::source::Span;
 use crate::config::yaml::{Kind, Node};
 use crate::config::{matches, on_deny, onward, streams, take, upgrades};
-use crate::policy::{
-    Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource, holds_up_preflights,
-};
+use crate::policy::{Demand, Floor, Match, Methods, Mode, Place, Requirement, Route, TokenSource, holds_up_preflights};
 
 const ROUTE: Keys = Keys {
     what: "a route",

@@ -1,14 +1,16 @@
 //! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::HeaderValue;
 use http::request::Parts;
-use http::{Response, Version};
+use http::{Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::config::settings::Upstream;
 use crate::live::Snapshot;
 use crate::policy::{BodyLimit, CanonicalPath, Denial, Permit, Rewrite, Route};
 use crate::proxy::assertion::Asserted;
@@ -71,33 +73,9 @@ impl<V: Verify> Passage<'_, V> {
         let upstream = self.live.upstream_of_route.get(self.place).and_then(|place| worker.pools.get(*place));
         let pool = upstream.ok_or_else(|| unreachable("the route has no upstream".into()))?;
 
-        let unwritten = |error: http::Error| unreachable(format!("the target cannot be written: {error}"));
         let rewrite = self.route.rewrite.as_deref();
-        let mut uri = match rewrite {
-            None => target::forwarded(self.path, &head.uri),
-            Some(rewrite) => {
-                let path = rewrite.of(self.path);
-                let path =
-                    path.ok_or_else(|| unreachable("the path does not begin as its route's pattern does".into()))?;
-                target::rewritten(&path, &head.uri)
-            }
-        }
-        .map_err(|error| unwritten(error.into()))?;
-        if pool.upstream().http2 {
-            uri = target::absolute(&uri, &head.headers, pool.upstream()).map_err(unwritten)?;
-        }
-        let told = gate.identity.headers || gate.assertion.is_some();
-        let speakers = self.tokens.speakers(permit.by()).filter(|_| told && permit.by().is_some());
-        let identity = match (speakers, &gate.assertion) {
-            (None, _) => None,
-            (Some((caller, witness)), None) => Some(Identity::of(&self.live.policy, permit, caller, witness)),
-            (Some((caller, witness)), Some(keyring)) => {
-                let (policy, upstream, now) = (&self.live.policy, &*pool.upstream().name, self.desk.now);
-                let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);
-                let unsigned = || Refusal::new(Denial::because(Reason::Overloaded), "the assertion can't be signed");
-                Some(signed.ok_or_else(unsigned)?)
-            }
-        };
+        let uri = self.target(head, pool.upstream()).map_err(unreachable)?;
+        let identity = self.identity(permit, pool.upstream())?;
 
         let limit = self.route.timeout.or(pool.upstream().timeout).unwrap_or(gate.limits.response_head);
         let answer_by = &self.exchange.answer_by;
@@ -161,6 +139,35 @@ impl<V: Verify> Passage<'_, V> {
         forwarding.answered(response.status().as_u16());
         self.keep(&mut response, permit);
         Ok((response, lease, forwarding))
+    }
+
+    /// What is asked of the upstream.
+    fn target(&self, head: &Parts, upstream: &Upstream) -> Result<Uri, String> {
+        let unwritten = |error: http::Error| format!("the target cannot be written: {error}");
+        let uri = match self.route.rewrite.as_deref() {
+            None => target::forwarded(self.path, &head.uri),
+            Some(rewrite) => {
+                let path = rewrite.of(self.path).ok_or("the path does not begin as its route's pattern does")?;
+                target::rewritten(&path, &head.uri)
+            }
+        };
+        let uri = uri.map_err(|error| unwritten(error.into()))?;
+        if upstream.http2 { target::absolute(&uri, &head.headers, upstream).map_err(unwritten) } else { Ok(uri) }
+    }
+
+    /// What the upstream is told of who calls, as fields or in an assertion; `None`: nothing.
+    fn identity(&self, permit: &Permit, upstream: &Upstream) -> Result<Option<Rc<Identity>>, Refusal> {
+        let gate = &self.connection.worker.gate;
+        let told = (gate.identity.headers || gate.assertion.is_some()) && permit.by().is_some();
+        let Some((caller, witness)) = self.tokens.speakers(permit.by()).filter(|_| told) else { return Ok(None) };
+        let policy = &self.live.policy;
+        let Some(keyring) = &gate.assertion else {
+            return Ok(Some(Identity::of(policy, permit, caller, witness)));
+        };
+        let (upstream, now) = (&*upstream.name, self.desk.now);
+        let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);
+        let unsigned = || Refusal::new(Denial::because(Reason::Overloaded), "the assertion can't be signed");
+        signed.ok_or_else(unsigned).map(Some)
     }
 
     /// Keeps what was proved, where the route says so and the application did not refuse it. Of kept cookies the gate alone
