@@ -72,10 +72,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
     };
     let onward = onward::Written::read(&fields, needs.out);
     let rewrite = onward::rewrite(&fields, matches.as_ref().map(|matches| &matches.path), needs.out);
-    let upgrades = match fields.get("upgrades", needs.out) {
-        Some(node) => upgrades::read(node, needs.out)?,
-        None => Box::default(),
-    };
+    let upgrades = upgrades::of_route(&fields, needs.out)?;
     let ((name, name_span), require) = (name?, require?);
     if let (Some(span), Requirement::Public) = (fields.key_span("mode"), &require) {
         let message = "a public route refuses nobody, so there is nothing to observe";

@@ -1,11 +1,19 @@
 //! `upgrades` of a route: what its requests may go over to besides WebSocket.
 
 use crate::config::problem::{Problem, Report};
-use crate::config::reader;
+use crate::config::reader::{self, Fields};
 use crate::config::yaml::{Kind, Node};
 
+/// Those of a route; none where it says nothing.
+pub(super) fn of_route(fields: &Fields<'_>, out: &mut Report) -> Option<Box<[Box<str>]>> {
+    match fields.get("upgrades", out) {
+        Some(node) => read(node, out),
+        None => Some(Box::default()),
+    }
+}
+
 /// Reads `upgrades`: names of protocols as they stand in `Upgrade` (RFC 9110 section 7.8), with a version or for all of them.
-pub(super) fn read(node: &Node, out: &mut Report) -> Option<Box<[Box<str>]>> {
+fn read(node: &Node, out: &mut Report) -> Option<Box<[Box<str>]>> {
     let names = reader::texts(node, "a list of protocols", out)?;
     let items = match &node.kind {
         Kind::List(items) => items.as_slice(),

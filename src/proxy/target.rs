@@ -239,6 +239,30 @@ mod tests {
     }
 
     #[test]
+    fn t11_an_extended_connect_is_read_as_the_get_with_upgrade_that_it_stands_for_and_nothing_else_is() {
+        let with_protocol = |method, uri| {
+            let mut head = head(method, uri, &[]);
+            head.extensions.insert(Protocol::from_static("websocket"));
+            head
+        };
+        let mut whole = with_protocol("CONNECT", "https://a.example/x?y");
+        of_http2(&mut whole).unwrap();
+        assert_eq!((&whole.method, &whole.headers["upgrade"]), (&Method::GET, &"websocket".parse().unwrap()));
+        for (method, uri) in
+            [("GET", "https://a.example/x"), ("POST", "https://a.example/x"), ("CONNECT", "a.example:80")]
+        {
+            assert_eq!(
+                reason(of_http2(&mut with_protocol(method, uri))),
+                Some(Reason::RequestMalformed),
+                "{method} {uri}"
+            );
+        }
+        let mut plain = head("CONNECT", "a.example:80", &[]);
+        of_http2(&mut plain).unwrap();
+        assert_eq!(reason(path(&plain, Seen::Plain)), Some(Reason::RequestMalformed));
+    }
+
+    #[test]
     fn t11_methods_that_are_never_forwarded_are_refused() {
         for method in ["TRACE", "get", "Post", "trace"] {
             assert_eq!(reason(path(&head(method, "/", &[]), Seen::Plain)), Some(Reason::RequestMalformed), "{method}");

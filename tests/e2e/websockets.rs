@@ -11,9 +11,19 @@ fn peer(name: &str) -> String {
     format!("{}/tests/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A program that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// The server of `websocket_server.py`.
 struct Server {
-    process: Child,
+    _process: Ended,
     port: u16,
     lines: BufReader<std::process::ChildStdout>,
 }
@@ -29,20 +39,13 @@ impl Server {
         let mut lines = BufReader::new(process.stdout.take().unwrap());
         let mut port = String::new();
         lines.read_line(&mut port).unwrap();
-        Self { process, port: port.trim().parse().unwrap(), lines }
+        Self { _process: Ended(process), port: port.trim().parse().unwrap(), lines }
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
     }
 }
 
@@ -60,11 +63,21 @@ fn client(name: &str, front: &Front, port: u16, ca: Option<&str>) {
     assert_eq!((said.code, said.out.trim()), (Some(0), "all of it"), "{said:?}\n{}", front.gate.log());
 }
 
+/// The most memory that the gate ever held, in KiB.
+fn peak(front: &Front) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", front.gate.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 #[test]
 fn whatever_websocket_has_goes_both_ways_in_the_clear_and_in_tls() {
     let mut server = Server::start(&[]);
     let front = Front::to(&format!("{{ app: {{ url: \"http://127.0.0.1:{}\" }} }}", server.port));
+    let before = front.gate.memory();
     client("websocket_client.py", &front, front.gate.port, None);
+    let more = peak(&front).saturating_sub(before);
+    assert!(more < 12 << 10, "{more} KiB more for messages of 16 MiB");
     for _ in 0..2 {
         assert_eq!(server.line(), "closed 4242 that is all");
     }
@@ -93,10 +106,8 @@ fn an_upstream_that_speaks_http_2_gets_its_websockets_there() {
     let (authority, port) = (Authority::new("Servers"), free_port());
     let (cert, key) = authority.server("chat");
     let [cert, key] = [cert, key].map(|file| file.display().to_string());
-    let mut hypercorn = Command::new(PYTHON)
-        .args([&peer("websocket_asgi.py"), &port.to_string(), &cert, &key])
-        .spawn()
-        .expect("`make tools` installs Python's peers");
+    let hypercorn = Command::new(PYTHON).args([&peer("websocket_asgi.py"), &port.to_string(), &cert, &key]).spawn();
+    let _hypercorn = Ended(hypercorn.expect("`make tools` installs Python's peers"));
     let ca = authority.ca();
     let upstream =
         format!("{{ app: {{ url: \"https://localhost:{port}\", tls: {{ ca: {} }}, http2: true }} }}", ca.display());
@@ -105,8 +116,6 @@ fn an_upstream_that_speaks_http_2_gets_its_websockets_there() {
         front.gate.send(&Request::get("/public/1")).body == "HTTP/2"
     });
     client("websocket_http2_client.py", &front, front.tls, front.ca().to_str());
-    drop(hypercorn.kill());
-    drop(hypercorn.wait());
     let made = front.gate.metric("stepgate_upstream_connections_total{upstream=\"app\"}");
     assert!(made < 2.5, "on the connections that there were: {made}");
 }

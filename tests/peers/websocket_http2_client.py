@@ -76,7 +76,9 @@ class Stream:
         for event in self.http.receive_data(data):
             if isinstance(event, DataReceived):
                 self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                self.frames.receive_data(event.data)
+                # The stream's end may come with none.
+                if event.data:
+                    self.frames.receive_data(event.data)
             elif isinstance(event, StreamEnded):
                 self.events.append(event)
         self.flush()

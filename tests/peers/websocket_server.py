@@ -8,22 +8,29 @@ import ssl
 import sys
 
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+
+async def answer(connection, message):
+    if message == "level":
+        await connection.send(connection.request.headers.get("X-Stepgate-Level", "none"))
+    elif message == "fragments":
+        await connection.send(["in ", "three ", "parts"])
+    elif message == "ping":
+        await (await connection.ping())
+        await connection.send("ponged")
+    elif message == "close":
+        await connection.close(4321, "as asked")
+    else:
+        await connection.send(message)
 
 
 async def handle(connection):
-    async for message in connection:
-        if message == "level":
-            await connection.send(connection.request.headers.get("X-Stepgate-Level", "none"))
-        elif message == "fragments":
-            await connection.send(["in ", "three ", "parts"])
-        elif message == "ping":
-            await (await connection.ping())
-            await connection.send("ponged")
-        elif message == "close":
-            await connection.close(4321, "as asked")
-        else:
-            await connection.send(message)
-    print(f"closed {connection.close_code} {connection.close_reason}", flush=True)
+    try:
+        while True:
+            await answer(connection, await connection.recv())
+    except ConnectionClosed:
+        print(f"closed {connection.close_code} {connection.close_reason}", flush=True)
 
 
 async def main(certificate=None, key=None):

@@ -484,6 +484,21 @@ mod tests {
         assert_eq!(watch.unreadable(), Some(StatusCode::BAD_REQUEST));
     }
 
+    #[test]
+    fn a_connection_that_leaves_http_gives_http_nothing_more() {
+        let watch = Watch::new(&Ticker::new(), &Limits::default());
+        assert_eq!(watch.follow(b"GET / HTTP/1.1\r\n\r\n"), 18);
+        assert_eq!(watch.head_read(Framing::Empty), Seen::Plain);
+        watch.leaves_http.set(true);
+        watch.answered();
+        watch.said();
+        let mut wire = Wire::new(&b"GET /smuggled HTTP/1.1\r\n\r\n"[..], Rc::clone(&watch), BytesMut::new());
+        let mut memory = [0u8; 100];
+        let mut into = ReadBuf::new(&mut memory);
+        assert!(read(&mut wire, &mut into).is_pending() && into.filled().is_empty());
+        assert_eq!(&*wire.into_parts().1, b"GET /smuggled HTTP/1.1\r\n\r\n", "it is the tunnel's");
+    }
+
     fn read(wire: &mut Wire<&[u8]>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(wire).poll_read(&mut Context::from_waker(Waker::noop()), into)
     }

@@ -53,6 +53,8 @@ impl Entrance<'_> {
             },
         });
         let fields = response.headers_mut();
+        // What agrees has no body (RFC 9110 sections 9.3.6 and 15.2.2), whatever it says of one.
+        fields.remove(header::CONTENT_LENGTH);
         match self.lane {
             Lane::Alone(watch) => {
                 fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -123,10 +123,7 @@ async fn by_upgrade(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Resp
         return Ok((response, Lease::Whole(whole)));
     }
     ask.check(response.headers()).map_err(Failure::unreachable)?;
-    let fields = response.headers_mut();
-    headers::remove_hop_by_hop(fields);
-    // A 101 has no body (RFC 9110 section 15.2.2), whatever it says of one.
-    fields.remove(header::CONTENT_LENGTH);
+    headers::remove_hop_by_hop(response.headers_mut());
     let left = leaves.await.map_err(|_gone| Failure::unreachable("the connection broke as it switched protocols"))?;
     let (io, early) = left;
     Ok((response, Lease::Over(Box::new(Over { io, early, slot: None, busy: None }))))
