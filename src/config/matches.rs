@@ -57,12 +57,10 @@ fn read(fields: &Fields<'_>, allows: Allowances, out: &mut Report) -> Option<Mat
             if mistake == PatternError::NotAbsolute && PathPattern::parse(&slashed).is_ok() {
                 return problem.help(format!("write `{slashed}`"));
             }
-            match mistake {
-                PatternError::Ambiguous(Ambiguity::EncodedSlash) => {
-                    problem.help("write `encoded_slash: true` beside it if the upstream is known to mean it")
-                }
-                _ => problem,
+            if mistake == PatternError::Ambiguous(Ambiguity::EncodedSlash) {
+                return problem.help("write `encoded_slash: true` beside it if the upstream is known to mean it");
             }
+            problem
         };
         let pattern = PathPattern::parse_allowing(written, allows);
         let pattern = pattern.and_then(|path| if ignore_case == Some(true) { path.ignoring_case() } else { Ok(path) });

@@ -4,7 +4,9 @@
 //! every command call these.
 //! Nothing here sees HTTP types or raw tokens, reads a clock, logs or waits.
 
+pub mod ambiguity;
 pub mod decision;
+pub(in crate::policy) mod ends;
 pub mod error_response;
 pub mod evaluate;
 pub mod host;
@@ -19,6 +21,7 @@ pub mod requirement;
 pub mod route;
 pub mod router;
 pub mod segment;
+pub mod tie;
 
 use std::collections::HashMap;
 
