@@ -4,7 +4,9 @@
 //! every command call these.
 //! Nothing here sees HTTP types or raw tokens, reads a clock, logs or waits.
 
+pub mod ambiguity;
 pub mod decision;
+pub(in crate::policy) mod ends;
 pub mod error_response;
 pub mod evaluate;
 pub mod exception;
@@ -23,6 +25,7 @@ pub mod route;
 pub mod router;
 pub mod segment;
 pub mod streams;
+pub mod tie;
 
 use std::collections::HashMap;
 

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
+use crate::policy::ends::Ends;
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::{Methods, PathPattern, Segment, Target};
 use crate::policy::route::Route;
+pub use crate::policy::tie::Tie;
+use crate::policy::tie::tie;
 
 /// The routes of a policy, indexed.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +22,6 @@ pub struct Router {
     /// By what follows `*`, which begins with a dot.
     suffixes: HashMap<Box<str>, Tree>,
     any: Tree,
-}
-
-/// Two routes of which neither is more specific: places in the list that was indexed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tie {
-    /// The earlier one.
-    pub first: usize,
-    /// The later one.
-    pub second: usize,
 }
 
 impl Router {
@@ -72,19 +66,6 @@ impl Router {
     }
 }
 
-fn tie(routes: &[Route], a: usize, b: usize) -> Option<Tie> {
-    let (first, second) = (a.min(b), a.max(b));
-    let (one, other) = (&routes.get(first)?.matches, &routes.get(second)?.matches);
-    if !one.methods.overlaps(&other.methods) || !one.path.overlaps(&other.path) {
-        return None;
-    }
-    let ordered = match (one.path.covers(&other.path), other.path.covers(&one.path)) {
-        (true, true) => (one.methods == Methods::Any) != (other.methods == Methods::Any),
-        (covers, covered) => covers || covered,
-    };
-    (!ordered).then_some(Tie { first, second })
-}
-
 /// One node: the routes that end here, and what may follow.
 #[derive(Clone, Debug, Default)]
 struct Tree {
@@ -107,31 +88,6 @@ struct Folded {
 impl Folded {
     fn get(&self, text: &str) -> Option<&Tree> {
         self.literals.get(&*text.to_ascii_lowercase())
-    }
-}
-
-/// Routes with one path, told apart by method: those that name theirs before the one for any.
-#[derive(Clone, Debug, Default)]
-struct Ends {
-    named: Vec<(Methods, usize)>,
-    any: Option<usize>,
-}
-
-impl Ends {
-    fn insert(&mut self, methods: &Methods, place: usize) {
-        match methods {
-            // A second one is a tie, to be found: so it must not take the place of the first.
-            Methods::Any if self.any.is_none() => self.any = Some(place),
-            Methods::Any | Methods::Named(_) => self.named.push((methods.clone(), place)),
-        }
-    }
-
-    fn places(&self) -> impl Iterator<Item = usize> {
-        self.named.iter().map(|(_, place)| *place).chain(self.any)
-    }
-
-    fn find(&self, method: &str) -> Option<usize> {
-        self.named.iter().find(|(methods, _)| methods.matches(method)).map(|(_, place)| *place).or(self.any)
     }
 }
 

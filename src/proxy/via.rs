@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{HeaderName, Version};
 
 use crate::policy::Denial;
 use crate::proxy::refusal::Refusal;
@@ -55,8 +55,6 @@ pub(super) struct Via {
 }
 
 impl Via {
-    pub(super) const NAME: HeaderName = header::VIA;
-
     pub(super) fn new(pseudonym: Pseudonym) -> Self {
         let value = |version: &str| {
             let text = format!("{version} {}", pseudonym.0);
@@ -87,13 +85,13 @@ mod tests {
         let mut fields = HeaderMap::new();
         for _pass in 0..MOST {
             assert!(ours.check(&fields).is_ok(), "{fields:?}");
-            fields.append(Via::NAME, HeaderValue::from_static("1.1 stepgate-12, 1.1 edge (stepgate-1's neighbour)"));
-            fields.append(Via::NAME, via.value(Version::HTTP_2).clone());
+            fields.append(header::VIA, HeaderValue::from_static("1.1 stepgate-12, 1.1 edge (stepgate-1's neighbour)"));
+            fields.append(header::VIA, via.value(Version::HTTP_2).clone());
         }
         assert_eq!(ours.check(&fields).unwrap_err().denial.reason, Reason::RequestMalformed);
-        let joined: Vec<&str> = fields.get_all(Via::NAME).iter().map(|value| value.to_str().unwrap()).collect();
+        let joined: Vec<&str> = fields.get_all(header::VIA).iter().map(|value| value.to_str().unwrap()).collect();
         let joined = HeaderValue::try_from(joined.join(",")).unwrap();
-        let joined = HeaderMap::from_iter([(Via::NAME, joined)]);
+        let joined = HeaderMap::from_iter([(header::VIA, joined)]);
         assert!(ours.check(&joined).is_err() && theirs.check(&joined).is_err(), "in one field as in several");
         assert!(Pseudonym("stepgate".into()).check(&joined).is_ok());
     }

@@ -46,6 +46,10 @@ fn behind_another_gate_a_request_passes_and_names_both() {
     let hops: Vec<&str> = vias.split(", ").collect();
     assert_eq!(hops[..2], ["1.0 edge", "1.1 stepgate"]);
     assert!(hops.len() == 4 && hops[2] != hops[3], "{vias}");
+    // `Connection` takes away what the client said, and never what the gate says.
+    let listed = Request::get("/x").header("Via", "1.0 edge").header("Connection", "via");
+    assert_eq!(near.send(&listed).status, 200);
+    assert_eq!(upstream.last().values("via"), hops[2..], "{vias}");
     for hop in &hops[2..] {
         assert!(hop.starts_with("1.1 stepgate-"), "{vias}");
     }
