@@ -215,7 +215,7 @@ fn transfer(port: u16, protocol: &str, upload: bool) -> Duration {
     let started = Instant::now();
     // Patient, since a build without optimisation is in no hurry.
     let mut command = Command::new("curl");
-    command.args(["-sS", "--max-time", "300", "--fail", protocol, &url]);
+    command.args(["-sS", "--max-time", "600", "--fail", protocol, &url]);
     if upload {
         command.args(["-T", "-"]);
     }
