@@ -66,10 +66,8 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         Some(node) => Some(reader::text(node, "an upstream's name", needs.out)?.into()),
         None => None,
     };
-    let own_on_deny = match fields.get("on_deny", needs.out) {
-        Some(node) => on_deny::read(node, needs.out),
-        None => Some(on_deny::Written::default()),
-    };
+    let own_on_deny = fields.get("on_deny", needs.out);
+    let own_on_deny = own_on_deny.map_or_else(|| Some(Default::default()), |node| on_deny::read(node, needs.out));
     let kept = match fields.get("keep", needs.out) {
         Some(node) => Some(keep::keep(node, needs.out)?),
         None => None,
