@@ -1,7 +1,7 @@
 //! A folder's policy files, together, to one compiled policy.
 
 use crate::assurance::{ClaimTable, Issuer};
-use crate::config::exceptions::{self, ExceptionSpans};
+use crate::config::exceptions::{self, Around};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::keep;
@@ -21,7 +21,7 @@ use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Exception, Floor, Policy, PolicyParts, Route};
+use crate::policy::{Floor, Policy, PolicyParts, Route, Tie};
 use crate::token::{KeySource, Timestamp};
 
 const FILE: Keys = Keys {
@@ -273,15 +273,8 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
-    let names: Vec<&str> = routes.iter().map(|(route, _)| &*route.name).collect();
-    let around = exceptions::Around { routes: &names, all: routes.len() == parts.routes.len(), now };
-    let read = parts.exceptions.iter().filter_map(|node| exceptions::read(node, around, &mut needs));
-    let (exceptions, exception_spans): (Vec<Exception>, Vec<ExceptionSpans>) = read.unzip();
-    unique_names(
-        exceptions.iter().map(|one| &one.name).zip(exception_spans.iter().map(|one| one.name)),
-        "exception",
-        out,
-    );
+    let around = Around::of(&routes, parts.routes.len(), now);
+    let (exceptions, exception_spans) = exceptions::read_all(&parts.exceptions, &around, &mut needs);
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
@@ -318,18 +311,20 @@ fn compile(
             Some(Loaded { policy, keys, lints, sources, files, in_use, expanded, axes, routes: spans, plain })
         }
         Err(ties) => {
-            for tie in ties {
-                let place = |number: usize| names.get(number).zip(spans.get(number));
-                if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
-                    let message =
-                        format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
-                    let help =
-                        "narrow one of them by host, path or method so that all it matches the other matches too";
-                    let problem = Problem::error("route_tie", second.name, message).help(help);
-                    out.add(problem.related(first.name, "the other route"));
-                }
-            }
+            say_ties(&ties, &names, &spans, out);
             None
+        }
+    }
+}
+
+fn say_ties(ties: &[Tie], names: &[Box<str>], spans: &[Spans], out: &mut Report) {
+    let place = |number: usize| names.get(number).zip(spans.get(number));
+    for tie in ties {
+        if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
+            let message = format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
+            let help = "narrow one of them by host, path or method so that all it matches the other matches too";
+            let problem = Problem::error("route_tie", second.name, message).help(help);
+            out.add(problem.related(first.name, "the other route"));
         }
     }
 }
