@@ -9,10 +9,12 @@ use crate::config::moment;
 use crate::config::problem::{Problem, Report};
 use crate::config::reader::{self, Fields, Keys};
 use crate::config::requirement::Requirements;
+use crate::config::routes::Spans;
 use crate::config::source::Span;
+use crate::config::unique::unique_names;
 use crate::config::yaml::Node;
 use crate::policy::exception::LONGEST;
-use crate::policy::{Demand, Exception, Standing, Who};
+use crate::policy::{Demand, Exception, Route, Standing, Who};
 use crate::token::Timestamp;
 
 const EXCEPTION: Keys =
@@ -36,22 +38,38 @@ pub struct ExceptionSpans {
 }
 
 /// What an exception is held against.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Around<'a> {
     /// The names of the routes, in their order.
-    pub(super) routes: &'a [&'a str],
+    routes: Vec<&'a str>,
     /// Whether these are all: with a route unread nobody knows what its name is.
-    pub(super) all: bool,
+    all: bool,
     /// The time, where somebody has a clock.
-    pub(super) now: Option<Timestamp>,
+    now: Option<Timestamp>,
 }
 
-/// Reads one exception.
-pub(super) fn read(
-    node: &Node,
-    around: Around<'_>,
+impl<'a> Around<'a> {
+    /// `written`: how many routes there are, whether or not they could be read.
+    pub(super) fn of(routes: &'a [(Route, Spans)], written: usize, now: Option<Timestamp>) -> Self {
+        let all = routes.len() == written;
+        Self { routes: routes.iter().map(|(route, _)| &*route.name).collect(), all, now }
+    }
+}
+
+/// Reads all exceptions.
+pub(super) fn read_all(
+    nodes: &[&Node],
+    around: &Around<'_>,
     needs: &mut Requirements<'_>,
-) -> Option<(Exception, ExceptionSpans)> {
+) -> (Vec<Exception>, Vec<ExceptionSpans>) {
+    let (exceptions, spans): (Vec<Exception>, Vec<ExceptionSpans>) =
+        nodes.iter().filter_map(|node| read(node, around, needs)).unzip();
+    let names = exceptions.iter().map(|one| &one.name).zip(spans.iter().map(|one| one.name));
+    unique_names(names, "exception", needs.out);
+    (exceptions, spans)
+}
+
+fn read(node: &Node, around: &Around<'_>, needs: &mut Requirements<'_>) -> Option<(Exception, ExceptionSpans)> {
     let fields = Fields::of(node, EXCEPTION, needs.out)?;
     let mut named = |key, what| {
         let node = fields.required(key, needs.out)?;
@@ -119,7 +137,7 @@ fn issuer(node: &Node, needs: &mut Requirements<'_>) -> Option<IssuerId> {
 }
 
 /// The places of the routes that are named, and where each name stands.
-fn routes(node: &Node, around: Around<'_>, out: &mut Report) -> Option<(Vec<usize>, Vec<Span>)> {
+fn routes(node: &Node, around: &Around<'_>, out: &mut Report) -> Option<(Vec<usize>, Vec<Span>)> {
     let (mut places, mut spans, mut complete) = (Vec::new(), Vec::new(), true);
     for item in reader::list(node, "a list of routes' names", out)? {
         let Some(name) = reader::text(item, "a route's name", out) else {

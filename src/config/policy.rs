@@ -1,7 +1,7 @@
 //! A folder's policy files, together, to one compiled policy.
 
 use crate::assurance::{ClaimTable, Issuer};
-use crate::config::exceptions::{self, ExceptionSpans};
+use crate::config::exceptions::{self, Around};
 use crate::config::hash;
 use crate::config::issuer::{self, Compiled, Workshop};
 use crate::config::keep;
@@ -23,7 +23,7 @@ use crate::config::take;
 use crate::config::unique::{issuer_names, unique_iss, unique_names};
 use crate::config::url::PlainHttp;
 use crate::config::yaml::{self, Node};
-use crate::policy::{Exception, Floor, Policy, PolicyParts, Route, Tie};
+use crate::policy::{Floor, Policy, PolicyParts, Route, Tie};
 use crate::token::{KeySource, Timestamp};
 
 const FILE: Keys = Keys {
@@ -283,7 +283,8 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
-    let (exceptions, exception_spans) = exceptions(parts, &routes, now, &mut needs);
+    let around = Around::of(&routes, parts.routes.len(), now);
+    let (exceptions, exception_spans) = exceptions::read_all(&parts.exceptions, &around, &mut needs);
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
     let spans: Vec<Spans> = routes.iter().map(|(_, spans)| spans.clone()).collect();
@@ -332,37 +333,22 @@ fn compile(
             })
         }
         Err(ties) => {
-            ties.into_iter().for_each(|tie| tied(tie, &names, &spans, out));
+            say_ties(&ties, &names, &spans, out);
             None
         }
     }
 }
 
-/// Says of two routes that neither goes before the other.
-fn tied(tie: Tie, names: &[Box<str>], spans: &[Spans], out: &mut Report) {
+fn say_ties(ties: &[Tie], names: &[Box<str>], spans: &[Spans], out: &mut Report) {
     let place = |number: usize| names.get(number).zip(spans.get(number));
-    if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
-        let message = format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
-        let help = "narrow one of them by host, path or method so that all it matches the other matches too";
-        let problem = Problem::error("route_tie", second.name, message).help(help);
-        out.add(problem.related(first.name, "the other route"));
+    for tie in ties {
+        if let Some(((one, first), (other, second))) = place(tie.first).zip(place(tie.second)) {
+            let message = format!("`{one}` and `{other}` match some of the same requests and neither is more specific");
+            let help = "narrow one of them by host, path or method so that all it matches the other matches too";
+            let problem = Problem::error("route_tie", second.name, message).help(help);
+            out.add(problem.related(first.name, "the other route"));
+        }
     }
-}
-
-/// Reads the exceptions to these routes.
-fn exceptions(
-    parts: &Parts<'_>,
-    routes: &[(Route, Spans)],
-    now: Option<Timestamp>,
-    needs: &mut Requirements<'_>,
-) -> (Vec<Exception>, Vec<ExceptionSpans>) {
-    let names: Vec<&str> = routes.iter().map(|(route, _)| &*route.name).collect();
-    let around = exceptions::Around { routes: &names, all: routes.len() == parts.routes.len(), now };
-    let read = parts.exceptions.iter().filter_map(|node| exceptions::read(node, around, needs));
-    let (exceptions, spans): (Vec<Exception>, Vec<ExceptionSpans>) = read.unzip();
-    let named = exceptions.iter().map(|one| &one.name).zip(spans.iter().map(|one| one.name));
-    unique_names(named, "exception", needs.out);
-    (exceptions, spans)
 }
 
 /// Holds routes and floors against each other. `written`: how many routes there are, whether or not they could be read.

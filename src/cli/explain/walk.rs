@@ -156,9 +156,9 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
     told.reckoned = reckoned(policy, route, &target, tokens, now);
     told.asks.clear();
     let steps = retell(policy, route, &target, Some(tokens), now);
-    let excepting = steps.iter().filter_map(|step| match step {
-        Step::Exception(exception, _) => Some(Named { name: exception.name.to_string(), text: step.text(policy) }),
-        _ => None,
+    let excepting = steps.iter().filter_map(|step| {
+        let Step::Exception(exception, _) = step else { return None };
+        Some(Named { name: exception.name.to_string(), text: step.text(policy) })
     });
     told.exceptions = excepting.collect();
     let outcome = last(steps).unwrap_or_else(|| judge(policy, route, &target, Some(tokens), now));

@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::policy::decision::Denial;
 use crate::policy::evaluate::shortfall::by_sign_in;
 use crate::policy::evaluate::{Tokens, decide};
+use crate::policy::exception::{self, except};
 use crate::policy::pattern::Target;
 use crate::policy::requirement::{Condition, Demand};
 use crate::policy::route::Route;
@@ -91,7 +92,9 @@ impl<'s> Search<'s> {
             [access, id] => Tokens::Pair { access, id },
             _ => return None,
         };
-        decide(self.policy, self.route, self.target, Some(tokens), self.now).ok()?;
+        let Self { policy, route, target, now, .. } = *self;
+        let decided = decide(policy, route, target, Some(tokens), now);
+        decided.or_else(|refusal| except(policy, route, target, Some(tokens), now, refusal)).ok()?;
         let own = |values: &[&str]| values.iter().map(|value| Box::from(*value)).collect();
         Some(Mend { acr: acr.map(Box::from), amr: amr.map(own), scopes: self.scopes.to_vec(), claims })
     }
@@ -185,7 +188,8 @@ impl<'s> Search<'s> {
     fn expressions(&self, visit: &mut dyn FnMut(&'s Expression)) {
         self.issuer.proofs.iter().for_each(|proof| proof.evidence.walk(visit));
         let floors = self.policy.floors_under(self.route, self.target).filter_map(|floor| floor.demand.as_ref());
-        let demands: Vec<&'s Demand> = self.route.require.demand().into_iter().chain(floors).collect();
+        let instead = exception::on(self.policy, self.route).filter_map(|exception| exception.instead.as_ref());
+        let demands: Vec<&'s Demand> = self.route.require.demand().into_iter().chain(floors).chain(instead).collect();
         for demand in demands {
             demand.walk(&mut |condition| {
                 if let Condition::Evidence(expression) = condition {

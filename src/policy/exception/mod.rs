@@ -194,6 +194,12 @@ pub(in crate::policy) fn except(
     permit.ok_or(refusal)
 }
 
+/// The exceptions from a route.
+pub(in crate::policy) fn on<'p>(policy: &'p Policy, route: &Route) -> impl Iterator<Item = &'p Exception> {
+    let place = policy.routes.element_offset(route);
+    policy.exceptions.iter().filter(move |one| place.is_some_and(|place| one.routes.contains(&place)))
+}
+
 /// What comes of each exception from a route, for a request that the route refuses.
 pub(in crate::policy) fn each<'p>(
     policy: &'p Policy,

@@ -18,7 +18,7 @@ use super::{human, json as as_json};
 use crate::assurance::{Assurance, Truth, pair};
 use crate::config::cases;
 use crate::config::{SourceFile, load_policy};
-use crate::policy::{Asking, CanonicalPath, Denial, Policy, Requirement, Target, Tokens, canonical_host, decide};
+use crate::policy::{Asking, CanonicalPath, Denial, Policy, Requirement, Target, Tokens, canonical_host, judge};
 use crate::reason::Reason;
 use crate::token::testing::{API, ISSUER, NOW, Signer, credential, key_set};
 use crate::token::{Algorithm, ClaimPath, Json, KeySet, TokenKind, Unverified, verify};
@@ -73,8 +73,8 @@ impl World {
         })
     }
 
-    /// The way of a request as the gate goes it, in the fewest words. `Ok` holds the levels reached.
-    fn judged(&self) -> Result<usize, Denial> {
+    /// The way of a request as the gate goes it, in the fewest words. `Ok` holds the levels reached, and by which exception.
+    fn judged(&self) -> Result<(usize, Option<String>), Denial> {
         let (method, authority, path) = cases::request(self.request).unwrap();
         if method == "TRACE" {
             return Err(Denial::because(Reason::RequestMalformed));
@@ -118,7 +118,8 @@ impl World {
             (Some((one, _)), None) | (None, Some((one, _))) => Some(Tokens::One(one)),
             (None, None) => None,
         };
-        decide(&self.policy, route, &target, tokens, NOW).map(|permit| permit.levels().len())
+        let permit = judge(&self.policy, route, &target, tokens, NOW)?;
+        Ok((permit.levels().len(), permit.excepted().map(|by| by.name.to_string())))
     }
 }
 
@@ -155,23 +156,26 @@ fn run(cases: u32, test: impl Fn(World, Vec<Made>) -> Result<(), String>) {
 #[test]
 fn what_is_explained_is_what_is_decided_and_no_token_is_shown() {
     let counts = RefCell::new((0_u32, 0_u32, 0_u32, BTreeMap::<Reason, u32>::new()));
+    let excepted = RefCell::new(0_u32);
     run(600, |world, _| {
         let (told, judged) = (world.explained(), world.judged());
         let mut counts = counts.borrow_mut();
         counts.0 += 1;
         counts.1 += u32::from(told.denial.is_none());
         counts.2 += u32::from(told.route.is_some());
+        *excepted.borrow_mut() += u32::from(told.exception.is_some());
         if let Some(denial) = &told.denial {
             *counts.3.entry(denial.reason).or_default() += 1;
         }
         match (&told.denial, &judged) {
-            (None, Ok(levels)) if told.levels.len() == *levels => {}
+            (None, Ok((levels, by))) if told.levels.len() == *levels && told.exception == *by => {}
             (Some(denial), Err(judged)) if denial.reason == judged.reason && denial.step_up == judged.step_up => {}
             _ => return Err(format!("explained {:?}, decided {judged:?}", told.denial)),
         }
         // What is asked, part by part, comes to the same.
         let by_one = told.reckoned.iter().any(|one| one.reckoned.asks.iter().all(Asking::holds));
-        if !told.reckoned.is_empty() && by_one != told.denial.is_none() {
+        let by_route = told.denial.is_none() && told.exception.is_none();
+        if !told.reckoned.is_empty() && by_one != by_route {
             return Err(format!("the tree says otherwise: {:#?}", told.reckoned));
         }
         if told.response.is_none() != told.denial.is_none() {
@@ -189,6 +193,7 @@ fn what_is_explained_is_what_is_decided_and_no_token_is_shown() {
     });
     let (all, allowed, routed, reasons) = counts.into_inner();
     assert!(allowed * 10 >= all * 3 && routed * 10 >= all * 3, "{allowed} allowed, {routed} with a route, of {all}");
+    assert!(excepted.into_inner() >= 10, "too few exceptions to mean anything");
     assert!(reasons.len() >= 15, "too few reasons to mean anything: {reasons:?}");
 }
 
@@ -336,5 +341,33 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
         let json = as_json::value(&told);
         let reason = if exp == 0 { Reason::Expired } else { Reason::LevelTooLow };
         assert_eq!((&json["decision"], &json["reason"]), (&json!("would_deny"), &json!(reason.code())));
+    }
+}
+
+#[test]
+fn what_an_exception_lets_in_is_told_with_what_the_route_says_and_one_that_does_not_is_told_too() {
+    let exceptions = "exceptions:\n  - { name: outage, who: { issuer: idp, subjects: [u] }, routes: [pay], instead: authenticated, \
+        until: \"2026-01-03T00:00:00Z\", because: a test }\n";
+    let policy = load(&format!("{POLICY}{exceptions}")).unwrap();
+    for (subject, exception) in [("u", json!("outage")), ("v", Value::Null)] {
+        let claims = json!({ "iss": ISSUER, "aud": API, "sub": subject, "exp": NOW.seconds() + 60, "amr": ["pwd"] });
+        let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+        let given = [Given { name: "t".into(), what: What::Claims { claims, typ: None } }];
+        let (policy, keys, given) = (&policy, &[Keys::None(String::new())], &given);
+        let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");
+        let (metadata, now) = (None, NOW);
+        let told = explain(&Question { policy, keys, request, method, authority, path, given, metadata, now });
+        let json = as_json::value(&told);
+        assert_eq!((&json["exception"], json["decision"] == "allow"), (&exception, exception.is_string()), "{json}");
+        assert_eq!(json["exceptions"][0]["name"], "outage");
+        let text = human::text(&told);
+        let says = if subject == "u" {
+            "exception outage lets it in until 2026-01-03"
+        } else {
+            "exception outage is for others"
+        };
+        assert!(text.contains(says), "{text}");
+        let decided = "by the exception outage; the route itself says level_too_low";
+        assert_eq!(text.contains(decided), subject == "u", "{text}");
     }
 }

@@ -82,7 +82,18 @@ fn policies() -> impl Strategy<Value = String> {
     let pair = one(&["", "    pair: subject\n"]);
     let floor = prop::option::weighted(0.3, entries());
     let routes = (requirement(), requirement(), requirement());
-    (mapping, reading, multi, pair, floor, routes).prop_map(|(mapping, reading, multi, pair, floor, (pay, all, read))| {
+    let instead = one(&["authenticated", "{ level: single-factor }", "{ max_age: 5m, amr: { any: [pwd] } }"]);
+    let exception = prop::option::weighted(0.4, instead).prop_map(|instead| {
+        let written = |instead| {
+            format!(
+                "exceptions:\n  - {{ name: way, who: {{ issuer: idp, subjects: [u1] }}, routes: [pay, read], instead: {instead}, \
+                 until: \"2026-01-03T00:00:00Z\", because: a test }}\n"
+            )
+        };
+        instead.map_or_else(String::new, written)
+    });
+    let all = (mapping, reading, multi, pair, floor, routes, exception);
+    all.prop_map(|(mapping, reading, multi, pair, floor, (pay, all, read), exception)| {
         let floors = floor.map_or_else(String::new, |floor| {
             let floor = floor.replace(", bind: { id: /account }", "").replace("bind: { id: /account }", "level: single-factor");
             format!("floors:\n  - {{ name: money, match: {{ path: \"/payments/**\" }}, require: {floor} }}\n")
@@ -96,7 +107,7 @@ fn policies() -> impl Strategy<Value = String> {
              \x20 - {{ name: pay, match: {{ path: \"/payments/{{id}}\", methods: [POST] }}, require: {pay} }}\n\
              \x20 - {{ name: payments, match: {{ path: \"/payments/**\" }}, require: {} }}\n\
              \x20 - {{ name: read, match: {{ hosts: [api.example], path: \"/**\", methods: [GET] }}, require: {} }}\n\
-             \x20 - {{ name: health, match: {{ path: /healthz }}, require: public }}\n",
+             \x20 - {{ name: health, match: {{ path: /healthz }}, require: public }}\n{exception}",
             unbound(all),
             unbound(read),
         )
