@@ -55,7 +55,7 @@ enum Command {
     /// Judge the cases of *.test.yaml by the functions that judge requests
     Test(test::TestArgs),
     /// Tell step by step what would become of a request with a token, why, and what would have been enough
-    Explain(explain::ExplainArgs),
+    Explain(Box<explain::ExplainArgs>),
     /// List the shipped profiles, or print one
     Profiles(profiles::ProfilesArgs),
     /// List the reasons for which requests are refused, or tell all about one

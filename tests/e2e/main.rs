@@ -21,6 +21,7 @@ mod key_rotation;
 mod nghttp;
 mod nginx_edge;
 mod nginx_upstream;
+mod online;
 mod openssl;
 mod provider_outage;
 mod reload;
