@@ -251,7 +251,7 @@ fn what_cannot_be_explained_ends_with_2_and_no_token_is_repeated() {
         (&["POST", &token, "https://api.bank.example/"], "not taken from the command line"),
         (&["get https://api.bank.example/"], "did you mean `GET`"),
         (&[PAY, "--now", "noon"], "is no moment"),
-        (&[PAY, "--policies", "nowhere"], "there is no `nowhere`"),
+        (&[PAY, "--policies", "nowhere"], "there is no `nowhere`, which the option `--policies` names"),
         (&[PAY, "--policies", "several"], "several policies"),
         (&[PAY, "--policies", "broken.yaml"], "rutes"),
         (&[PAY, "--jwks", "claims.yaml"], "not a key set"),

@@ -58,7 +58,7 @@ fn way_out(by: &NamedBy) -> String {
         }
         NamedBy::NoOption(option) => format!("is where policies are looked for; name their folder with `{option} DIR`"),
         NamedBy::Setting(file) => format!(
-            "`policies` in `{}` names; correct it there, or name the folder: `stepgate check DIR`",
+            "`policies` in `{}` names; correct it there, or name the folder on the command line",
             file.display()
         ),
         NamedBy::Default => "is where policies are looked for; name their folder as the argument DIR".to_owned(),

@@ -317,20 +317,8 @@ fn compile(
             }
             let axes = [("levels", parts.levels), ("ladders", parts.ladders)];
             let axes = axes.into_iter().filter_map(|(name, node)| Some((name, node?.clone()))).collect();
-            let (lints, sources) = (Vec::new(), Sources::default());
-            Some(Loaded {
-                policy,
-                keys,
-                lints,
-                sources,
-                files,
-                in_use,
-                expanded,
-                axes,
-                routes: spans,
-                plain,
-                own: own_files,
-            })
+            let (lints, sources, own) = (Vec::new(), Sources::default(), own_files);
+            Some(Loaded { policy, keys, lints, sources, files, in_use, expanded, axes, routes: spans, plain, own })
         }
         Err(ties) => {
             say_ties(&ties, &names, &spans, out);

@@ -26,6 +26,7 @@ mod nghttp;
 mod nginx_edge;
 mod nginx_several;
 mod nginx_upstream;
+mod online;
 mod openssl;
 mod provider_outage;
 mod reload;

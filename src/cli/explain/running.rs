@@ -97,7 +97,7 @@ pub(super) fn ask(admin: &str, credential: &SecretSource) -> Result<Running, Fai
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::could_not_run(format!("failed to ask the gate: {error}")))?;
     let (policy, keys) = runtime.block_on(both(&url, &shown)).map_err(Failure::could_not_run)?;
-    judged_by(&url, policy, keys)
+    judged_by(&url, policy, &keys)
 }
 
 /// The admin listener's URL: `http` for this machine alone, else `https`.
@@ -212,7 +212,7 @@ fn root_cause(error: &dyn Error) -> String {
 }
 
 /// Makes of the answers what the gate made of its files, or nothing.
-fn judged_by(url: &Url, policy: PolicyTold, keys: KeysTold) -> Result<Running, Failure> {
+fn judged_by(url: &Url, policy: PolicyTold, keys: &KeysTold) -> Result<Running, Failure> {
     let PolicyTold { v: _, version, policy: hash, public_url, limits, files } = policy;
     let ours = env!("CARGO_PKG_VERSION");
     let files = files.into_iter().map(|File { name, folder, text }| SourceFile { name, folder, text });

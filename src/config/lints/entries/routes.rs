@@ -98,7 +98,7 @@ pub(in crate::config::lints) const ALL: &[Lint] = &[
         level: Level::Note,
         found: Found::Policy,
         meaning: "whoever a route refuses can't be told what to ask for",
-        why: "A refusal names the `acr_values` that would be enough (RFC 9470). No issuer that can prove the level asked for has one, neither under `challenge` nor in its proofs: the client learns that more is needed, and not how to ask for it.",
+        why: "A refusal names the `acr_values` that would be enough (RFC 9470). No issuer that can prove the level asked for has one, neither under `challenge` nor in its proofs: the client learns that more is needed, and not how to ask for it. Of issuers that name no `acr` at all it is said once, whatever levels are asked for.",
         remedy: "Name under the issuer what a stronger sign-in is asked with: `challenge: { LEVEL: [..] }`. Where the issuer has no such value, silence this with that reason.",
         example: include_str!("../examples/route_unchallengeable.yaml"),
     },
