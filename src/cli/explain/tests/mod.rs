@@ -356,7 +356,10 @@ fn what_an_exception_lets_in_is_told_with_what_the_route_says_and_one_that_does_
         let (policy, keys, given) = (&policy, &[Keys::None(String::new())], &given);
         let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");
         let (metadata, now) = (None, NOW);
-        let told = explain(&Question { policy, keys, request, method, authority, path, given, metadata, now });
+        let (supported, gate, how) = (&[][..], None, How::Plain);
+        let question =
+            Question { policy, keys, request, method, authority, path, given, metadata, how, supported, gate, now };
+        let told = explain(&question);
         let json = as_json::value(&told);
         assert_eq!((&json["exception"], json["decision"] == "allow"), (&exception, exception.is_string()), "{json}");
         assert_eq!(json["exceptions"][0]["name"], "outage");
