@@ -75,7 +75,7 @@ fn t14_connection_cannot_take_away_what_we_say() {
     let gate = gate(&upstream);
     gate.ask(
         "GET /accounts HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer low\r\nX-Mine: 1\r\nKeep-Alive: timeout=9\r\n\
-         Proxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: websocket\r\n\
+         Proxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: h2c\r\n\
          Connection: x-stepgate-subject, X-Forwarded-For, x-mine, host, upgrade\r\n\r\n",
     );
     let seen = upstream.only();
@@ -143,11 +143,11 @@ fn t17_a_chunk_that_is_none_ends_the_request_and_the_connection() {
 }
 
 #[test]
-fn t17_bytes_after_an_upgrade_are_the_next_request_and_no_tunnel() {
+fn t17_bytes_after_an_upgrade_that_is_not_carried_are_the_next_request_and_no_tunnel() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
     let mut client = gate.client();
-    client.send("GET /public HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send("GET /public HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().status, 200);
     assert_eq!(client.response().status, 401, "judged like any other");
     assert_eq!(upstream.seen().len(), 1);

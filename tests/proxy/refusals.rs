@@ -7,6 +7,7 @@ use stepgate::Reason;
 use stepgate::config::settings::Limits;
 
 use super::gate::{Setup, assert_only_known_fields, gate};
+use super::upgrades::handshake;
 use super::upstream::{Upstream, eventually};
 
 fn ask(line: &str, fields: &str) -> String {
@@ -150,8 +151,11 @@ fn a_cookie_is_taken_from_its_own_origin_only() {
     for origin in ["", "Origin: null\r\n", "Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
         gate.refused(ask("POST /app/x", &format!("{cookie}{origin}")), Reason::OriginRefused, 403, &upstream);
     }
-    let upgrade = format!("{cookie}Connection: upgrade\r\nUpgrade: websocket\r\n");
-    gate.refused(ask("GET /app/x", &upgrade), Reason::OriginRefused, 403, &upstream);
+    for upgrade in
+        [ask("GET /app/x", &format!("{cookie}Connection: upgrade\r\nUpgrade: h2c\r\n")), handshake("/app/x", cookie)]
+    {
+        gate.refused(upgrade, Reason::OriginRefused, 403, &upstream);
+    }
 }
 
 #[test]
