@@ -95,16 +95,20 @@ impl Basis {
     fn new(live: &Rc<InForce>, place: usize, tokens: (&Verified<'_>, Option<TokenKind>), since: Timestamp) -> Self {
         let (tokens, by) = tokens;
         let route = live.policy.routes().get(place);
-        let held = |(found, assurance): (&Found<'_>, &Arc<Assurance>)| Held {
-            credential: found.credential.clone(),
-            source: route.and_then(|route| route.take.element_offset(found.source)).unwrap_or(usize::MAX),
-            assurance: Arc::clone(assurance),
-        };
+        // Pushed one by one: nearly always it is one, and gathering costs more.
+        let mut held = SmallVec::new();
+        for (found, assurance) in tokens.standing(by) {
+            held.push(Held {
+                credential: found.credential.clone(),
+                source: route.and_then(|route| route.take.element_offset(found.source)).unwrap_or(usize::MAX),
+                assurance: Arc::clone(assurance),
+            });
+        }
         Self {
             live: Rc::clone(live),
             place,
             streams: route.map_or_else(Streams::default, |route| route.streams),
-            tokens: tokens.standing(by).map(held).collect(),
+            tokens: held,
             since,
         }
     }
@@ -167,8 +171,8 @@ impl Standing {
     }
 
     /// Memory for the next one.
-    pub(super) fn into_room(self) -> String {
-        self.host
+    pub(super) fn room(&mut self) -> String {
+        std::mem::take(&mut self.host)
     }
 
     /// Whether it was judged by this.

@@ -57,9 +57,11 @@ impl Watched {
 
     /// Forgets everything, to be used again.
     pub(super) fn clear(&self) {
-        if let Some(standing) = self.standing.take() {
-            self.room.replace(standing.into_room());
+        let mut standing = self.standing.borrow_mut();
+        if let Some(standing) = standing.as_mut() {
+            self.room.replace(standing.room());
         }
+        *standing = None;
         self.waiting.iter().for_each(|waiting| drop(waiting.take()));
         self.next.set(UNKNOWN);
         self.place.set(None);
