@@ -8,7 +8,7 @@ use crate::cli::output::{Failure, say};
 use crate::cli::reasons::entry::Entry;
 use crate::cli::reasons::page;
 use crate::cli::render::Format;
-use crate::config::reader::suggest;
+use crate::config::reader::{one_of, suggest};
 use crate::reason::Reason;
 
 /// Arguments of `stepgate reasons`.
@@ -46,9 +46,20 @@ fn named(code: &str) -> Result<Reason, Failure> {
     Reason::from_code(code).ok_or_else(|| {
         let near = suggest(code, Reason::ALL.iter().map(|reason| reason.code()));
         let help = Some(near).filter(|near| near.starts_with("did you mean"));
-        let help = help.unwrap_or_else(|| "`stepgate reasons` lists all".to_owned());
+        let alike = || {
+            let codes = Reason::ALL.iter().map(|reason| reason.code()).filter(|known| have_the_same_words(code, known));
+            Some(one_of(codes)).filter(|codes| !codes.is_empty()).map(|codes| format!("did you mean {codes}?"))
+        };
+        let help = help.or_else(alike).unwrap_or_else(|| "`stepgate reasons` lists all".to_owned());
         Failure::could_not_run(format!("unknown reason `{code}`; {help}"))
     })
+}
+
+/// Whether all words of one are words of the other.
+fn have_the_same_words(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.to_ascii_lowercase().split(['_', '-', ' ']).map(str::to_owned).collect::<Vec<_>>();
+    let (one, other) = (words(one), words(other));
+    one.iter().all(|word| other.contains(word)) || other.iter().all(|word| one.contains(word))
 }
 
 /// One line a reason: code, statuses, meaning.
@@ -160,6 +171,15 @@ mod tests {
             told("amr_mising"),
             Failure::CouldNotRun("unknown reason `amr_mising`; did you mean `amr_missing`?".into())
         );
+        for (code, meant) in [
+            ("level_low", "`level_too_low`"),
+            ("amr-missing", "`amr_missing`"),
+            ("token_expired", "`expired`"),
+            ("Kind wrong", "`token_kind_wrong`"),
+        ] {
+            let said = format!("unknown reason `{code}`; did you mean {meant}?");
+            assert_eq!(told(code), Failure::CouldNotRun(said));
+        }
         assert_eq!(told("zzz"), Failure::CouldNotRun("unknown reason `zzz`; `stepgate reasons` lists all".into()));
     }
 

@@ -233,7 +233,11 @@ fn a_callback_is_said_where_a_weaker_route_takes_its_path_by_get_and_nowhere_els
         )
     };
     let posted = callback("path: /cb, methods: [POST]");
-    let said = |callback: &str, other: &str| codes(&format!("{head}routes:\n{callback}{other}"));
+    let said = |callback: &str, other: &str| -> Vec<&str> {
+        let codes = codes(&format!("{head}routes:\n{callback}{other}"));
+        // That a public route takes what is spelt otherwise is said of itself.
+        codes.into_iter().filter(|code| *code != "public_sibling").collect()
+    };
     let taking = |matches: &str, require: &str| {
         format!("  - {{ name: o, match: {{ {matches} }}, take: [ {{ header: x, kind: id }} ], require: {require} }}\n")
     };
@@ -241,7 +245,7 @@ fn a_callback_is_said_where_a_weaker_route_takes_its_path_by_get_and_nowhere_els
     assert_eq!(said(&posted, &route("o", get, "public")), ["callback_by_get"]);
     assert_eq!(said(&posted, &taking(get, "authenticated")), ["callback_by_get"]);
     let by_any = said(&posted, &route("o", "path: \"/**\"", "public"));
-    assert_eq!(by_any, ["callback_by_get", "public_sibling"], "and not `weaker_method` beside it");
+    assert_eq!(by_any, ["callback_by_get"], "and not `weaker_method` beside it");
     assert_eq!(said(&posted, &route("o", "path: /cb, methods: [GET, HEAD]", "public")), ["callback_by_get"]);
     assert_eq!(said(&posted, &taking(get, SINGLE)), [""; 0], "as strong");
     assert_eq!(said(&posted, &route("o", "path: /other, methods: [GET]", "public")), [""; 0]);
