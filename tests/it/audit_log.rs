@@ -91,7 +91,7 @@ fn full(when_blocked: &str, kibibytes: u32) -> (Upstream, Gate) {
 
 #[test]
 fn a_full_disk_refuses_requests_crashes_nothing_and_is_over_when_there_is_room_again() {
-    let (upstream, mut gate) = full("refuse", 8);
+    let (upstream, mut gate) = full("refuse", 16);
     let mut answered = Vec::new();
     let mut refused = 0_usize;
     for number in 0.. {
@@ -103,7 +103,7 @@ fn a_full_disk_refuses_requests_crashes_nothing_and_is_over_when_there_is_room_a
         if refused >= 20 {
             break;
         }
-        assert!(number < 5000, "8 KiB are full by now");
+        assert!(number < 5000, "16 KiB are full by now");
     }
     assert!(!gate.is_ready(), "and it says so");
     assert_eq!(upstream.begun(), answered.len(), "nothing was forwarded without a record");

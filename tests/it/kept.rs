@@ -218,7 +218,11 @@ fn with_an_unsafe_method_a_page_of_the_same_origin_must_have_asked() {
         let refused = world.refuses(&request, 403, "origin_refused");
         assert!(!is_deleted(&refused, NAME), "another site must not sign the user out");
     }
-    let upgrade = with(Request::get("/app/1"), &value).header("Connection", "Upgrade").header("Upgrade", "websocket");
+    let upgrade = with(Request::get("/app/1"), &value)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     world.refuses(&upgrade, 403, "origin_refused");
 }
 

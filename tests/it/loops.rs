@@ -1,5 +1,8 @@
 //! A request that comes round to the gate that it came from, and one that goes through two gates.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::{io, thread};
+
 use crate::shared::gate::Gate;
 use crate::support::{Request, Upstream, World};
 
@@ -10,10 +13,25 @@ fn open(upstream: u16) -> Gate {
     Gate::setup_to(upstream).policy(OPEN).start()
 }
 
+/// The address of something that passes bytes on to this port. What leads back at once is refused at load.
+fn leading_to(port: u16) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for from in listener.incoming() {
+            let (from, to) = (from.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
+            let (mut up, mut down) = ((from.try_clone().unwrap(), to.try_clone().unwrap()), (to, from));
+            thread::spawn(move || io::copy(&mut up.0, &mut up.1).is_ok());
+            thread::spawn(move || io::copy(&mut down.0, &mut down.1).is_ok());
+        }
+    });
+    address
+}
+
 #[test]
 fn a_gate_whose_upstream_is_itself_ends_the_round_and_goes_on() {
     let setup = Gate::setup_to(1).policy(OPEN);
-    let upstreams = format!("{{ app: {{ url: \"http://127.0.0.1:{}\" }} }}", setup.port);
+    let upstreams = format!("{{ app: {{ url: \"http://{}\" }} }}", leading_to(setup.port));
     let gate = setup.upstreams(&upstreams).start();
     let response = gate.send(&Request::get("/round"));
     assert_eq!(response.status, 400, "{response:?}");

@@ -283,9 +283,11 @@ fn a_client_that_sends_all_it_can_before_it_reads_still_gets_its_refusal() {
 fn what_was_asked_is_on_record_even_where_it_has_no_canonical_form() {
     let upstream = Upstream::plain();
     let gate = gate(&upstream);
-    let long = format!("/{}", "ä%2f".repeat(300));
+    let long = format!("/{}", "ä%252f".repeat(200));
     for (request, reason, host, path) in [
-        (ask("GET /public/..%2fadmin?t=secret", ""), Reason::PathAmbiguous, "api.example", "/public/..%2fadmin"),
+        (ask("GET /public/..%252fadmin?t=secret", ""), Reason::PathAmbiguous, "api.example", "/public/..%252fadmin"),
+        // Some route could allow it, so it has one.
+        (ask("GET /public/..%2fadmin?t=secret", ""), Reason::PathAmbiguous, "api.example", "/public/..%2Fadmin"),
         ("GET /a?t=secret HTTP/1.1\r\nHost: a b\r\n\r\n".into(), Reason::RequestMalformed, "a b", "/a"),
         ("GET /a HTTP/1.1\r\nHost: u:secret@a\r\n\r\n".into(), Reason::RequestMalformed, "a", "/a"),
         ("GET /a HTTP/1.1\r\n\r\n".into(), Reason::RequestMalformed, "", "/a"),
