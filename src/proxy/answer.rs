@@ -1,7 +1,7 @@
 //! A response's body on its way down: the upstream's, or our own words. Never gathered, and never ended before its end.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -45,6 +45,8 @@ enum Content {
     Passed {
         inner: Incoming,
         rest: Bytes,
+        /// How it broke off, before anybody asked for it.
+        broken: Option<hyper::Error>,
         lease: Option<Lease>,
         ended: bool,
         /// Who may say that it has to end, where something can end it.
@@ -56,6 +58,37 @@ enum Content {
     },
 }
 
+/// What came of a body right behind its head.
+#[derive(Debug)]
+pub(super) enum First {
+    /// Nothing yet, or nobody looked.
+    None,
+    /// This, of a body that has a length: mostly all of it.
+    Data(Bytes),
+    /// It broke off.
+    Broken(hyper::Error),
+}
+
+impl First {
+    /// Looks, without waiting. What is here in one piece need not be watched. Of HTTP/1.1 alone, where nothing but data can come
+    /// of a body that has a length.
+    pub(super) fn of(body: &mut Incoming, lease: &Lease) -> Self {
+        if !matches!(lease, Lease::Whole(_)) || !body.size_hint().exact().is_some_and(|length| length > 0) {
+            return Self::None;
+        }
+        match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Self::None, Self::Data),
+            Poll::Ready(Some(Err(error))) => Self::Broken(error),
+            Poll::Ready(None) | Poll::Pending => Self::None,
+        }
+    }
+
+    /// Whether more is to come of the body.
+    pub(super) fn is_all_of(&self, body: &Incoming) -> bool {
+        matches!(self, Self::Broken(_)) || body.is_end_stream()
+    }
+}
+
 impl ResponseBody {
     pub(super) fn own(text: Bytes, answered: Answered) -> Self {
         Self { content: Content::Own(Some(text).filter(|text| !text.is_empty())), answered }
@@ -63,17 +96,22 @@ impl ResponseBody {
 
     /// `watching`: who may say that it has to end, and whether it is one of gRPC.
     pub(super) fn passed(
-        inner: Incoming,
+        (first, inner): (First, Incoming),
         lease: Lease,
         forwarding: Forwarding,
         answered: Answered,
         watching: Option<(Watching, bool)>,
     ) -> Self {
-        let (ended, rest, lease) = (inner.is_end_stream(), Bytes::new(), Some(lease));
+        let (rest, broken) = match first {
+            First::None => (Bytes::new(), None),
+            First::Data(data) => (data, None),
+            First::Broken(error) => (Bytes::new(), Some(error)),
+        };
+        let (ended, lease) = (inner.is_end_stream() && broken.is_none(), Some(lease));
         let (watching, is_grpc) = watching.unzip();
         let is_grpc = is_grpc == Some(true) && answered.has_trailers();
         Self {
-            content: Content::Passed { inner, rest, lease, ended, watching, is_grpc, _forwarding: forwarding },
+            content: Content::Passed { inner, rest, broken, lease, ended, watching, is_grpc, _forwarding: forwarding },
             answered,
         }
     }
@@ -93,6 +131,11 @@ impl Body for ResponseBody {
             // The upstream hears of it by this, and its connection is not used again.
             *content = Content::Own(None);
             return Poll::Ready(Some(if is_grpc { Ok(last_words(why)) } else { Err(ended_by_us()) }));
+        }
+        if let Content::Passed { broken, .. } = content
+            && let Some(error) = broken.take()
+        {
+            return Poll::Ready(Some(Err(AnswerError::Broken(error))));
         }
         let (inner, rest, lease, ended, watching) = match content {
             Content::Own(text) => {
@@ -134,7 +177,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Own(text) => text.is_none(),
-            Content::Passed { inner, rest, .. } => rest.is_empty() && inner.is_end_stream(),
+            Content::Passed { inner, rest, broken, .. } => rest.is_empty() && broken.is_none() && inner.is_end_stream(),
         }
     }
 
@@ -143,8 +186,11 @@ impl Body for ResponseBody {
             Content::Own(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX)))
             }
-            // Without what is left of a piece; nobody asks any more by then.
-            Content::Passed { inner, .. } => inner.size_hint(),
+            Content::Passed { inner, rest, .. } => {
+                let hint = inner.size_hint();
+                let here = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+                hint.exact().map_or(hint, |left| SizeHint::with_exact(left.saturating_add(here)))
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::live::Snapshot;
 use crate::policy::{
     CanonicalPath, Denial, Grounds, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
 };
-use crate::proxy::answer::ResponseBody;
+use crate::proxy::answer::{First, ResponseBody};
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
@@ -201,11 +201,13 @@ pub(super) async fn handle<V: Verify>(
                 // What has no length ends with its connection, whatever the client wished for. This tells hyper so.
                 *response.version_mut() = Version::HTTP_10;
             }
-            if watching.is_none() && !response.body().is_end_stream() {
+            let is_unwatched = watching.is_none() && let_in.is_some() && !response.body().is_end_stream();
+            let first = if is_unwatched { First::of(response.body_mut(), &lease) } else { First::None };
+            if is_unwatched && !first.is_all_of(response.body()) {
                 watching = path.and_then(watch);
             }
             let watching = watching.map(|watching| (watching, answer::is_grpc(response.headers())));
-            response.map(|body| ResponseBody::passed(body, lease, forwarding, answered, watching))
+            response.map(|body| ResponseBody::passed((first, body), lease, forwarding, answered, watching))
         }
         Err(refusal) => {
             let gate = &connection.worker.gate;
