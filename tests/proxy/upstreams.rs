@@ -403,7 +403,8 @@ fn health_is_asked_over_http_2_and_sockets_and_judged_by_the_statuses_that_are_n
         (in_all(&[nobody()]), &[], false),
     ] {
         let every = Duration::from_millis(50);
-        let check = HealthCheck { every, timeout: every, status: statuses.into(), ..HealthCheck::of("/up".into()) };
+        let timeout = Duration::from_secs(1);
+        let check = HealthCheck { every, timeout, status: statuses.into(), ..HealthCheck::of("/up".into()) };
         let upstream = Configured { health: Some(check), ..upstream };
         let standings = Standings::of(std::slice::from_ref(&upstream));
         check_health(std::slice::from_ref(&upstream), &[None], &standings, runtime.handle());
