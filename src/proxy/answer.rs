@@ -73,7 +73,7 @@ impl First {
     /// Looks, without waiting. What is here in one piece need not be watched. Of HTTP/1.1 alone, where nothing but data can come
     /// of a body that has a length.
     pub(super) fn of(body: &mut Incoming, lease: &Lease) -> Self {
-        if !matches!(lease, Lease::Whole(_)) || !body.size_hint().exact().is_some_and(|length| length > 0) {
+        if !matches!(lease, Lease::Whole(_)) || body.size_hint().exact().is_none_or(|length| length == 0) {
             return Self::None;
         }
         match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
