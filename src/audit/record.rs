@@ -237,15 +237,7 @@ impl Record for Line<'_> {
             Err(_) => "\"deny\"",
         });
         optional(out, ",\"reason\":", self.decision.denial().map(|denial| denial.reason.code()));
-        // In one piece with the next name: few lines have one.
-        match outcome.ok().and_then(Permit::excepted) {
-            None => out.push_str(",\"exception\":null,\"hint\":"),
-            Some(by) => {
-                member(out, ",\"exception\":", &by.name);
-                out.push_str(",\"hint\":");
-            }
-        }
-        json::optional(out, self.decision.hint());
+        optional(out, ",\"hint\":", self.decision.hint());
         whole(out, ",\"status\":", status.map(i64::from));
         optional(out, ",\"issuer\":", self.issuer());
         optional(out, ",\"kind\":", token.map(|token| token.kind.name()).or_else(|| self.answer()));
@@ -267,7 +259,15 @@ impl Record for Line<'_> {
         list(out, ",\"required\":", Some(self.required()));
         out.push_str(",\"facts\":");
         self.facts(out)?;
-        member(out, ",\"policy\":", policy.hash());
+        // In one piece with the next name: few lines have one.
+        match outcome.ok().and_then(Permit::excepted) {
+            None => out.push_str(",\"exception\":null,\"policy\":"),
+            Some(by) => {
+                member(out, ",\"exception\":", &by.name);
+                out.push_str(",\"policy\":");
+            }
+        }
+        json::text(out, policy.hash());
         out.push_str(",\"micros\":");
         json::number(out, micros);
         out.push('}');

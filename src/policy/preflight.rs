@@ -8,6 +8,7 @@ use crate::assurance::Rungs;
 use crate::policy::Policy;
 use crate::policy::decision::{Grounds, Permit};
 use crate::policy::pattern::{Match, Methods, Target};
+use crate::policy::readings;
 use crate::policy::route::{Floor, Route};
 
 /// The method that preflights are asked with.
@@ -24,10 +25,11 @@ pub fn judge_preflight<'p>(policy: &'p Policy, target: &Target<'_>, asked: &str)
         return None;
     }
     let (place, route) = policy.route_at(&Target { method: asked, ..*target }).ok()?;
-    let bare = target.path.without_parameters();
+    // Of the request to come `route_at` knows that it stands on the same floors in every reading; a floor may be for OPTIONS.
+    let others = readings::of(target.path, policy.folds).ok()?;
     let holds = |floor: &&Floor| {
-        let under = |path| floor.matches.matches(&Target { path, ..*target });
-        !floor.cors && (under(target.path) || bare.as_ref().is_some_and(under))
+        let under = |path| floor.matches.holds_on(&route.matches, &Target { path, ..*target });
+        !floor.cors && (under(target.path) || others.iter().any(|reading| under(&reading.path)))
     };
     if !route.cors || policy.floors().iter().any(|floor| holds(&floor)) {
         return None;

@@ -1,6 +1,6 @@
 //! One segment of a path pattern: what it means, and which of two means more.
 
-use crate::policy::path::{Allowances, CanonicalPath, is_plain_segment};
+use crate::policy::path::{Allowances, CanonicalPath, is_plain_segment, unescape};
 use crate::policy::pattern::PatternError;
 
 /// One segment of a path pattern.
@@ -74,7 +74,7 @@ impl Segment {
     /// Whether a path's segment is meant where the server ignores case.
     pub(in crate::policy) fn matches_in_any_case(&self, piece: &str) -> bool {
         match self {
-            Self::Literal(text) | Self::Folded(text) => text.eq_ignore_ascii_case(piece),
+            Self::Literal(text) | Self::Folded(text) => text.eq_ignore_ascii_case(piece) || is_alike(text, piece),
             Self::Parameter(_) => true,
         }
     }
@@ -102,6 +102,12 @@ impl Segment {
             Self::Parameter(_) => None,
         }
     }
+}
+
+/// Whether a literal with letters beyond a to z is this segment to a server that ignores the case of these too.
+fn is_alike(literal: &str, piece: &str) -> bool {
+    let folded = |text: &str| unescape(text).to_uppercase().to_lowercase();
+    literal.contains('%') && folded(literal) == folded(piece)
 }
 
 #[cfg(test)]

@@ -133,10 +133,14 @@ pub(super) async fn handle<V: Verify>(
         let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
         connection.worker.renewals.note(&live.policy, standing);
     }
-    let let_in = permit.map(|permit| (permit.by(), *permit.grounds() == Grounds::ErrorResponse));
-    let let_in = route.filter(|(_, route)| route.streams.are_watched()).zip(let_in);
+    let let_in = permit.map(|permit| {
+        let is_error_response = *permit.grounds() == Grounds::ErrorResponse;
+        (permit.by(), is_error_response, permit.excepted().map(|by| by.until))
+    });
+    // What an exception let in ends with it, whatever the route keeps.
+    let let_in = route.zip(let_in).filter(|((_, route), (.., until))| route.streams.are_watched() || until.is_some());
     let watch = |path| {
-        let ((place, _), (by, is_error_response)) = let_in?;
+        let ((place, _), (by, is_error_response, until)) = let_in?;
         let (live, method, host) = (&live, &head.method, host.as_deref().unwrap_or_default());
         let (tokens, id, lane, client) = (&tokens, &id, &exchange.lane, approach.client);
         let tokens = (tokens, by);
@@ -148,6 +152,7 @@ pub(super) async fn handle<V: Verify>(
             path,
             tokens,
             is_error_response,
+            until,
             id,
             client,
             lane,

@@ -90,6 +90,10 @@ fn nothing_that_is_there_is_written_over() {
     assert!(err.contains("`policies/policy.test.yaml` cannot be written: it is there already"), "{err}");
     assert_eq!(fs::read_to_string(folder.path().join("policies/policy.test.yaml")).unwrap(), "mine");
     assert!(!folder.path().join("policies/policy.yaml").exists(), "all or nothing");
+    fs::create_dir(folder.path().join("mine")).unwrap();
+    fs::write(folder.path().join("mine/bank.yaml"), "version: 1\n").unwrap();
+    let (code, _, err) = init(folder.path(), &[&offline[..], &["mine"]].concat());
+    assert!(code == Some(2) && err.contains("`mine/bank.yaml` would be one policy with what is written"), "{err}");
     let (code, out, _) = init(folder.path(), &[&offline[..], &["--profile", "keycloak", "other"]].concat());
     assert_eq!(code, Some(0));
     assert!(out.contains("wrote other/policy.yaml with the profile keycloak (recognised by `--profile`)"), "{out}");

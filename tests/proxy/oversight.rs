@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use stepgate::Reason;
+use stepgate::live::Snapshot;
 use stepgate::policy::{
-    AtPolicy, Condition, Demand, Kinds, Place, PolicyParts, Requirement, Route, Streams, TokenSource,
+    AtPolicy, Condition, Demand, Exception, Kinds, Place, PolicyParts, Requirement, Route, Streams, TokenSource, Who,
 };
 use stepgate::telemetry::StreamEnd;
+use stepgate::token::Timestamp;
 
 use super::client::Client;
 use super::gate::{Running1, Setup, gate, snapshot, snapshot_but};
@@ -410,6 +412,41 @@ fn a_policy_that_lets_it_in_as_well_ends_no_stream_and_one_that_comes_later_is_l
     eventually(|| !gate.notes.ended.lock().unwrap().is_empty());
     let (_, route, why, _) = gate.notes.ended.lock().unwrap()[0].clone();
     assert_eq!((route.as_str(), why), ("renamed", StreamEnd::Refused(Reason::RouteNone)));
+}
+
+#[test]
+fn what_an_exception_let_in_ends_with_the_exception_whatever_its_route_keeps() {
+    let upstream = events("text/event-stream");
+    let keeps = Streams { closes_at_exp: false, at_policy: AtPolicy::Keep, ..Streams::default() };
+    for streams in [Streams::default(), keeps] {
+        let until = millis(i64::try_from(SOON.as_millis()).unwrap());
+        let gate = gate(&upstream);
+        let snapshot = snapshot_but(|parts| {
+            let high = parts.ladders.rung("multi-factor").unwrap();
+            change(parts, |route| {
+                route.require = demands([Condition::Level(high)]);
+                route.streams = streams;
+            });
+        });
+        let outage = Exception {
+            name: "outage".into(),
+            who: Who {
+                issuer: snapshot.policy.issuers()[0].id,
+                subjects: ["ada".into()].into(),
+                clients: Box::default(),
+            },
+            routes: [snapshot.policy.routes().iter().position(|route| *route.name == *"any").unwrap()].into(),
+            instead: None,
+            until: Timestamp::from_micros(until * 1000),
+            until_written: "soon".into(),
+            because: "a test".into(),
+        };
+        gate.live.swap(Snapshot { policy: snapshot.policy.with_exceptions(vec![outage]), ..snapshot });
+        let since = Instant::now();
+        begin(&gate, "/accounts", "low.sub-ada").breaks_off();
+        in_time(since.elapsed(), SOON.saturating_sub(Duration::from_millis(100)));
+        ended(&gate, StreamEnd::Refused(Reason::LevelTooLow));
+    }
 }
 
 #[test]

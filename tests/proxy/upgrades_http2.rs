@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use http::{Request, Response};
 use stepgate::Reason;
-use stepgate::config::settings::ClientTls;
+use stepgate::config::settings::{ClientTls, Limits};
 
 use super::gate::{Running1, Setup, gate};
 use super::h2_client::{END_HEADERS, END_STREAM, H2, HEADERS, RESET, Raw, block, frame, get, request};
@@ -224,6 +224,29 @@ fn many_tunnels_may_come_and_go_on_one_connection() {
         h2.duplex(asked, |head| assert_eq!(head.status, 200), &[(b"", b"\x81\x02hi")]);
     }
     assert_eq!(h2.ask(get("/nowhere", None)).status, 403, "none of them counts as given up");
+}
+
+#[test]
+fn what_a_client_never_takes_of_a_tunnel_ends_with_it() {
+    let upstream = Upstream::scripted(|seen, stream| {
+        let frame = [&b"\x82\x7f\0\0\0\0\0\x10\0\0"[..], &[0; 1 << 20]].concat();
+        let _given_up = stream.get_mut().write_all(&[agreement(seen).as_bytes(), &frame].concat());
+        false
+    });
+    let limits = Limits { idle: Duration::from_millis(500), ..Setup::default().limits };
+    let gate = Setup { limits, ..Setup::default() }.start(upstream.address);
+    let mut raw = Raw::to(gate.address);
+    let asked = block(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "api.example"),
+        (":path", "/public"),
+        VERSION,
+    ]);
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &asked));
+    // It makes no more room than there is at first.
+    assert!(raw.until(RESET).is_some_and(|frame| frame.stream == 1));
 }
 
 #[test]

@@ -181,9 +181,9 @@ fn the_line_is_the_documented_one_member_for_member() {
         concat!(
             r#"{"v":1,"ts":"2026-01-01T12:00:00.123456Z","id":"r-1","trace":null,"via":"proxy","method":"POST","#,
             r#""host":"api.bank.example","path":"/admin/7","route":"all","mode":"enforce","decision":"deny","#,
-            r#""reason":"level_too_low","exception":null,"hint":"","status":401,"issuer":null,"kind":"access","kept":false,"subject":"alice","client":"app","#,
+            r#""reason":"level_too_low","hint":"","status":401,"issuer":null,"kind":"access","kept":false,"subject":"alice","client":"app","#,
             r#""acr":["urn:example:loa:1"],"amr":["pwd"],"auth_time":1767268740,"level":"single-factor","#,
-            r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"#,
+            r#""required":["single-factor","multi-factor"],"facts":{"scope":["payments"],"tenant":"t1"},"exception":null,"#,
             r#""policy":"sha256:00","micros":41}"#
         )
         .replace("\"hint\":\"\"", &format!("\"hint\":\"{}\"", Reason::LevelTooLow.hint()))

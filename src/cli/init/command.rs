@@ -14,6 +14,7 @@ use crate::config::profile::ALL;
 use crate::config::reader::suggest;
 use crate::config::schema::Schema;
 use crate::jwks::{KeySettings, acr_values_supported};
+use crate::live::folder::is_policy;
 
 /// Arguments of `stepgate init`.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,7 +67,12 @@ pub(in crate::cli) fn run(args: &InitArgs) -> Result<(), Failure> {
         None => recognise(issuer, &supported).ok_or_else(|| Failure::could_not_run("no profile is shipped"))?,
     };
     let audience = args.audience.as_deref();
-    let draft = Draft { issuer, recognised: &recognised, kind: kind(recognised.profile), audience };
+    let absolute = |file: &PathBuf| {
+        let whole = file.canonicalize().map(|path| path.display().to_string());
+        whole.map_err(|error| Failure::could_not_run(format!("`{}` cannot be read: {error}", file.display())))
+    };
+    let ca = args.ca.as_ref().map(absolute).transpose()?;
+    let draft = Draft { issuer, recognised: &recognised, kind: kind(recognised.profile), audience, ca: ca.as_deref() };
     let Written { policy, tests } =
         draft.write().map_err(|why| Failure::could_not_run(format!("no policy can be made for `{issuer}`: {why}")))?;
     let mut files = vec![("policy.yaml", policy), ("policy.test.yaml", tests)];
@@ -107,6 +113,12 @@ fn write(dir: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(in_the_way(&path));
         }
+    }
+    // All files of a folder are one policy, and a gate may have it in force: what is added would hold at once.
+    let mut others = dir.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    if let Some(other) = others.find(|path| is_policy(path)) {
+        let why = format!("`{}` would be one policy with what is written; name another folder", other.display());
+        return Err(failed(dir, &why));
     }
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
     for (name, text) in files {

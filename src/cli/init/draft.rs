@@ -17,6 +17,8 @@ pub(super) struct Draft<'d> {
     pub(super) kind: TokenKind,
     /// Whom the tokens must be meant for, where that was said.
     pub(super) audience: Option<&'d str>,
+    /// The certificate of a private CA: the gate needs it as whoever asked did.
+    pub(super) ca: Option<&'d str>,
 }
 
 /// The two files.
@@ -117,9 +119,10 @@ impl Draft<'_> {
              # A first policy, made by `stepgate init`. Read it, change it, and try it: `stepgate check`, `stepgate test`.\n\
              version: 1\n\n\
              {ladders}issuers:\n  {name}:\n    issuer: {issuer}\n    \
-             # {recognised}.\n    profile: {profile}@{version}\n    \
+             # {recognised}.\n    profile: {profile}@{version}\n{keys}    \
              # {what} {whose}.\n    {kind}: {{ audiences: [{audience}] }}\n{take}",
             ladders = ladders(profile),
+            keys = self.ca.map(|ca| format!("    keys: {{ ca: {} }}\n", write::text(ca))).unwrap_or_default(),
             issuer = write::text(self.issuer),
             profile = profile.name(),
             audience = write::text(audience),
@@ -257,7 +260,7 @@ mod tests {
             let recognised = Recognised { profile, by: Some("a test".to_owned()) };
             for audience in [None, Some("urn:mine: #1")] {
                 let (issuer, kind) = ("https://login.bank.example/realm", kind(profile));
-                let draft = Draft { issuer, recognised: &recognised, kind, audience };
+                let draft = Draft { issuer, recognised: &recognised, kind, audience, ca: None };
                 let Written { policy, tests } = draft.write().unwrap_or_else(|why| panic!("{}: {why}", profile.stem));
                 let loaded = load(&policy).unwrap();
                 assert!(loaded.lints.is_empty(), "{}: {:?}\n{policy}", profile.stem, loaded.lints);
@@ -283,7 +286,9 @@ mod tests {
     #[test]
     fn an_issuer_is_called_by_what_its_host_tells() {
         let recognised = Recognised { profile: &ALL[0], by: None };
-        let name = |issuer| Draft { issuer, recognised: &recognised, kind: TokenKind::Access, audience: None }.name();
+        let name = |issuer| {
+            Draft { issuer, recognised: &recognised, kind: TokenKind::Access, audience: None, ca: None }.name()
+        };
         for (issuer, wanted) in [
             ("https://auth.bank.example/x", "bank"),
             ("https://acme.okta.com", "acme"),

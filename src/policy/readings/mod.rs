@@ -97,6 +97,11 @@ impl Policy {
             return Err(ambiguous(ambiguity.to_string()));
         }
         let unreadable = |ambiguity| ambiguous(format!("read as another server may read it, {ambiguity}"));
+        // What goes on has one reading as well: where its beginning is taken away, a `//` or `%2F` may come to stand first.
+        let written = route.and_then(|route| route.rewrite.as_deref()).and_then(|rewrite| rewrite.of(target.path));
+        if let Some(written) = written {
+            CanonicalPath::of_request(&written).and_then(|path| of(&path, self.folds)).map_err(unreadable)?;
+        }
         for Reading { path, is_decoded } in of(target.path, self.folds).map_err(unreadable)? {
             let other = Target { path: &path, ..*target };
             let other_place = self.router.find(&other);

@@ -6,7 +6,7 @@ use super::*;
 use crate::assurance::{ClaimTable, Ladders};
 use crate::policy::evaluate::tests::{matching, route};
 use crate::policy::path::Allowances;
-use crate::policy::{Floor, Match, PolicyParts, Requirement, Route};
+use crate::policy::{Floor, Match, PolicyParts, Requirement, Rewrite, Route};
 use crate::token::ClaimPath;
 
 const BOTH: Allowances = Allowances { empty_segments: true, encoded_slash: true };
@@ -181,6 +181,30 @@ fn a_route_that_ignores_case_is_held_to_its_floors_in_any_case_and_no_letter_is_
             ("/%C5%BFtatic", Some("/**")),
         ],
     );
+}
+
+#[test]
+fn a_floor_holds_in_any_case_of_letters_beyond_a_to_z_too() {
+    let policy = policy(vec![in_any_case(named("/**", BOTH))], vec![floor("/Ämter/**")]);
+    for (raw, floors) in [("/Ämter/x", 1), ("/ämter/x", 1), ("/%C3%A4MTER", 1), ("/amter/x", 0), ("/%C3%B6mter", 0)] {
+        let path = CanonicalPath::parse(raw).unwrap();
+        let target = Target { method: "GET", host: "h", path: &path };
+        let route = policy.route(&target).unwrap();
+        assert_eq!(policy.floors_under(route, &target).count(), floors, "{raw}");
+    }
+}
+
+#[test]
+fn where_a_beginning_is_taken_away_nothing_that_reads_as_a_host_comes_to_stand_first() {
+    let rewritten = |prefix: &str| {
+        let route = named("/o/**", BOTH);
+        let rewrite = Rewrite::new(&route.matches.path, &CanonicalPath::parse(prefix).unwrap());
+        policy(vec![Route { rewrite: Some(Box::new(rewrite)), ..route }], vec![])
+    };
+    let taken = Some("/o/**");
+    assert_taken(&rewritten("/"), &[("/o//evil/x", None), ("/o/%2Fevil", None), ("/o//", None)]);
+    assert_taken(&rewritten("/"), &[("/o/a//b", taken), ("/o/a%2Fb", taken)]);
+    assert_taken(&rewritten("/v1"), &[("/o//x", taken), ("/o/%2Fx", taken)]);
 }
 
 /// What servers do to a path before they look it up, in any order.

@@ -13,8 +13,8 @@ use crate::assurance::{Assurance, Fact};
 use crate::clock;
 use crate::live::held::InForce;
 use crate::policy::{
-    AtPolicy, CanonicalPath, Condition, Demand, Denial, Place, Requirement, Route, Streams, Target, Tokens, judge,
-    judge_error_response,
+    AtPolicy, CanonicalPath, Condition, Demand, Denial, Permit, Place, Policy, Requirement, Route, Streams, Target,
+    Tokens, judge, judge_error_response,
 };
 use crate::proxy::downstream::connection::LINGER;
 use crate::proxy::downstream::lane::Lane;
@@ -44,6 +44,8 @@ pub(in crate::proxy) struct Case<'c> {
     /// The tokens, and the kind of the one whose evidence spoke.
     pub(in crate::proxy) tokens: (&'c Verified<'c>, Option<TokenKind>),
     pub(in crate::proxy) is_error_response: bool,
+    /// When the exception ends that let it in, where one did.
+    pub(in crate::proxy) until: Option<Timestamp>,
     pub(in crate::proxy) id: &'c HeaderValue,
     pub(in crate::proxy) client: IpAddr,
     pub(in crate::proxy) lane: &'c Lane,
@@ -74,6 +76,8 @@ struct Basis {
     tokens: SmallVec<[Held; 1]>,
     /// When they came.
     since: Timestamp,
+    /// When the exception ends by which they are let in; `None`: by none.
+    until: Option<Timestamp>,
 }
 
 /// Tokens that came with one request, with when that was.
@@ -110,7 +114,13 @@ impl Basis {
             streams: route.map_or_else(Streams::default, |route| route.streams),
             tokens: held,
             since,
+            until: None,
         }
+    }
+
+    /// By the exception that ends then, if by one.
+    fn until(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
     }
 
     fn route(&self) -> Option<&Route> {
@@ -154,11 +164,12 @@ impl Basis {
 impl Standing {
     /// What let this request in. `room`: memory that was used before.
     pub(super) fn of(case: Case<'_>, mut room: String) -> Self {
-        let Case { live, place, method, host, path, tokens, is_error_response, id, client, lane, now, started } = case;
+        let Case { live, place, method, host, path, tokens, is_error_response, until, id, client, lane, now, started } =
+            case;
         room.clear();
         room.push_str(host);
         Self {
-            basis: Basis::new(live, place, tokens, now),
+            basis: Basis::new(live, place, tokens, now).until(until),
             method: method.clone(),
             host: room,
             path,
@@ -214,6 +225,9 @@ impl Standing {
         if let Some(expires) = self.basis.expires().filter(|_| streams.closes_at_exp) {
             next = next.min(expires);
         }
+        if let Some(until) = self.basis.until {
+            next = next.min(until);
+        }
         if streams.closes_at_max_age {
             self.ages(|seconds| {
                 for held in &self.basis.tokens {
@@ -242,6 +256,8 @@ impl Standing {
             });
         };
         route.require.demand().into_iter().for_each(&mut walk);
+        let excepted = policy.exceptions().iter().filter(|one| one.routes.contains(&self.basis.place));
+        excepted.filter_map(|one| one.instead.as_ref()).for_each(&mut walk);
         policy.floors_under(route, &self.target()).filter_map(|floor| floor.demand.as_ref()).for_each(walk);
     }
 
@@ -269,7 +285,8 @@ impl Standing {
             return Err(Reason::Expired.into());
         }
         if streams.at_policy == AtPolicy::Keep {
-            return if streams.closes_at_max_age { self.is_young_enough(now) } else { Ok(()) };
+            let is_over = self.basis.until.is_some_and(|until| now >= until);
+            return if streams.closes_at_max_age || is_over { self.is_let_in_still(now) } else { Ok(()) };
         }
         let live = worker.live();
         if streams.at_policy == AtPolicy::Close && !Rc::ptr_eq(&live, &self.basis.live) {
@@ -283,11 +300,13 @@ impl Standing {
     }
 
     /// By the policy that let it in, of which nothing but the time can have changed.
-    fn is_young_enough(&self, now: Timestamp) -> Result<(), StreamEnd> {
+    fn is_let_in_still(&mut self, now: Timestamp) -> Result<(), StreamEnd> {
         let Some(tokens) = self.basis.as_tokens() else { return Ok(()) };
         let route = self.basis.route().ok_or(Reason::RouteNone)?;
-        let judged = judge(&self.basis.live.policy, route, &self.target(), Some(tokens), now);
-        judged.map(drop).map_err(|denial| denial.reason.into())
+        let age = if self.basis.streams.closes_at_max_age { now } else { self.basis.since };
+        let judged = judge_aged(&self.basis.live.policy, route, &self.target(), Some(tokens), (age, now));
+        self.basis.until = until(&judged.map_err(|denial| StreamEnd::from(denial.reason))?);
+        Ok(())
     }
 
     /// Whether a later token of the same session would be let in here, and by it, on what it stands from now on.
@@ -349,7 +368,7 @@ impl Standing {
         let verified = evidence::verify(&gate.verifier, policy, found, self.client, desk).await;
         let (tokens, permit) = match verified {
             Ok(tokens) if !missing => {
-                let permit = judge(policy, route, &target, tokens.as_tokens(), age).map_err(ends)?;
+                let permit = judge_aged(policy, route, &target, tokens.as_tokens(), (age, now)).map_err(ends)?;
                 (tokens, permit)
             }
             // It was let in without a token that could be believed, and goes on as long as its route only observes.
@@ -360,8 +379,29 @@ impl Standing {
                 (none, permit)
             }
         };
-        Ok(Basis::new(live, place, (&tokens, permit.by()), came.at))
+        Ok(Basis::new(live, place, (&tokens, permit.by()), came.at).until(until(&permit)))
     }
+}
+
+/// Judges with the age of the sign-in as it was at `age`. An exception lets nobody in from its end on, whatever the age
+/// counts from.
+fn judge_aged(
+    policy: &Policy,
+    route: &Route,
+    target: &Target<'_>,
+    tokens: Option<Tokens<'_>>,
+    (age, now): (Timestamp, Timestamp),
+) -> Result<Permit, Denial> {
+    let permit = judge(policy, route, target, tokens, age)?;
+    if until(&permit).is_some_and(|until| now >= until) {
+        judge(policy, route, target, tokens, now)
+    } else {
+        Ok(permit)
+    }
+}
+
+fn until(permit: &Permit) -> Option<Timestamp> {
+    permit.excepted().map(|by| by.until)
 }
 
 /// Who is told of each request's kept cookie is not told of each look at one.

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::proxy::downstream::connection::Connection;
+use crate::proxy::downstream::connection::{Connection, LINGER};
 use crate::proxy::downstream::lane::Lane;
 use crate::proxy::downstream::turn::Turn;
 use crate::proxy::tunnel::ask::{Ask, accept_of};
@@ -71,10 +71,13 @@ impl Entrance<'_> {
                 fields.remove(header::SEC_WEBSOCKET_ACCEPT);
                 *response.status_mut() = StatusCode::OK;
                 let Some(stream) = self.stream else { return };
+                let lane = self.lane.clone();
                 drop(tokio::task::spawn_local(async move {
                     // A client that left before has nothing to be carried.
                     if let Ok(client) = stream.await {
                         tunnel.carry(Box::new(TokioIo::new(client)), Bytes::new()).await;
+                        // What was said and the client has not taken lies with hyper, which would wait for it without end.
+                        lane.hurry(LINGER);
                     }
                 }));
             }
