@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::assurance::IssuerId;
 use crate::policy::host::HostPattern;
-use crate::policy::observe::Mode;
 use crate::policy::path::{Allowances, CanonicalPath};
 use crate::policy::pattern::{Match, Methods, PathPattern, Target};
 use crate::policy::requirement::{Condition, Demand, Requirement};
@@ -107,9 +106,9 @@ fn well_known(public_url: &str) -> Option<(&str, String)> {
 fn own_route(path: &str) -> Option<Route> {
     let methods = Methods::named(["GET".into()]);
     let (pattern, hosts) = (PathPattern::parse(path).ok()?, [HostPattern::Any].into());
-    Some(Route {
-        name: METADATA_ROUTE.into(),
-        matches: Match {
+    Some(Route::new(
+        METADATA_ROUTE,
+        Match {
             hosts,
             path: pattern,
             path_written: path.into(),
@@ -117,22 +116,8 @@ fn own_route(path: &str) -> Option<Route> {
             ignore_case: false,
             allows: Allowances::default(),
         },
-        take: Box::default(),
-        reads_form: false,
-        require: Requirement::Public,
-        mode: Mode::Enforce,
-        upstream: None,
-        on_deny: None,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::UNWATCHED,
-        upgrades: Box::default(),
-        cors: false,
-        floors: Box::default(),
-    })
+        Requirement::Public,
+    ))
 }
 
 fn is_access(kinds: Kinds) -> bool {

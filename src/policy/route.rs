@@ -75,6 +75,34 @@ pub struct Ending {
     pub ignore_case: bool,
 }
 
+impl Route {
+    /// A route that says nothing but what it is called, matches and asks: it enforces that, keeps and takes nothing, and goes to
+    /// the only upstream. Of a public one there is nothing to watch.
+    #[must_use]
+    pub fn new(name: &str, matches: Match, require: Requirement) -> Self {
+        let streams = if require == Requirement::Public { Streams::UNWATCHED } else { Streams::default() };
+        Self {
+            name: name.into(),
+            matches,
+            take: Box::default(),
+            reads_form: false,
+            require,
+            mode: Mode::Enforce,
+            upstream: None,
+            floors: Box::default(),
+            on_deny: None,
+            keep: None,
+            ends: Box::default(),
+            timeout: None,
+            max_body: None,
+            rewrite: None,
+            streams,
+            upgrades: Box::default(),
+            cors: false,
+        }
+    }
+}
+
 impl Ending {
     /// Whether it ends on this path, or would for an application that reads it otherwise.
     #[must_use]

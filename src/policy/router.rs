@@ -187,7 +187,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::observe::Mode;
     use crate::policy::path::{Allowances, CanonicalPath};
     use crate::policy::pattern::Match;
     use crate::policy::requirement::Requirement;
@@ -199,9 +198,9 @@ mod tests {
             None => HostPattern::Exact(host.into()),
         };
         let named = || Methods::named(methods.iter().map(|method| (*method).into()));
-        Route {
-            name: format!("{host} {path} {methods:?}").into(),
-            matches: Match {
+        Route::new(
+            &format!("{host} {path} {methods:?}"),
+            Match {
                 hosts: [host].into(),
                 path: PathPattern::parse(path).unwrap(),
                 path_written: path.into(),
@@ -209,22 +208,8 @@ mod tests {
                 ignore_case: false,
                 allows: Allowances::default(),
             },
-            take: Box::default(),
-            require: Requirement::Authenticated,
-            upstream: None,
-            floors: Box::default(),
-            on_deny: None,
-            mode: Mode::Enforce,
-            reads_form: false,
-            keep: None,
-            ends: Box::default(),
-            timeout: None,
-            max_body: None,
-            rewrite: None,
-            streams: crate::policy::Streams::default(),
-            upgrades: Box::default(),
-            cors: false,
-        }
+            Requirement::Authenticated,
+        )
     }
 
     fn chosen<'r>(routes: &'r [Route], method: &str, host: &str, path: &str) -> Option<&'r str> {

@@ -15,7 +15,7 @@ use stepgate::assurance::{
 use stepgate::config::settings::{self as config, Identity, Limits, Listener, ServerTls};
 use stepgate::live::{Live, Snapshot};
 use stepgate::policy::{
-    Allowances, Condition, Demand, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Place, Policy,
+    Allowances, Condition, Demand, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Place, Policy,
     PolicyParts, Requirement, Route, TokenSource,
 };
 use stepgate::proxy::{Gate, Running, Standings, Verify, bind, serve};
@@ -387,30 +387,19 @@ impl Drop for Running1 {
 
 fn route(name: &str, path: &str, methods: Methods, take: Vec<TokenSource>, require: Requirement) -> Route {
     Route {
-        name: name.into(),
-        matches: Match {
-            hosts: [HostPattern::Any].into(),
-            path: PathPattern::parse(path).unwrap(),
-            path_written: path.into(),
-            methods,
-            ignore_case: false,
-            allows: Allowances::default(),
-        },
         take: take.into(),
-        require,
-        upstream: None,
-        floors: Box::default(),
-        on_deny: None,
-        mode: Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: stepgate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
+        ..Route::new(
+            name,
+            Match {
+                hosts: [HostPattern::Any].into(),
+                path: PathPattern::parse(path).unwrap(),
+                path_written: path.into(),
+                methods,
+                ignore_case: false,
+                allows: Allowances::default(),
+            },
+            require,
+        )
     }
 }
 

@@ -46,23 +46,8 @@ pub(crate) fn policy_with_upstream(upstream: Option<&str>) -> Policy {
     }
     let level = |name: &str| Condition::Level(ladders.rung(name).unwrap());
     let route = Route {
-        name: "all".into(),
-        matches: matching("/**"),
-        take: Box::default(),
-        require: Requirement::Demands(demand(vec![level("single-factor")])),
         upstream: upstream.map(Box::from),
-        floors: Box::default(),
-        on_deny: None,
-        mode: Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
+        ..Route::new("all", matching("/**"), Requirement::Demands(demand(vec![level("single-factor")])))
     };
     let floors = vec![Floor {
         name: "admin".into(),
@@ -273,25 +258,7 @@ pub(crate) fn some_denial() -> Denial {
 
 /// The permit of a public route: the only one that needs no token.
 pub(crate) fn some_permit() -> Permit {
-    let route = Route {
-        name: "open".into(),
-        matches: matching("/**"),
-        take: Box::default(),
-        require: Requirement::Public,
-        upstream: None,
-        floors: Box::default(),
-        on_deny: None,
-        mode: Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
-    };
+    let route = Route::new("open", matching("/**"), Requirement::Public);
     let path = CanonicalPath::parse("/").unwrap();
     let target = Target { method: "GET", host: "h", path: &path };
     decide(&some_policy(), &route, &target, None, Timestamp::from_seconds(0)).unwrap()

@@ -14,7 +14,7 @@ use crate::assurance::{
 use crate::policy::host::HostPattern;
 use crate::policy::path::{Allowances, CanonicalPath};
 use crate::policy::pattern::{Methods, PathPattern};
-use crate::policy::{Floor, Mode, PolicyParts, StepUp};
+use crate::policy::{Floor, PolicyParts, StepUp};
 use crate::token::{Expectation, TokenKind};
 
 pub(in crate::policy) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -132,25 +132,7 @@ pub(in crate::policy) fn matching(path: &str) -> Match {
 }
 
 pub(in crate::policy) fn route(require: Requirement) -> Route {
-    Route {
-        name: "pay".into(),
-        matches: matching("/payments/{id}"),
-        take: Box::default(),
-        require,
-        upstream: None,
-        floors: Box::default(),
-        on_deny: None,
-        mode: Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
-    }
+    Route::new("pay", matching("/payments/{id}"), require)
 }
 
 /// Judges `POST /payments/7` under a route with these demands, and floors.

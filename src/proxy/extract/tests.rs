@@ -18,30 +18,19 @@ fn a_token_that_came_before_is_looked_at_like_any_other() {
 fn route(places: impl IntoIterator<Item = Place>) -> Route {
     let source = |place| TokenSource { place, kinds: Kinds::Any };
     Route {
-        name: "r".into(),
-        matches: Match {
-            hosts: [HostPattern::Any].into(),
-            path: PathPattern::parse("/**").unwrap(),
-            path_written: "/**".into(),
-            methods: Methods::Any,
-            ignore_case: false,
-            allows: Allowances::default(),
-        },
         take: places.into_iter().map(source).collect(),
-        require: Requirement::Authenticated,
-        upstream: None,
-        floors: Box::default(),
-        on_deny: None,
-        mode: Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
+        ..Route::new(
+            "r",
+            Match {
+                hosts: [HostPattern::Any].into(),
+                path: PathPattern::parse("/**").unwrap(),
+                path_written: "/**".into(),
+                methods: Methods::Any,
+                ignore_case: false,
+                allows: Allowances::default(),
+            },
+            Requirement::Authenticated,
+        )
     }
 }
 

@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{
-        Allowances, HostPattern, Kinds, Match, Methods, Mode, Origins, PathPattern, Requirement, TokenSource,
+        Allowances, HostPattern, Kinds, Match, Methods, Origins, PathPattern, Requirement, TokenSource,
     };
 
     fn form(body: &str) -> Result<Form, Reason> {
@@ -274,34 +274,24 @@ mod tests {
     fn callback() -> Route {
         let place = Place::Form { name: "assertion_jwt".into(), forwards_errors: true };
         Route {
-            name: "callback".into(),
-            matches: Match {
-                hosts: [HostPattern::Any].into(),
-                path: PathPattern::parse("/cb").unwrap(),
-                path_written: "/cb".into(),
-                methods: Methods::Any,
-                ignore_case: false,
-                allows: Allowances::default(),
-            },
             take: [
                 TokenSource { place, kinds: Kinds::Id },
                 TokenSource { place: Place::Cookie("c".into(), Origins::Same), kinds: Kinds::Any },
             ]
             .into(),
             reads_form: true,
-            require: Requirement::Authenticated,
-            mode: Mode::Enforce,
-            upstream: None,
-            on_deny: None,
-            keep: None,
-            ends: Box::default(),
-            timeout: None,
-            max_body: None,
-            rewrite: None,
-            streams: crate::policy::Streams::default(),
-            upgrades: Box::default(),
-            cors: false,
-            floors: Box::default(),
+            ..Route::new(
+                "callback",
+                Match {
+                    hosts: [HostPattern::Any].into(),
+                    path: PathPattern::parse("/cb").unwrap(),
+                    path_written: "/cb".into(),
+                    methods: Methods::Any,
+                    ignore_case: false,
+                    allows: Allowances::default(),
+                },
+                Requirement::Authenticated,
+            )
         }
     }
 

@@ -187,30 +187,19 @@ const BROWSER: &[(&str, &str)] = &[
 
 fn route(redirect: Option<Template>) -> Route {
     Route {
-        name: "r".into(),
-        matches: Match {
-            hosts: [HostPattern::Any].into(),
-            path: PathPattern::parse("/**").unwrap(),
-            path_written: "/**".into(),
-            methods: Methods::Any,
-            ignore_case: false,
-            allows: Allowances::default(),
-        },
-        take: Box::default(),
-        require: Requirement::Authenticated,
-        upstream: None,
-        floors: Box::default(),
-        mode: crate::policy::Mode::Enforce,
-        reads_form: false,
-        keep: None,
-        ends: Box::default(),
-        timeout: None,
-        max_body: None,
-        rewrite: None,
-        streams: crate::policy::Streams::default(),
-        upgrades: Box::default(),
-        cors: false,
         on_deny: Some(Box::new(OnDeny { redirect, ..OnDeny::default() })),
+        ..Route::new(
+            "r",
+            Match {
+                hosts: [HostPattern::Any].into(),
+                path: PathPattern::parse("/**").unwrap(),
+                path_written: "/**".into(),
+                methods: Methods::Any,
+                ignore_case: false,
+                allows: Allowances::default(),
+            },
+            Requirement::Authenticated,
+        )
     }
 }
 
