@@ -77,6 +77,7 @@ pub(crate) struct Rehearsal<'r> {
     site: Site<'r>,
     host: &'r str,
     now: Timestamp,
+    id: HeaderValue,
     head: Parts,
     form: Option<Form>,
 }
@@ -103,7 +104,7 @@ impl<'r> Rehearsal<'r> {
         if brought.form.is_some() {
             head.headers.insert(CONTENT_TYPE, FORM);
         }
-        Some(Self { brought, site, host, now, head, form: None })
+        Some(Self { brought, site, host, now, id: ID, head, form: None })
     }
 
     /// Whether its body is within the limits of its route.
@@ -186,12 +187,13 @@ impl<'r> Rehearsal<'r> {
     }
 
     fn desk(&self) -> Desk<'_> {
-        desk(self.site, self.host, self.now)
+        desk(self.site, self.host, &self.id, self.now)
     }
 }
 
-fn desk<'a>(site: Site<'a>, host: &'a str, now: Timestamp) -> Desk<'a> {
-    Desk { sealing: site.sealing, recorder: &Quiet, host, id: &ID, now }
+/// Nobody is told of what is done here.
+fn desk<'a>(site: Site<'a>, host: &'a str, id: &'a HeaderValue, now: Timestamp) -> Desk<'a> {
+    Desk { sealing: site.sealing, recorder: &Quiet, host, id, now }
 }
 
 /// The cookie in which a sign-in is kept at a host, as `NAME=VALUE`, and until when it counts.
@@ -204,7 +206,8 @@ pub(crate) fn keep(
     policy: &Policy,
     (credential, assurance): (&Credential, &Assurance),
 ) -> Result<(String, Timestamp), String> {
-    let desk = desk(site, host, now);
+    let id = ID;
+    let desk = desk(site, host, &id, now);
     let cookie = desk.sealed(keep, policy, credential, assurance).map_err(|(_, why)| why)?;
     let pair = cookie.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     let value = pair.split_once('=').map_or("", |(_, value)| value);

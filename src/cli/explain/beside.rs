@@ -80,7 +80,10 @@ pub(super) struct KeptClaims {
 impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |read: &Option<(String, String)>| read.as_ref().map(|(name, _)| name.clone());
-        f.debug_struct("Beside").field("cookies", &name(&self.cookies)).field("kept", &self.kept).finish_non_exhaustive()
+        f.debug_struct("Beside")
+            .field("cookies", &name(&self.cookies))
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,7 +133,9 @@ impl BesideArgs {
             Some(_) | None => text,
         };
         if text.is_empty() || text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-            return Err(Failure::could_not_run(format!("{name} are no value of a field `Cookie`: `a=1; b=2`, in one line")));
+            return Err(Failure::could_not_run(format!(
+                "{name} are no value of a field `Cookie`: `a=1; b=2`, in one line"
+            )));
         }
         if text.contains('=') {
             return Ok(Some((name, text.to_owned())));
@@ -138,7 +143,9 @@ impl BesideArgs {
         // Nothing that is sealed has `=` in it, and no pair is without.
         match policy.kept() {
             [kept] => Ok(Some((name, format!("{kept}={text}")))),
-            [] => Err(Failure::could_not_run(format!("{name} have no name, and the policy keeps no sign-in in any cookie"))),
+            [] => Err(Failure::could_not_run(format!(
+                "{name} have no name, and the policy keeps no sign-in in any cookie"
+            ))),
             several => {
                 let one = several.first().map_or("", |name| name);
                 let reason = format!("{name} have no name, and the policy keeps sign-ins in several: write `{one}=…`");
@@ -150,7 +157,8 @@ impl BesideArgs {
     fn kept(&self, path: &Path, policy: &Policy, now: Timestamp) -> Result<KeptClaims, Failure> {
         let written = self.kept_at.as_deref().unwrap_or_default();
         let at = moment::parse(written).ok_or_else(|| {
-            let reason = format!("`{written}` is no moment; write it in UTC, such as `2026-01-01T08:00:00Z` (`--kept-at`)");
+            let reason =
+                format!("`{written}` is no moment; write it in UTC, such as `2026-01-01T08:00:00Z` (`--kept-at`)");
             Failure::could_not_run(reason)
         })?;
         if at > now {
@@ -173,11 +181,16 @@ fn keeper<'p>(policy: &'p Policy, named: Option<&str>) -> Result<&'p Keep, Failu
     match (named, keepers.as_slice()) {
         (_, []) => Err(Failure::could_not_run("no route of the policy keeps a sign-in (`keep`)")),
         (None, [(_, keep)]) => Ok(keep),
-        (None, _) => Err(Failure::could_not_run(format!("several routes keep sign-ins: say --kept-by, one of {}", names()))),
+        (None, _) => {
+            Err(Failure::could_not_run(format!("several routes keep sign-ins: say --kept-by, one of {}", names())))
+        }
         (Some(named), _) => {
             let found = keepers.iter().find(|(route, _)| *route.name == *named).map(|(_, keep)| *keep);
             found.ok_or_else(|| {
-                Failure::could_not_run(format!("`--kept-by`: no route `{named}` keeps a sign-in; those are {}", names()))
+                Failure::could_not_run(format!(
+                    "`--kept-by`: no route `{named}` keeps a sign-in; those are {}",
+                    names()
+                ))
             })
         }
     }

@@ -236,7 +236,8 @@ fn of_files(args: &ExplainArgs) -> Result<By, Failure> {
     let loaded = input::policy(dir, &by)?;
     let keys = input::keys(&loaded.keys, args.jwks.as_deref(), &limits)?;
     let named = args.config.as_deref().zip(settings.as_ref());
-    let seal = setting::seal(&args.beside.seal_keys(), named, "since no settings were named that say where the keys are")?;
+    let seal =
+        setting::seal(&args.beside.seal_keys(), named, "since no settings were named that say where the keys are")?;
     let public_url = settings.and_then(|settings| settings.public_url);
     Ok(By { gate: None, loaded, keys, supported: Vec::new(), setting: Setting { public_url, limits, seal } })
 }

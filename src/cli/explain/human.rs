@@ -81,7 +81,10 @@ pub(super) fn text(told: &Explained) -> String {
     match &told.keeps {
         Some(Keeps { cookie, until: Ok(until) }) => {
             let until = Rfc3339(*until);
-            out.line("keeps", &format!("the sign-in, in the cookie {cookie} until {until}, if the application answers below 400"));
+            out.line(
+                "keeps",
+                &format!("the sign-in, in the cookie {cookie} until {until}, if the application answers below 400"),
+            );
         }
         Some(Keeps { cookie, until: Err(why) }) => out.line("keeps", &format!("nothing in the cookie {cookie}: {why}")),
         None => {}

@@ -85,7 +85,9 @@ pub(super) fn given(
     let dash = |path: &&PathBuf| path.as_os_str() == "-";
     let own = usize::from(from.stdin).saturating_add(from.claims.iter().filter(dash).count());
     if own.saturating_add(on_stdin) > 1 {
-        return Err(Failure::could_not_run("standard input can be read once: for one token, one set of claims or the like"));
+        return Err(Failure::could_not_run(
+            "standard input can be read once: for one token, one set of claims or the like",
+        ));
     }
     let all = from.files.len().saturating_add(from.env.len()).saturating_add(from.claims.len());
     if all.saturating_add(usize::from(from.stdin)) > 2 {
@@ -119,8 +121,7 @@ fn token(name: String, text: &str, limit: usize) -> Result<Given, Failure> {
 /// What an environment variable holds.
 pub(super) fn variable(name: &str) -> Result<String, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command line names the variable")]
-    std::env::var(name)
-        .map_err(|_none| Failure::could_not_run(format!("the environment variable `{name}` is not set")))
+    std::env::var(name).map_err(|_none| Failure::could_not_run(format!("the environment variable `{name}` is not set")))
 }
 
 /// Claims, in place of a token.

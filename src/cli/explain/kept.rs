@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::cli::explain::beside::KeptClaims;
 use crate::cli::explain::mapping;
 use crate::cli::explain::setting::Seal;
-use crate::cli::explain::told::{Keeps, KeptTold, Named, Signature, TokenTold};
 use crate::cli::explain::tokens::{self, Believed, of_kind};
+use crate::cli::explain::told::{Keeps, KeptTold, Named, Signature, TokenTold};
 use crate::cli::explain::walk::Question;
 use crate::policy::{CanonicalPath, Denial, Permit, Policy, Route};
 use crate::proxy::{Opened, Piece, Rehearsal, keep};
@@ -92,7 +92,7 @@ pub(super) fn look(
         if let (Some(kept), Some(issuer)) = (&kept, policy.issuer(assurance.issuer)) {
             told.mapping = mapping::told(issuer, kept.shown().3, &assurance);
         }
-        Believed { assurance, credential: piece.credential.clone(), text: piece.credential.expose().to_owned(), kept: true }
+        Believed { assurance, credential: piece.credential.clone(), text: piece.credential.expose().into(), kept: true }
     });
     (told, outcome)
 }
@@ -122,21 +122,29 @@ fn checks(
     let until = format!("{}, in {left} s", Rfc3339(kept.until()));
     let unasked = || (Held::NotChecked, "not asked any more".to_owned());
     let claims = match refused {
-        None => (Held::Yes, format!("the policy takes what they say as it takes such a token, of kind {}", kind.name())),
+        None => {
+            (Held::Yes, format!("the policy takes what they say as it takes such a token, of kind {}", kind.name()))
+        }
         Some(denial) if is_known && !is_over => no(denial),
         Some(_) => unasked(),
     };
     let parts = [
         ("seal", (Held::Yes, "opens under this cookie's name, at this host".to_owned())),
-        ("issuer", match refused {
-            Some(denial) if !is_known => no(denial),
-            Some(_) | None => (Held::Yes, format!("`{issuer}`, whose `iss` is the same")),
-        }),
-        ("until", match refused {
-            _ if !is_known => unasked(),
-            Some(denial) if is_over => no(denial),
-            Some(_) | None => (Held::Yes, until),
-        }),
+        (
+            "issuer",
+            match refused {
+                Some(denial) if !is_known => no(denial),
+                Some(_) | None => (Held::Yes, format!("`{issuer}`, whose `iss` is the same")),
+            },
+        ),
+        (
+            "until",
+            match refused {
+                _ if !is_known => unasked(),
+                Some(denial) if is_over => no(denial),
+                Some(_) | None => (Held::Yes, until),
+            },
+        ),
         ("claims", claims),
     ];
     parts.into_iter().map(|(what, (held, found))| Check { what, held, found }).collect()
@@ -158,7 +166,12 @@ pub(super) fn keeps(
 }
 
 /// What was given beside the tokens and is not among those that the route looks at.
-pub(super) fn unread(question: &Question<'_>, route: &Route, pieces: &[Piece<'_>], rehearsal: &Rehearsal<'_>) -> Vec<Named> {
+pub(super) fn unread(
+    question: &Question<'_>,
+    route: &Route,
+    pieces: &[Piece<'_>],
+    rehearsal: &Rehearsal<'_>,
+) -> Vec<Named> {
     let beside = question.beside;
     let mut unread = Vec::new();
     let in_cookie = |piece: &Piece<'_>| tokens::cookie_of(piece.source).is_some();

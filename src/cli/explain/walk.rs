@@ -212,7 +212,8 @@ fn judged(
         told.unread = kept::unread(question, route, &pieces, rehearsal);
     }
     if given.is_empty() {
-        let text = "the route looks at nothing but what was kept of a sign-in: give that with --cookie-file or --kept-claims";
+        let text =
+            "the route looks at nothing but what was kept of a sign-in: give that with --cookie-file or --kept-claims";
         told.unread.extend(question.given.iter().map(|one| Named { name: one.name.clone(), text: text.to_owned() }));
     }
     let (looked, believed) = tokens::look(question, route, given, &pieces, rehearsal);
@@ -316,11 +317,7 @@ fn source(source: &TokenSource) -> String {
 }
 
 /// The tokens as the decision takes them: two only if they belong together.
-fn paired<'b>(
-    policy: &Policy,
-    believed: &'b [Believed],
-    told: &mut Explained,
-) -> Result<Option<Tokens<'b>>, Denial> {
+fn paired<'b>(policy: &Policy, believed: &'b [Believed], told: &mut Explained) -> Result<Option<Tokens<'b>>, Denial> {
     let of = |kind| tokens::of_kind(believed, kind);
     let (access, id) = match (of(TokenKind::Access), of(TokenKind::Id)) {
         (Some(access), Some(id)) => (access, id),
@@ -329,8 +326,8 @@ fn paired<'b>(
     };
     let issuer = policy.issuer(access.assurance.issuer);
     let kept = access.kept || id.kept;
-    let tied = issuer
-        .is_some_and(|issuer| pair::together(issuer, (&access.assurance, &access.text), &id.assurance, kept));
+    let tied =
+        issuer.is_some_and(|issuer| pair::together(issuer, (&access.assurance, &access.text), &id.assurance, kept));
     let by = match issuer.map(|issuer| issuer.pair) {
         _ if kept => "an equal subject, and an equal client where both name one",
         Some(crate::assurance::Pair::Subject) => "an equal subject and client",
