@@ -1,5 +1,5 @@
 //! What a request brings in its cookies and in a posted form, for whoever explains it: taken, opened and kept by the functions
-//! that requests go by, without a socket. Whatever it ends by a logout is ended for this look alone.
+//! that requests go by, without a socket. What ends by a logout ends in the [`Sealing`] that it was given, and for no gate.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};

@@ -1,6 +1,6 @@
 //! What is explained is what the running proxy does: random policies, requests and tokens, over real sockets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -390,7 +390,14 @@ struct Counts {
 /// One request: explained, done, and mended where a sign-in is named that would be let in.
 fn one(gate: &Gate, counts: &RefCell<Counts>, policy: &Policy, sent: &Sent) -> Result<(), String> {
     let now = clock::now().seconds();
-    let mut sent = with_claims(sent, |claims| today(claims, now));
+    // Each sign-in is its own, or a logout would end others, which nobody can explain.
+    let number = Cell::new(counts.borrow().all * 8);
+    let unique = |mut claims: Value| {
+        number.set(number.get() + 1);
+        claims["jti"] = number.get().into();
+        claims
+    };
+    let mut sent = with_claims(sent, |claims| unique(today(claims, now)));
     if let Some(kept) = &mut sent.kept {
         kept.claims = older(&kept.claims, kept.ago);
     }
@@ -415,8 +422,7 @@ fn one(gate: &Gate, counts: &RefCell<Counts>, policy: &Policy, sent: &Sent) -> R
     counts.errors += u32::from(told.decided.contains("error response"));
     counts.set += u32::from(came.cookies.iter().any(|cookie| cookie.starts_with('+')));
     counts.deleted += u32::from(came.cookies.iter().any(|cookie| cookie.starts_with('-')));
-    // The claims of a sign-in say the same as the cookie in which it was kept; but a logout has no cookie of theirs to end where
-    // nothing was kept.
+    // The claims of a sign-in say the same as the cookie in which it was kept.
     if let Some(ask) = by_claims {
         counts.by_claims += 1;
         let told = Came::explained(&gate.explained(policy, &ask));
@@ -458,11 +464,12 @@ fn the_running_proxy_does_what_is_explained_and_lets_in_the_sign_in_that_it_name
     gate.end();
     let counts = counts.into_inner();
     let Counts { all, allowed, routed, mended, ref reasons, .. } = counts;
-    println!(
-        "{all} {allowed} {routed} {mended} {:?} {:?} {} {} {} {} {reasons:?}",
-        counts.kept, counts.posted, counts.by_claims, counts.errors, counts.set, counts.deleted
-    );
     assert!(all >= 1_600, "too few to mean anything: {all}");
     assert!(allowed * 10 >= all * 3 && routed * 10 >= all * 3, "{allowed} allowed, {routed} with a route, of {all}");
     assert!(mended >= 60 && reasons.len() >= 20, "too few to mean anything: {mended} mended, {reasons:?}");
+    let Counts { kept, posted, by_claims, errors, set, deleted, .. } = counts;
+    assert!(kept.0 >= 150 && kept.1 * 10 >= kept.0 * 3, "{kept:?} with what was kept, and let in by it");
+    assert!(posted.0 >= 100 && posted.1 * 10 >= posted.0 * 2, "{posted:?} with a form, and let in by it");
+    let rest = (by_claims, errors, set, deleted);
+    assert!(by_claims >= 200 && errors >= 5 && set >= 15 && deleted >= 80, "too few to mean anything: {rest:?}");
 }

@@ -60,7 +60,7 @@ pub(super) enum Form {
     Long(usize),
 }
 
-fn kept() -> impl Strategy<Value = Kept> {
+fn kept() -> BoxedStrategy<Kept> {
     let id = || {
         let mut claims = strong();
         claims["aud"] = json!(CLIENT);
@@ -84,10 +84,10 @@ fn kept() -> impl Strategy<Value = Kept> {
         1 => Just(Spoilt::MadeUp),
         1 => Just(Spoilt::Empty),
     ];
-    (claims, ago, spoilt).prop_map(|(claims, ago, spoilt)| Kept { claims, ago, spoilt })
+    (claims, ago, spoilt).prop_map(|(claims, ago, spoilt)| Kept { claims, ago, spoilt }).boxed()
 }
 
-fn form() -> impl Strategy<Value = Form> {
+fn form() -> BoxedStrategy<Form> {
     let id = one().prop_map(|(mut claims, signed)| {
         claims["aud"] = json!(CLIENT);
         (claims, signed)
@@ -112,6 +112,8 @@ fn form() -> impl Strategy<Value = Form> {
         prop::sample::select(vec!["", "", "", "&iss=y", "&id_token=a", ";id_token=b", "+x", "&_charset_=latin1"]);
     let text = prop::sample::select(vec![
         "error=login_required&state=1",
+        "error=login_required&state=1",
+        "error=login_required&error_description=x",
         "error=access_denied",
         "error=a&code=x",
         "error=",
@@ -125,10 +127,11 @@ fn form() -> impl Strategy<Value = Form> {
         4 => text.prop_map(Form::Text),
         1 => prop::sample::select(vec![900_usize, 1_100, 5_000, 7_000]).prop_map(Form::Long),
     ]
+    .boxed()
 }
 
 /// A request to the site where sign-ins are posted and kept.
-pub(super) fn sent() -> impl Strategy<Value = Sent> {
+pub(super) fn sent() -> BoxedStrategy<Sent> {
     let posted = prop::sample::select(vec![
         "POST https://app.example/signin",
         "POST https://app.example/signin",
@@ -182,7 +185,7 @@ pub(super) fn sent() -> impl Strategy<Value = Sent> {
         form,
         origin,
     });
-    prop_oneof![2 => posting, 3 => visiting]
+    prop_oneof![2 => posting, 3 => visiting].boxed()
 }
 
 /// The same claims, so many seconds older.

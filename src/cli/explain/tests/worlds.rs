@@ -49,17 +49,17 @@ fn entries() -> impl Strategy<Value = String> {
     })
 }
 
-fn requirement() -> impl Strategy<Value = String> {
+fn requirement() -> BoxedStrategy<String> {
     let nested = (any::<bool>(), prop::collection::vec(entries(), 2..4))
         .prop_map(|(any, parts)| format!("{{ {}: [ {} ] }}", if any { "any" } else { "all" }, parts.join(", ")));
-    prop_oneof![6 => entries(), 2 => nested, 1 => Just("authenticated".to_owned())]
+    prop_oneof![6 => entries(), 2 => nested, 1 => Just("authenticated".to_owned())].boxed()
 }
 
 /// Routes of a site where sign-ins are posted and kept, which only some of the policies are asked about.
-fn site() -> impl Strategy<Value = String> {
+fn site() -> BoxedStrategy<String> {
     let callback = prop_oneof![2 => Just("authenticated".to_owned()), 1 => requirement()];
     let mode = prop::sample::select(vec!["", "", "", " mode: observe,", " mode: observe-all,"]);
-    let errors = prop::sample::select(vec!["", ", on_error: forward"]);
+    let errors = prop::sample::select(vec!["", ", on_error: forward", ", on_error: forward"]);
     let parts = (callback, requirement(), requirement(), mode.clone(), mode, errors);
     parts.prop_map(|(callback, app, both, mode, other, errors)| {
         format!(
@@ -72,10 +72,11 @@ fn site() -> impl Strategy<Value = String> {
              \x20 - {{ name: logout, match: {{ hosts: [app.example], path: /logout }}, require: public, max_body: 1KiB }}\n"
         )
     })
+    .boxed()
 }
 
 /// A policy with `/healthz` public, `/payments/{id}` by POST, whatever is under `/payments`, and all that is read.
-fn policies() -> impl Strategy<Value = String> {
+fn policies(site: BoxedStrategy<String>) -> BoxedStrategy<String> {
     let one = |texts: &'static [&'static str]| prop::sample::select(texts.to_vec());
     let mapping = one(&[
         "",
@@ -102,7 +103,6 @@ fn policies() -> impl Strategy<Value = String> {
     let pair = one(&["", "    pair: subject\n"]);
     let floor = prop::option::weighted(0.3, entries());
     let routes = (requirement(), requirement(), requirement());
-    let site = site();
     let instead = one(&["authenticated", "{ level: single-factor }", "{ max_age: 5m, amr: { any: [pwd] } }"]);
     let exception = prop::option::weighted(0.4, instead).prop_map(|instead| {
         let written = |instead| {
@@ -135,6 +135,7 @@ fn policies() -> impl Strategy<Value = String> {
         )
         .replace("level: single-factor, level: single-factor", "level: single-factor")
     })
+    .boxed()
 }
 
 fn requests() -> impl Strategy<Value = &'static str> {
@@ -154,7 +155,7 @@ fn requests() -> impl Strategy<Value = &'static str> {
 pub(super) type Made = (Value, bool);
 
 /// One token, mostly one that is believed.
-pub(super) fn one() -> impl Strategy<Value = Made> + Clone {
+pub(super) fn one() -> BoxedStrategy<Made> {
     let acr = prop::sample::select(vec![
         Value::Null,
         Value::Null,
@@ -198,6 +199,7 @@ pub(super) fn one() -> impl Strategy<Value = Made> + Clone {
         }
         (claims, signed)
     })
+    .boxed()
 }
 
 /// Claims that are enough for nearly everything.
@@ -225,11 +227,11 @@ fn tokens() -> impl Strategy<Value = Vec<Made>> {
 pub(super) fn busy_worlds() -> impl Strategy<Value = (String, Vec<Sent>)> {
     let plain = (requests(), tokens()).prop_map(|(request, tokens)| Sent { request, tokens, ..Sent::default() });
     let all = (prop::collection::vec(plain, 16), prop::collection::vec(sent(), 16));
-    (policies(), all.prop_map(|(plain, sent)| plain.into_iter().chain(sent).collect()))
+    (policies(site()), all.prop_map(|(plain, sent)| plain.into_iter().chain(sent).collect()))
 }
 
 pub(super) fn worlds() -> impl Strategy<Value = (String, &'static str, Vec<Made>)> {
-    (policies(), requests(), tokens())
+    (policies(Just(String::new()).boxed()), requests(), tokens())
 }
 
 /// Sign-ins made now, as issuers of these tests would write them.
