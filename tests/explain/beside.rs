@@ -22,14 +22,10 @@ fn site() -> (tempfile::TempDir, String) {
     (folder, token)
 }
 
+/// Explains it at noon, unless another time is named.
 fn explain(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Said {
-    let now = ["--now", "2026-01-01T12:00:00Z", "--policies", "site"];
-    stepgate(
-        folder.path(),
-        &[&[request][..], &now[..usize::from(!more.contains(&"--now")) * 2], &now[2..], more].concat(),
-        stdin,
-        &[],
-    )
+    let noon: &[&str] = if more.contains(&"--now") { &[] } else { &["--now", "2026-01-01T12:00:00Z"] };
+    stepgate(folder.path(), &[&[request, "--policies", "site"], noon, more].concat(), stdin, &[])
 }
 
 fn told(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Value {

@@ -53,7 +53,7 @@ fn what_is_kept_is_explained_as_the_gate_judges_it_and_what_only_the_gate_knows_
     let world = world(|setup| setup.credential());
     let value = sign_in(&world, &Token::id());
     let good = world.agrees_on("/app/1", &value);
-    assert_eq!((&good["decision"], &good["levels"]), (&json!("allow"), &json!(["single-factor", "multi-factor"])));
+    assert_eq!((&good["decision"], &good["levels"]), (&json!("allow"), &json!(["multi-factor"])));
     let token = &good["tokens"][0];
     assert_eq!(
         (&token["issuer"], &token["kind"], &token["signature"]),

@@ -61,7 +61,8 @@ pub(in crate::cli) struct ExplainArgs {
     /// The folder of the policy, or one of its files [default: the one that the settings name, or `policies`]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// A stepgate.yaml: names the policies, the limits on tokens and keys, and what clients call the gate
+    /// A stepgate.yaml: names the policies, the limits on tokens, forms and keys, the keys of kept cookies, and what
+    /// clients call the gate
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A key set (JWKS) to check signatures with, in place of the issuer's own

@@ -56,6 +56,20 @@ pub(super) fn text(told: &Explained) -> String {
     for name in told.perhaps_ended() {
         out.line("", &format!("!! {NO_END} {name}"));
     }
+    answer(told, &mut out);
+    for text in told.client.iter().flat_map(|client| &client.text) {
+        out.line("client", text);
+    }
+    if let Some(operator) = &told.operator {
+        out.line("operator", &operator.hint);
+        operator.remedy.iter().for_each(|remedy| out.line("", &format!("- {remedy}")));
+        out.line("", &format!("See {}.", operator.sources.join("; ")));
+    }
+    out.0
+}
+
+/// What the client is answered, and what becomes of kept cookies by it.
+fn answer(told: &Explained, out: &mut Out) {
     match &told.response {
         None if told.route.as_ref().is_some_and(|route| route.name == METADATA_ROUTE) => {
             out.line("answer", "the gate's own: its metadata for clients");
@@ -89,15 +103,6 @@ pub(super) fn text(told: &Explained) -> String {
         Some(Keeps { cookie, until: Err(why) }) => out.line("keeps", &format!("nothing in the cookie {cookie}: {why}")),
         None => {}
     }
-    for text in told.client.iter().flat_map(|client| &client.text) {
-        out.line("client", text);
-    }
-    if let Some(operator) = &told.operator {
-        out.line("operator", &operator.hint);
-        operator.remedy.iter().for_each(|remedy| out.line("", &format!("- {remedy}")));
-        out.line("", &format!("See {}.", operator.sources.join("; ")));
-    }
-    out.0
 }
 
 /// A text that cannot move the cursor, or turn the direction of what follows it.

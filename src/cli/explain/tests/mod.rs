@@ -1,6 +1,7 @@
 //! What is explained is what is decided, on random policies, requests and tokens; and a sign-in that is called enough is enough.
 #![expect(clippy::arithmetic_side_effects, reason = "test code, on constants")]
 
+mod gate;
 mod proxied;
 mod sent;
 mod worlds;
