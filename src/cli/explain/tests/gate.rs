@@ -280,7 +280,8 @@ impl Gate {
         Some(match kept.spoilt {
             Spoilt::Altered => {
                 let (before, rest) = value.split_at(40);
-                format!("__Host-k={before}x{}", rest.split_at(1).1)
+                let other = if rest.starts_with('x') { 'y' } else { 'x' };
+                format!("__Host-k={before}{other}{}", rest.split_at(1).1)
             }
             Spoilt::Twice => format!("__Host-k={value}; __Host-k={value}"),
             Spoilt::MadeUp => "__Host-k=made-up".to_owned(),
