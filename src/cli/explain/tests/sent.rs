@@ -130,6 +130,18 @@ fn form() -> BoxedStrategy<Form> {
     .boxed()
 }
 
+/// An access token beside what was kept, of one user or of two, of one session or of two.
+fn paired() -> BoxedStrategy<Sent> {
+    let (sid, sub) = (prop::sample::select(vec!["s1", "s2"]), prop::sample::select(vec!["u1", "u1", "u2"]));
+    let one = |(sid, sub)| {
+        let mut claims = strong();
+        (claims["aud"], claims["sid"], claims["sub"]) = (json!(CLIENT), json!(sid), json!(sub));
+        let kept = Some(Kept { claims, ago: 0, spoilt: Spoilt::Not });
+        Sent { request: "GET https://app.example/both/7", tokens: vec![(strong(), true)], kept, ..Sent::default() }
+    };
+    (sid, sub).prop_map(one).boxed()
+}
+
 /// A request to the site where sign-ins are posted and kept.
 pub(super) fn sent() -> BoxedStrategy<Sent> {
     let posted = prop::sample::select(vec![
@@ -185,7 +197,7 @@ pub(super) fn sent() -> BoxedStrategy<Sent> {
         form,
         origin,
     });
-    prop_oneof![2 => posting, 3 => visiting].boxed()
+    prop_oneof![4 => posting, 6 => visiting, 1 => paired()].boxed()
 }
 
 /// The same claims, so many seconds older.
