@@ -42,18 +42,29 @@ fn a_person_sees_how_a_running_gate_is_doing_and_with_the_credential_what_it_ask
     let world = World::before(Upstream::start(), |setup| setup.policy(&with_exception(ROUTES)).credential());
     let front = || world.gate.admin("/").body;
     let page = front();
-    for told in ["<h3>outage</h3>", "59 min", "&lt;b&gt;ticket 4711&lt;/b&gt;", ">Ready<", "<h3>bank</h3>", "<h3>shop</h3>"] {
+    for told in
+        ["<h3>outage</h3>", "59 min", "&lt;b&gt;ticket 4711&lt;/b&gt;", ">Ready<", "<h3>bank</h3>", "<h3>shop</h3>"]
+    {
         assert!(page.contains(told), "{told} is not in {page}");
     }
     assert!(page.contains(&world.gate.in_force()) && page.contains("is in force"), "{page}");
 
     let routes = Request::get("/routes");
     let refused = routes.send(world.gate.admin_port());
-    assert_eq!((refused.status, refused.header("www-authenticate").unwrap().starts_with("Basic realm=\"stepgate\"")), (401, true));
+    assert_eq!(
+        (refused.status, refused.header("www-authenticate").unwrap().starts_with("Basic realm=\"stepgate\"")),
+        (401, true)
+    );
     assert_eq!(world.browses(&routes, "credential-of-these-tesst").status, 401);
     let page = world.browses(&routes, CREDENTIAL);
     assert_eq!(page.status, 200, "{}", page.body);
-    for told in ["<h3>pay</h3>", "path /pay/**", "max_age 300 s", "all scopes of `payments`", "exception <strong>outage</strong>"] {
+    for told in [
+        "<h3>pay</h3>",
+        "path /pay/**",
+        "max_age 300 s",
+        "all scopes of `payments`",
+        "exception <strong>outage</strong>",
+    ] {
         assert!(page.body.contains(told), "{told} is not in {}", page.body);
     }
     assert_eq!(world.browses(&Request::post("/reload", ""), CREDENTIAL).status, 401, "a browser changes nothing");
@@ -75,5 +86,8 @@ fn a_person_sees_how_a_running_gate_is_doing_and_with_the_credential_what_it_ask
     world.gate.hang_up();
     eventually("the broken policy is told", Duration::from_secs(5), || front().contains("unknown level `multi-fator`"));
     assert!(front().contains("Not current:"), "{}", front());
-    assert!(world.browses(&routes, CREDENTIAL).body.contains("<li>level multi-factor</li>"), "what is in force is shown");
+    assert!(
+        world.browses(&routes, CREDENTIAL).body.contains("<li>level multi-factor</li>"),
+        "what is in force is shown"
+    );
 }

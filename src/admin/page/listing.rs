@@ -93,7 +93,8 @@ fn route_asks<'e>(
     exceptions: impl Iterator<Item = &'e &'e Exception>,
     now: Timestamp,
 ) -> Markup {
-    let floors: Vec<&str> = route.floors.iter().filter_map(|place| policy.floors().get(*place)).map(|f| &*f.name).collect();
+    let floors: Vec<&str> =
+        route.floors.iter().filter_map(|place| policy.floors().get(*place)).map(|f| &*f.name).collect();
     html! {
         h3 { (route.name) }
         p { (route.matches.text()) }
@@ -118,7 +119,9 @@ const fn lets_through(mode: Mode) -> Option<&'static str> {
     match mode {
         Mode::Enforce => None,
         Mode::Observe => Some("what lacks in level, evidence, age, scope, claims or caller is let through"),
-        Mode::ObserveAll => Some("what lacks in anything is let through, and what brings no token that could be believed too"),
+        Mode::ObserveAll => {
+            Some("what lacks in anything is let through, and what brings no token that could be believed too")
+        }
     }
 }
 

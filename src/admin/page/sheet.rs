@@ -106,7 +106,11 @@ mod tests {
             assert_eq!(lasting(seconds), text);
         }
         let ends = |now| until(at, Timestamp::from_seconds(now)).into_string();
-        assert!(ends(1_767_268_790).starts_with("for <strong>10 s</strong> yet, until <time "), "{}", ends(1_767_268_790));
+        assert!(
+            ends(1_767_268_790).starts_with("for <strong>10 s</strong> yet, until <time "),
+            "{}",
+            ends(1_767_268_790)
+        );
         assert!(ends(1_767_268_900).starts_with("for <strong>0 s</strong> yet"), "never a wrapped number");
     }
 

@@ -116,7 +116,8 @@ fn place(state: AddressState, text: &str) -> AddressHealth {
 fn people_are_told_what_programs_are_told() {
     let told = Arc::new(Reloads::new());
     let upstreams = vec![place(AddressState::Up, "fine"), place(AddressState::Ejected, "gone")];
-    let known = Known { state: KeyState::Waiting, audit_blocks: true, told: Arc::clone(&told), upstreams, ..with(policy(600)) };
+    let known =
+        Known { state: KeyState::Waiting, audit_blocks: true, told: Arc::clone(&told), upstreams, ..with(policy(600)) };
     let (address, readiness, _) = known.serve();
     let front = || ask(address, "/", "127.0.0.1");
     assert!(front().contains("the newest content of its folder is in force"));
@@ -270,10 +271,13 @@ fn each_route_and_floor_says_what_it_asks_and_nothing_of_the_file_around_it() {
 
 /// So many routes on so many floors.
 fn large(routes: usize, floors: usize) -> Policy {
-    let matching = |path: String| {
-        Match { path: crate::policy::PathPattern::parse(&path).unwrap(), path_written: path.into(), ..some_match() }
+    let matching = |path: String| Match {
+        path: crate::policy::PathPattern::parse(&path).unwrap(),
+        path_written: path.into(),
+        ..some_match()
     };
-    let route = |number| Route::new(&format!("route-{number}-"), matching(format!("/r/{number}")), Requirement::Authenticated);
+    let route =
+        |number| Route::new(&format!("route-{number}-"), matching(format!("/r/{number}")), Requirement::Authenticated);
     let floor = |number| {
         let (name, matches) = (format!("floor-{number}-").into(), matching(format!("/f/{number}")));
         Floor { name, matches, demand: None, cors: false }
