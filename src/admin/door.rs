@@ -167,7 +167,7 @@ mod tests {
             pair(&format!("x:y:{SECRET}")),
             pair(&format!("x:{SECRET} ")),
             pair("x:"),
-            pair(&format!("x:{SECRET}")).replace('=', ""),
+            pair(&format!("xx:{SECRET}")).replace('=', ""),
             format!("Basic x:{SECRET}"),
             format!("Basic {SECRET}"),
             "Basic ".to_owned(),
