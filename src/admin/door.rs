@@ -33,10 +33,9 @@ impl Door {
     }
 
     /// Lets a request in that shows the credential, else says what is asked for.
-    fn open(&self, parts: &Parts, shown: Option<&[u8]>, way: &Way) -> Result<(), Response> {
+    fn open(&self, parts: &Parts, shown: Option<&[u8]>, way: &'static Way) -> Result<(), Refusal> {
         let Some(credential) = &self.credential else {
-            let hint = "nothing can be changed here, and no policy read, without `admin.credential` in stepgate.yaml\n";
-            return Err((StatusCode::FORBIDDEN, hint).into_response());
+            return Err(Refusal::NoCredential);
         };
         if shown.is_some_and(|shown| credential.is(shown)) {
             return Ok(());
@@ -46,24 +45,47 @@ impl Door {
             let (method, path) = (parts.method.as_str(), parts.uri.path());
             tracing::warn!(method, path, more, "asked on the admin listener without its credential");
         }
-        Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, way.challenge)], way.hint).into_response())
+        Err(Refusal::NotShown(way))
+    }
+}
+
+/// Why somebody is not let in.
+pub(super) enum Refusal {
+    /// Nobody is.
+    NoCredential,
+    /// What must be shown was not.
+    NotShown(&'static Way),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoCredential => {
+                let hint =
+                    "nothing can be changed here, and no policy read, without `admin.credential` in stepgate.yaml\n";
+                (StatusCode::FORBIDDEN, hint).into_response()
+            }
+            Self::NotShown(Way { challenge, hint, .. }) => {
+                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, *challenge)], *hint).into_response()
+            }
+        }
     }
 }
 
 /// How a credential is asked for.
-struct Way {
+pub(super) struct Way {
     challenge: &'static str,
     hint: &'static str,
     /// Whether clients come without it first, as browsers do: nothing is wrong then.
     is_asked_first: bool,
 }
 
-const BEARER: Way = Way {
+static BEARER: Way = Way {
     challenge: "Bearer realm=\"stepgate admin\"",
     hint: "show the credential: `Authorization: Bearer …`\n",
     is_asked_first: false,
 };
-const BROWSER: Way = Way {
+static BROWSER: Way = Way {
     challenge: "Basic realm=\"stepgate\", charset=\"UTF-8\"",
     hint: "show the credential: as the password, under any user name, or as `Authorization: Bearer …`\n",
     is_asked_first: true,
@@ -83,17 +105,17 @@ pub(super) trait Behind: Send + Sync {
 }
 
 impl<S: Behind> FromRequestParts<Arc<S>> for Authorized {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, Refusal> {
         state.door().open(parts, bearer(&parts.headers), &BEARER).map(Self)
     }
 }
 
 impl<S: Behind> FromRequestParts<Arc<S>> for Looking {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, Refusal> {
         let only_looks = matches!(parts.method, Method::GET | Method::HEAD);
         let password = if only_looks { password(&parts.headers) } else { None };
         let shown = bearer(&parts.headers).or(password.as_deref());

@@ -102,7 +102,14 @@ fn route_asks<'e>(
             p { strong.warn { "mode " (route.mode.name()) } ": " (lets_through) }
         }
         @for one in exceptions {
-            p.loud { "The exception " strong { (one.name) } " holds here " (until(Rfc3339(one.until), now)) }
+            div.loud {
+                p { "The exception " strong { (one.name) } " holds here " (until(Rfc3339(one.until), now)) }
+                p { "Whom it names is asked, in the place of level, evidence and age:" }
+                @match &one.instead {
+                    None => p { (ANY) },
+                    Some(instead) => (demanded(policy, instead)),
+                }
+            }
         }
         @match &route.require {
             Requirement::Public => p { strong { "public" } ": no token is needed" },

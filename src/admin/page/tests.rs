@@ -48,7 +48,7 @@ exceptions:
 fn policy(seconds: i64) -> Policy {
     let now = clock::now();
     let until = Rfc3339(now.plus_seconds(seconds)).to_string();
-    let text = POLICY.replace("UNTIL", &format!("{}Z", &until[..19]));
+    let text = POLICY.replace("UNTIL", &format!("{}Z", until.split_once('.').unwrap().0));
     let text = text.replace("BECAUSE", &HOSTILE.replace('"', "\\\""));
     let file = SourceFile { name: "policies/a.yaml".into(), folder: "policies".into(), text };
     load_policy_at(vec![file], now).unwrap_or_else(|rejected| panic!("{:?}", rejected.problems)).policy
@@ -261,6 +261,8 @@ fn each_route_and_floor_says_what_it_asks_and_nothing_of_the_file_around_it() {
         assert!(pay.contains(part), "{part}: {pay}");
     }
     assert!(pay.contains("The exception <strong>outage</strong> holds here") && !pay.contains("mode"), "{pay}");
+    let (_, instead) = pay.split_once("in the place of level, evidence and age:").unwrap();
+    assert!(instead.starts_with("</p><ul><li>level single-factor</li></ul></div>"), "{pay}");
     let users = of("users");
     assert!(users.contains("On floors, where they meet: <code>admin</code>"), "{users}");
     assert!(users.contains("<code>face</code>") && !users.contains("outage"), "{users}");
