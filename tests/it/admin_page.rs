@@ -60,7 +60,9 @@ fn a_person_sees_how_a_running_gate_is_doing_and_with_the_credential_what_it_ask
         (refused.status, refused.header("www-authenticate").unwrap().starts_with("Basic realm=\"stepgate\"")),
         (401, true)
     );
-    assert_eq!(world.browses(&routes, "credential-of-these-tesst").status, 401);
+    assert_eq!(world.browses(&routes.clone().method("HEAD"), "credential-of-these-tesst").status, 401);
+    let tried = world.gate.logged("asked on the admin listener without its credential", |_| true);
+    assert_eq!(tried["method"], "HEAD", "who tries one is told of, and not that a browser asks first: {tried}");
     let page = world.browses(&routes, CREDENTIAL);
     assert_eq!(page.status, 200, "{}", page.body);
     for told in [

@@ -106,7 +106,7 @@ fn diagnostics(text: &str) -> Markup {
     const MOST: usize = 300;
     let more = text.lines().count().saturating_sub(MOST);
     html! {
-        pre { @for line in text.lines().take(MOST) { (line) "\n" } }
+        pre tabindex="0" { @for line in text.lines().take(MOST) { (line) "\n" } }
         @if more > 0 {
             p { (count(more, "more line")) ": " code { "stepgate check" } ", or " a href="readyz?verbose" { "all of it" } "." }
         }
@@ -147,7 +147,8 @@ fn upstreams(places: &[AddressReport]) -> Markup {
                 h3 { (place.upstream) }
                 p {
                     code { (place.address) } " " span.bad { (place.state) }
-                    ", tried again in " (lasting(place.next_try_in_seconds))
+                    // One whose health checks fail is asked by those alone.
+                    @if place.next_try_in_seconds > 0 { ", tried again in " (lasting(place.next_try_in_seconds)) }
                 }
                 @if let Some(error) = &place.error { p { "The last health check failed: " bdi { (error) } } }
             }

@@ -2,7 +2,7 @@
 //! shows the credential.
 //!
 //! The facts are those that programs are told, by the same functions; a policy is put in the core's own words. Nothing here
-//! changes anything, runs in the browser, or shows a token, or a comment of the policy.
+//! changes anything, runs in the browser, or shows a token, or a comment of the policy (but on lines at fault of a refused one).
 
 mod desk;
 mod front;
