@@ -6,6 +6,7 @@
 
 mod asks;
 mod case;
+mod encoded;
 mod entries;
 mod entry;
 mod evidence;
@@ -16,7 +17,9 @@ mod look;
 mod online;
 mod overlap;
 mod proofs;
+mod rewrite;
 mod routes;
+mod sample;
 mod shadows;
 mod silence;
 mod table;
