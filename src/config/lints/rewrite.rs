@@ -1,7 +1,7 @@
 //! A lint of requests that reach, by a rewritten path, what another route or a floor guards.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use crate::config::lints::asks::Asks;
@@ -9,7 +9,7 @@ use crate::config::lints::overlap::Overlap;
 use crate::config::lints::sample;
 use crate::config::lints::weaker::Weaker;
 use crate::config::problem::{Problem, Report};
-use crate::policy::{CanonicalPath, HostPattern, Match, PathPattern, Route, Segment, Target};
+use crate::policy::{CanonicalPath, HostPattern, Match, Methods, PathPattern, Route, Segment, Target};
 
 /// How often a rewritten route is held against another. Past that nothing more is said: a policy in which very many routes lead
 /// to the same paths of one upstream would else take its square in time.
@@ -24,12 +24,13 @@ struct Upstream<'o, 'p> {
     routes: Overlap<'o>,
     /// The floors that are written for its paths: that lie under a route which leads here by the path as it came, or under none.
     floors: BTreeSet<usize>,
-    /// What was found to have nothing beside it.
-    clean: HashSet<Seen<'o>>,
+    /// What was found before, and on which host; or that there is nothing to be found.
+    known: HashMap<Seen<'o>, Option<(Beside, String)>>,
 }
 
-/// All that it depends on whether a route has others beside it: the paths that the upstream sees, hosts, and what is asked.
-type Seen<'o> = (&'o PathPattern, &'o [HostPattern], usize);
+/// All that it depends on which routes are held against one: the paths that the upstream sees, methods, hosts, and a number for
+/// what is asked.
+type Seen<'o> = (&'o PathPattern, &'o Methods, &'o [HostPattern], usize);
 
 /// What a rewritten route was found beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Weaker<'_> {
                 paths: &paths,
                 routes: Overlap::at(routes, at),
                 floors: floors.collect(),
-                clean: HashSet::new(),
+                known: HashMap::new(),
             };
             for (place, route) in of_group().filter(|(_, route)| route.rewrite.is_some()) {
                 let asks = distinct.get(place).copied().unwrap_or_default();
@@ -126,11 +127,13 @@ impl<'o> Upstream<'o, '_> {
             return Some(Beside::Floor(*floor));
         }
         let path: &PathPattern = self.paths.get(place)?;
-        let seen = (path, &*route.matches.hosts, asks);
-        if self.clean.contains(&seen) {
-            return None;
+        let seen = (path, &route.matches.methods, &*route.matches.hosts, asks);
+        match self.known.get(&seen) {
+            Some(None) => return None,
+            Some(Some((beside, host))) if self.is_beside(place, *beside, host) => return Some(*beside),
+            Some(Some(_)) | None => {}
         }
-        let mut clean = true;
+        let mut nothing = true;
         for host in &route.matches.hosts {
             for other_host in self.routes.hosts_at(host) {
                 let name = sample::host(host, other_host);
@@ -140,38 +143,49 @@ impl<'o> Upstream<'o, '_> {
                         return ControlFlow::Break(None);
                     }
                     let Some(beside) = self.may_be_beside(place, other) else { return ControlFlow::Continue(()) };
-                    clean = false;
-                    let (weak, strict) =
-                        if beside == Beside::Stricter(other) { (place, other) } else { (other, place) };
-                    if self.is_weaker(weak, strict, &name) {
-                        ControlFlow::Break(Some(beside))
-                    } else {
-                        ControlFlow::Continue(())
+                    nothing = false;
+                    match self.is_beside(place, beside, &name) {
+                        true => ControlFlow::Break(Some(beside)),
+                        false => ControlFlow::Continue(()),
                     }
                 });
                 if let ControlFlow::Break(found) = found {
+                    self.known.insert(seen, Some((found?, name)));
                     return found;
                 }
             }
         }
-        if clean {
-            self.clean.insert(seen);
+        if nothing {
+            self.known.insert(seen, None);
         }
         None
     }
 
-    /// What another route may be to a rewritten one, by what the two ask at the least and at the most.
+    /// What another route may be to a rewritten one, by their methods and what they ask at the least and at the most.
     fn may_be_beside(&self, place: usize, other: usize) -> Option<Beside> {
         let may_be_weaker = |one: usize, than: usize| {
             let asks = self.weaker.asks.get(one).zip(self.weaker.asks.get(than));
             one != than && asks.is_some_and(|((own, _), (_, most))| own.is_weaker_than(most))
         };
+        let (route, beside) = self.weaker.overlap.route(place).zip(self.weaker.overlap.route(other))?;
+        if !route.matches.methods.overlaps(&beside.matches.methods) {
+            return None;
+        }
         if may_be_weaker(place, other) {
             return Some(Beside::Stricter(other));
         }
         // Of two that are rewritten it is said where the other is looked at.
-        let as_it_came = self.weaker.overlap.route(other)?.rewrite.is_none();
-        (as_it_came && may_be_weaker(other, place)).then_some(Beside::Weaker(other))
+        (beside.rewrite.is_none() && may_be_weaker(other, place)).then_some(Beside::Weaker(other))
+    }
+
+    fn is_beside(&self, place: usize, beside: Beside, host: &str) -> bool {
+        match beside {
+            Beside::Stricter(other) => self.is_weaker(place, other, host),
+            Beside::Weaker(other) => self.is_weaker(other, place, host),
+            Beside::Floor(floor) => {
+                self.weaker.overlap.route(place).is_some_and(|route| self.is_past(place, route, floor))
+            }
+        }
     }
 
     /// Whether some request that one route lets through is, for the upstream, one of which another asks more.
