@@ -13,19 +13,16 @@ impl Weaker<'_> {
     /// same to the gate, and an application that decodes it serves what the stricter one guards.
     pub(super) fn encoded_slashes(&self, out: &mut Report) {
         for (place, route, spans) in self.routes().filter(|(_, route, _)| route.matches.allows.encoded_slash) {
-            let found = route.matches.hosts.iter().find_map(|host| self.decoded(place, route, host));
-            let Some((strict, strict_spans)) =
-                found.and_then(|found| self.overlap.route(found).zip(self.spans.get(found)))
-            else {
-                continue;
-            };
+            let mut hosts = route.matches.hosts.iter();
+            let Some(found) = hosts.find_map(|host| self.decoded(place, route, host)) else { continue };
+            let Some((strict, strict_spans)) = self.overlap.route(found).zip(self.spans.get(found)) else { continue };
             let message = format!(
-                "an application that reads `%2F` in `{}` as a slash serves a path of the stricter `{}`, and `{}` is what was asked",
-                route.matches.path_written, strict.name, route.name
+                "`{}` takes `%2F` for a part of a segment: an application that reads a slash there serves what the stricter `{}` guards",
+                route.name, strict.name
             );
             let help = format!("let it ask for what `{}` asks, or take `encoded_slash` out", strict.name);
             let problem = Problem::lint("weaker_by_encoded_slash", spans.path, message).help(help);
-            out.add(problem.label(self.words(place)).related(strict_spans.name, "the stricter route"));
+            out.add(problem.label(self.words(place)).related(strict_spans.name, self.words(found)));
         }
     }
 
