@@ -145,3 +145,77 @@ fn name(claim: Option<&Json>) -> Fact<Box<str>> {
         Some(_) | None => Fact::Malformed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Accept = Accept { string: false, array: false, number: false, space_separated: false };
+    const TEXT: Accept = Accept { string: true, ..NONE };
+    const LIST: Accept = Accept { array: true, ..NONE };
+    const NUMBER: Accept = Accept { number: true, ..NONE };
+    const WORDS: Accept = Accept { space_separated: true, ..NONE };
+
+    fn values(accept: Accept, claim: &str) -> Fact<Vec<Box<str>>> {
+        let mapping = ValueMapping {
+            trusted: true,
+            from: [ClaimPath::parse("claim").unwrap()].into(),
+            accept,
+            absent: Some(["stands-in".into()].into()),
+            rename: BTreeMap::from([("theirs".into(), "ours".into())]),
+        };
+        mapping.values(&Json::parse(format!("{{\"claim\":{claim}}}").as_bytes()).unwrap(), true)
+    }
+
+    #[test]
+    fn a_claim_is_read_in_the_shapes_that_are_taken() {
+        for (accept, claim, known) in [
+            (TEXT, "\"theirs\"", &["ours"][..]),
+            (TEXT, "\"a b\"", &["a b"]),
+            (LIST, "[\"a\", \"theirs\"]", &["a", "ours"]),
+            (NUMBER, "2", &["2"]),
+            (WORDS, "\" a  theirs \"", &["a", "ours"]),
+            (LIST, "[]", &["stands-in"]),
+            (TEXT, "null", &["stands-in"]),
+        ] {
+            let known: Vec<Box<str>> = known.iter().map(|value| (*value).into()).collect();
+            assert_eq!(values(accept, claim), Fact::Known(known), "{accept:?} {claim}");
+        }
+    }
+
+    #[test]
+    fn a_claim_in_any_other_shape_is_malformed_whole_and_nothing_stands_in_for_it() {
+        for (accept, claim) in [
+            (TEXT, "1"),
+            (TEXT, "\"\""),
+            (TEXT, "[\"a\"]"),
+            (TEXT, "true"),
+            (LIST, "\"a\""),
+            (LIST, "1"),
+            (LIST, "[\"a\", 1]"),
+            (LIST, "[\"a\", null]"),
+            (LIST, "[\"a\", \"\"]"),
+            (LIST, "{\"a\": 1}"),
+            (NUMBER, "\"2\""),
+            (NUMBER, "-2"),
+            (NUMBER, "2.5"),
+            (WORDS, "\" \""),
+            (WORDS, "[\"a\"]"),
+        ] {
+            assert_eq!(values(accept, claim), Fact::Malformed, "{accept:?} {claim}");
+        }
+    }
+
+    #[test]
+    fn only_a_text_that_is_not_empty_names_somebody() {
+        for (claim, is) in [
+            ("\"user-7\"", Fact::Known("user-7".into())),
+            ("\"\"", Fact::Malformed),
+            ("7", Fact::Malformed),
+            ("[\"user-7\"]", Fact::Malformed),
+        ] {
+            assert_eq!(name(Some(&Json::parse(claim.as_bytes()).unwrap())), is, "{claim}");
+        }
+        assert_eq!(name(None), Fact::Absent);
+    }
+}

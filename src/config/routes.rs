@@ -32,6 +32,8 @@ pub struct Spans {
     pub require: Span,
     /// Its upstream, where it names one.
     pub upstream: Option<Span>,
+    /// What becomes of its path, where it says so.
+    pub rewrite: Option<Span>,
     /// The redirect that holds for it, its own or the default.
     pub redirect: Option<Span>,
     /// What it keeps, where it does.
@@ -98,6 +100,7 @@ pub fn route(node: &Node, inherited: &Inherited, needs: &mut Requirements<'_>) -
         require: require_node?.span,
         redirect,
         upstream: fields.get("upstream", needs.out).map(|node| node.span),
+        rewrite: fields.key_span("rewrite"),
         keep: keep_spans,
         cors: fields.key_span("cors"),
     };
@@ -208,8 +211,9 @@ pub fn floor(node: &Node, needs: &mut Requirements<'_>) -> Option<(Floor, Spans)
     let cors = cors(&fields, needs.out)?;
     let (name, name_span) = name?;
     let (path, require) = (path_span(&fields), require_node.span);
-    let (upstream, redirect, keep) = (None, None, None);
-    let spans = Spans { name: name_span, path, take: fields.span, require, upstream, redirect, keep, cors: None };
+    let (upstream, rewrite, redirect, keep) = (None, None, None, None);
+    let take = fields.span;
+    let spans = Spans { name: name_span, path, take, require, upstream, rewrite, redirect, keep, cors: None };
     Some((Floor { name, matches: matches?, demand, cors }, spans))
 }
 

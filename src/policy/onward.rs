@@ -50,6 +50,12 @@ impl Rewrite {
         Self { segments, replaced, prefix }
     }
 
+    /// The paths that the upstream sees, where `pattern` is the one that this was made for.
+    #[must_use]
+    pub fn pattern(&self, pattern: &PathPattern) -> PathPattern {
+        pattern.beginning_with(self.prefix.split('/').skip(1), self.segments.len())
+    }
+
     /// The beginning that clients know and the upstream does not see, such as `/a/b`; `None`: nothing is taken away.
     #[must_use]
     pub fn replaced(&self) -> Option<&str> {
@@ -106,6 +112,22 @@ mod tests {
             let written = rewrite.of(&path(given));
             assert_eq!(written.as_deref(), Some(is), "{pattern} {prefix} {given}");
             assert_eq!(path(is).as_str(), is, "what is forwarded has one reading too");
+        }
+    }
+
+    #[test]
+    fn the_pattern_of_what_the_upstream_sees_is_the_same_below_its_beginning() {
+        for (pattern, prefix, is) in [
+            ("/accounts/**", "/v1", "/v1/**"),
+            ("/accounts/**", "/", "/**"),
+            ("/accounts/{id}/x", "/v1/a", "/v1/a/{id}/x"),
+            ("/{id}/accounts", "/v1", "/v1/{id}/accounts"),
+            ("/a/b", "/", "/"),
+            ("/**", "/v1", "/v1/**"),
+        ] {
+            let pattern = PathPattern::parse(pattern).unwrap();
+            let seen = Rewrite::new(&pattern, &path(prefix)).pattern(&pattern);
+            assert_eq!(seen, PathPattern::parse(is).unwrap(), "{pattern:?} {prefix}");
         }
     }
 

@@ -89,6 +89,17 @@ impl PathPattern {
         Ok(Self { segments, rest: self.rest })
     }
 
+    /// The same with other literals in the place of its first segments.
+    #[must_use]
+    pub(in crate::policy) fn beginning_with<'s>(
+        &self,
+        literals: impl Iterator<Item = &'s str>,
+        replaced: usize,
+    ) -> Self {
+        let literals = literals.map(|text| Segment::Literal(text.into()));
+        Self { segments: literals.chain(self.segments.iter().skip(replaced).cloned()).collect(), rest: self.rest }
+    }
+
     /// Its segments, without `**`.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {

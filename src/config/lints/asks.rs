@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::assurance::{Ladders, Rung};
-use crate::policy::{Condition, Demand, Policy, Requirement, Route, WantedCaller};
+use crate::policy::{Condition, Demand, Floor, Policy, Requirement, Route, WantedCaller};
 
 /// What is asked. The rungs and the age are asked of everybody; there may be more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asks {
     /// A token at all.
     token: bool,
@@ -157,16 +157,14 @@ impl Asks {
     }
 }
 
+/// What each floor asks, in their order.
+pub(super) fn of_floors(policy: &Policy) -> Vec<Asks> {
+    let asks = |floor: &Floor| floor.demand.as_ref().map_or(Asks::TOKEN, Asks::of_demand);
+    policy.floors().iter().map(asks).collect()
+}
+
 /// What each route asks, in their order: by itself, and at the most, with every floor that some of its requests stand on.
-pub(super) fn of_routes(policy: &Policy) -> Vec<(Asks, Asks)> {
-    let floors: Vec<Asks> = policy
-        .floors()
-        .iter()
-        .map(|floor| match &floor.demand {
-            Some(demand) => Asks::of(&Requirement::Demands(demand.clone())),
-            None => Asks::of(&Requirement::Authenticated),
-        })
-        .collect();
+pub(super) fn of_routes(policy: &Policy, floors: &[Asks]) -> Vec<(Asks, Asks)> {
     let both = |route: &Route| {
         let own = Asks::of(&route.require);
         let mut most = own.clone();

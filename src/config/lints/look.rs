@@ -34,6 +34,7 @@ pub struct Places<'p> {
 pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     routes::no_routes(policy, places.routes_key, out);
     routes::idle_floors(policy, places.floors, out);
+    routes::idle_allowances(policy, places.routes, out);
     routes::observing(policy, places.routes, out);
     issuers::idle_rungs(policy, places.rungs, out);
     issuers::tokens_not_taken(policy, places, out);
@@ -44,12 +45,15 @@ pub fn check(policy: &Policy, places: &Places<'_>, out: &mut Report) {
     evidence::beside_ignored(policy, places, out);
     levels::without_age(policy, places, out);
     levels::unchallengeable(policy, places, out);
-    let (overlap, asks) = (Overlap::of(policy.routes()), asks::of_routes(policy));
-    let weaker = weaker::Weaker { policy, overlap: &overlap, asks: &asks, spans: places.routes };
+    let (overlap, floors) = (Overlap::of(policy.routes()), asks::of_floors(policy));
+    let (asks, spans, floor_spans) = (asks::of_routes(policy, &floors), places.routes, places.floors);
+    let weaker = weaker::Weaker { policy, overlap: &overlap, asks: &asks, spans, floors: &floors, floor_spans };
     weaker.methods(out);
     weaker.writes(out);
     weaker.hosts(out);
     weaker.case(out);
+    weaker.rewrites(out);
+    weaker.encoded_slashes(out);
     weaker.callbacks(out);
     shadows::shadowed(&overlap, places.routes, out);
     shadows::siblings(&overlap, places.routes, out);

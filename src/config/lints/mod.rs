@@ -2,10 +2,12 @@
 //!
 //! `table` says of each all there is to know (`stepgate check --lints`, docs/lints.md); `silence` lets an operator say in
 //! place that it is meant; the other files find them. A lint is only said where it certainly holds: of what can't be
-//! compared nothing is said. None of them compares every two routes: `overlap` knows which can meet.
+//! compared nothing is said. None of them compares every two routes: `overlap` knows which can meet, and `sample` makes requests by
+//! which it is tried what comes of a path that an upstream sees or reads otherwise.
 
 mod asks;
 mod case;
+mod encoded;
 mod entries;
 mod entry;
 mod evidence;
@@ -16,7 +18,9 @@ mod look;
 mod online;
 mod overlap;
 mod proofs;
+mod rewrite;
 mod routes;
+mod sample;
 mod shadows;
 mod silence;
 mod table;

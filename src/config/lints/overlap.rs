@@ -2,6 +2,7 @@
 //! the least. A look-up costs the depth of the path; no two routes are compared that can't meet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
 use crate::policy::{HostPattern, Methods, PathPattern, Route, Segment};
 
@@ -33,18 +34,23 @@ pub(super) struct Node<'p> {
 
 impl<'p> Overlap<'p> {
     pub(super) fn of(routes: &'p [Route]) -> Self {
+        Self::at(routes, routes.iter().enumerate().map(|(place, route)| (place, &route.matches.path)))
+    }
+
+    /// Some of the routes, each at another path than its own.
+    pub(super) fn at(routes: &'p [Route], paths: impl Iterator<Item = (usize, &'p PathPattern)>) -> Self {
         let mut trees: HashMap<&HostPattern, Tree<'_>> = HashMap::new();
-        for (place, route) in routes.iter().enumerate() {
-            for host in &route.matches.hosts {
+        for (place, path) in paths {
+            for host in routes.get(place).into_iter().flat_map(|route| &route.matches.hosts) {
                 let mut node = &mut trees.entry(host).or_default().root;
-                for segment in route.matches.path.segments() {
+                for segment in path.segments() {
                     node = match segment {
                         Segment::Literal(text) => node.literals.entry(text).or_default(),
                         Segment::Folded(text) => node.folded.entry(text).or_default(),
                         Segment::Parameter(_) => node.parameter.get_or_insert_default(),
                     };
                 }
-                if route.matches.path.has_rest() { node.rests.push(place) } else { node.ends.push(place) }
+                if path.has_rest() { node.rests.push(place) } else { node.ends.push(place) }
             }
         }
         Self { routes, trees }
@@ -79,6 +85,20 @@ impl<'p> Overlap<'p> {
         let hosts: Vec<HostPattern> = std::iter::once(host.clone()).chain(wider(host)).collect();
         hosts.into_iter().filter_map(|host| self.trees.get(&host)).flat_map(move |tree| tree.covering(path))
     }
+
+    /// The hosts that routes name and that a host pattern has some host in common with, in their order.
+    pub(super) fn hosts_at(&self, host: &HostPattern) -> Vec<&'p HostPattern> {
+        // All that mean one host are known by its name.
+        let mut hosts: Vec<&HostPattern> = match host {
+            HostPattern::Exact(_) => {
+                let named = std::iter::once(host.clone()).chain(wider(host));
+                named.filter_map(|host| self.trees.get_key_value(&host)).map(|(host, _)| *host).collect()
+            }
+            HostPattern::Suffix(_) | HostPattern::Any => self.hosts().filter(|other| host.overlaps(other)).collect(),
+        };
+        hosts.sort_unstable();
+        hosts
+    }
 }
 
 /// The patterns that mean all that a host pattern means, and more: from the longest to any.
@@ -98,6 +118,15 @@ impl<'p> Tree<'p> {
         let mut found = Vec::new();
         self.root.covering(path.segments(), path.has_rest(), &mut found);
         found
+    }
+
+    /// Calls `visit` for the routes of this host that have some path in common with a pattern, until it breaks.
+    pub(super) fn meeting<B>(
+        &self,
+        path: &PathPattern,
+        visit: &mut impl FnMut(usize) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.root.meeting(path.segments(), path.has_rest(), visit)
     }
 
     /// The node of a path, whatever its parameters are called.
@@ -131,6 +160,43 @@ impl Node<'_> {
             }
         }
         found.extend(&self.rests);
+    }
+
+    fn meeting<B>(
+        &self,
+        segments: &[Segment],
+        rest: bool,
+        visit: &mut impl FnMut(usize) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.rests.iter().try_for_each(|place| visit(*place))?;
+        let Some((segment, after)) = segments.split_first() else {
+            self.ends.iter().try_for_each(|place| visit(*place))?;
+            // Where anything may follow, all that is longer is met.
+            return if rest {
+                self.below().try_for_each(|node| node.meeting(&[], rest, visit))
+            } else {
+                ControlFlow::Continue(())
+            };
+        };
+        match segment {
+            Segment::Literal(text) => {
+                let folded = if self.folded.is_empty() { None } else { self.folded.get(&*text.to_ascii_lowercase()) };
+                let nodes = self.literals.get(&**text).into_iter().chain(folded).chain(self.parameter.as_deref());
+                nodes.into_iter().try_for_each(|node| node.meeting(after, rest, visit))
+            }
+            Segment::Folded(text) => {
+                let alike = self.literals.iter().filter(|(name, _)| name.eq_ignore_ascii_case(text));
+                let nodes =
+                    alike.map(|(_, node)| node).chain(self.folded.get(&**text)).chain(self.parameter.as_deref());
+                nodes.into_iter().try_for_each(|node| node.meeting(after, rest, visit))
+            }
+            Segment::Parameter(_) => self.below().try_for_each(|node| node.meeting(after, rest, visit)),
+        }
+    }
+
+    /// What may follow.
+    fn below(&self) -> impl Iterator<Item = &Self> {
+        self.literals().chain(self.parameter.as_deref())
     }
 
     /// Routes whose path ends here.

@@ -59,6 +59,18 @@ fn nearest(floor: &Match, routes: &[Route]) -> String {
     }
 }
 
+/// Empty segments allowed where no path has any: without `**` a path has as many segments as its pattern, and one fewer to
+/// whoever takes `//` for `/`, so that it is refused all the same.
+pub(super) fn idle_allowances(policy: &Policy, spans: &[Spans], out: &mut Report) {
+    let idle = |route: &Route| route.matches.allows.empty_segments && !route.matches.path.has_rest();
+    for (route, spans) in policy.routes().iter().zip(spans).filter(|(route, _)| idle(route)) {
+        let message =
+            format!("`empty_segments` does nothing for `{}`: they pass below `**` alone", route.matches.path_written);
+        let help = "take it out, or end the path in `/**` if such paths are meant";
+        out.add(Problem::lint("empty_segments_idle", spans.path, message).help(help));
+    }
+}
+
 /// Routes that only observe.
 pub(super) fn observing(policy: &Policy, spans: &[Spans], out: &mut Report) {
     for (route, spans) in policy.routes().iter().zip(spans).filter(|(route, _)| route.mode != Mode::Enforce) {

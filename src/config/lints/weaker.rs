@@ -12,7 +12,7 @@ use crate::policy::{HostPattern, Methods, Policy, Route};
 /// hosts, each with many routes, would else take its square in time.
 const LOOK_UPS: usize = 100_000;
 /// The methods that applications serve.
-const COMMON: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+pub(super) const COMMON: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// Those that only read (RFC 9110 section 9.2.1).
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
@@ -24,6 +24,9 @@ pub(super) struct Weaker<'p> {
     /// What each route asks: by itself, and at the most.
     pub(super) asks: &'p [(Asks, Asks)],
     pub(super) spans: &'p [Spans],
+    /// What each floor asks.
+    pub(super) floors: &'p [Asks],
+    pub(super) floor_spans: &'p [Spans],
 }
 
 impl<'p> Weaker<'p> {

@@ -207,6 +207,19 @@ fn where_a_beginning_is_taken_away_nothing_that_reads_as_a_host_comes_to_stand_f
     assert_taken(&rewritten("/v1"), &[("/o//x", taken), ("/o/%2Fx", taken)]);
 }
 
+/// What the lint `empty_segments_idle` says.
+#[test]
+fn an_empty_segment_passes_below_a_rest_alone() {
+    let exact = ["/a", "/a/{x}", "/a/{x}/b", "/{x}/{y}/{z}"].map(|path| named(path, BOTH));
+    let without = policy(exact.to_vec(), vec![]);
+    let with = policy(vec![named("/a/**", BOTH)], vec![]);
+    let paths = ["/a//", "/a//b", "/a/b//", "/a//b/", "/a///b", "/a/%2F/b//", "/a//%2Fb"];
+    for path in paths {
+        assert_eq!(taken(&without, path), Err(Reason::PathAmbiguous), "{path}");
+        assert_eq!(taken(&with, path).as_deref(), Ok("/a/**"), "{path}");
+    }
+}
+
 /// What servers do to a path before they look it up, in any order.
 const HABITS: [fn(&str) -> String; 4] = [
     |path| path.replace("%2F", "/"),

@@ -1,5 +1,6 @@
 //! What the table says holds, and what is said where.
 
+mod onward;
 mod said;
 mod table;
 
