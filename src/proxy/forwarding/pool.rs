@@ -2,7 +2,8 @@
 //!
 //! An HTTP/1.1 connection comes back when a response was read to its end and the request was sent to its end, never
 //! earlier; the one that came back last goes out first, so that a burst's extra connections grow old and go. A response
-//! dropped half-way closes its connection. HTTP/2 connections are shared instead, and never leave `multiplexed`.
+//! dropped half-way closes its connection. Those on which no request had a body are `bodiless`'s, the others hyper's; no new
+//! one is made while one of either kind is unused. HTTP/2 connections are shared instead, and never leave `multiplexed`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,15 +11,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 
 use crate::config::settings::{Limits, Upstream};
+use crate::proxy::forwarding::bodiless::Line;
 use crate::proxy::forwarding::body::{End, Ending, RequestBody};
 use crate::proxy::forwarding::multiplexed::{Connections, Slot};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, reach, reach_http1};
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::several::{Busy, Several};
 use crate::proxy::forwarding::standing::Standing;
 use crate::proxy::tunnel::switch::Over;
@@ -39,7 +41,9 @@ pub(in crate::proxy) struct Pool {
     upstream: Upstream,
     tls: Option<Arc<UpstreamTls>>,
     connect: Duration,
-    idle: RefCell<Vec<Idle>>,
+    idle: Shelf<SendRequest<RequestBody>>,
+    /// Those for requests without a body.
+    lines: Shelf<Line>,
     meter: Rc<UpstreamMeter>,
     /// Those that speak HTTP/2.
     shared: Rc<Connections>,
@@ -47,11 +51,45 @@ pub(in crate::proxy) struct Pool {
     several: Option<Box<Several>>,
 }
 
+/// Connections that nobody uses, the one that came back last on top.
 #[derive(Debug)]
-struct Idle {
-    sender: SendRequest<RequestBody>,
+struct Shelf<T>(RefCell<Vec<Idle<T>>>);
+
+#[derive(Debug)]
+struct Idle<T> {
+    connection: T,
     born: Instant,
     since: Instant,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Shelf<T> {
+    /// The one on top that is not too old, and since when there is it.
+    fn take(&self, now: Instant) -> Option<(T, Instant)> {
+        loop {
+            let Idle { connection, born, since } = self.0.borrow_mut().pop()?;
+            if !is_past(since, IDLE, now) && !is_past(born, AGE, now) {
+                return Some((connection, born));
+            }
+        }
+    }
+
+    fn put(&self, connection: T, born: Instant) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() < KEPT {
+            idle.push(Idle { connection, born, since: Instant::now() });
+        }
+    }
+
+    /// Closes what has lain unused for too long, or is no good any more.
+    fn sweep(&self, mut is_good: impl FnMut(&mut T) -> bool) {
+        self.0.borrow_mut().retain_mut(|idle| idle.since.elapsed() <= IDLE && is_good(&mut idle.connection));
+    }
 }
 
 /// What a request under way has of an upstream's connections.
@@ -59,6 +97,8 @@ struct Idle {
 pub(in crate::proxy) enum Lease {
     /// A connection for itself. Dropped without [`Lease::give_back`], it is closed.
     Whole(Whole),
+    /// A connection that goes with the response's body, which gives it back.
+    Held,
     /// A place on one that others use too; given up when dropped.
     Slot(Slot, Ending),
     /// One of these at one of several places.
@@ -90,7 +130,8 @@ impl Pool {
             upstream,
             tls,
             connect: limits.connect,
-            idle: RefCell::default(),
+            idle: Shelf::default(),
+            lines: Shelf::default(),
             meter: Rc::clone(&meter),
             shared: Rc::default(),
             several,
@@ -125,28 +166,55 @@ impl Pool {
         &self.upstream
     }
 
-    /// An HTTP/1.1 connection that was used before, where one is left that still lives.
+    /// An HTTP/1.1 connection for any request that was used before, where one is left that still lives.
     pub(in crate::proxy) async fn reuse(self: &Rc<Self>, now: Instant) -> Option<Whole> {
-        loop {
-            let Idle { mut sender, born, since } = self.idle.borrow_mut().pop()?;
-            if sender.is_closed() || is_past(since, IDLE, now) || is_past(born, AGE, now) {
-                continue;
-            }
-            if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Whole { sender, born, pool: Rc::clone(self), request: None });
+        let whole = |sender, born| Whole { sender, born, pool: Rc::clone(self), request: None };
+        while let Some((mut sender, born)) = self.idle.take(now) {
+            if !sender.is_closed() && (sender.is_ready() || sender.ready().await.is_ok()) {
+                return Some(whole(sender, born));
             }
         }
+        while let Some((line, born)) = self.reuse_line(now) {
+            if let Ok(sender) = Box::pin(adopt(line.into_io())).await {
+                return Some(whole(sender, born));
+            }
+        }
+        None
+    }
+
+    /// Whether hyper has a connection that nobody uses.
+    pub(in crate::proxy) fn has_unused(&self) -> bool {
+        !self.idle.0.borrow().is_empty()
+    }
+
+    /// The same for a request without a body, and since when there is the connection.
+    pub(in crate::proxy) fn reuse_line(&self, now: Instant) -> Option<(Line, Instant)> {
+        loop {
+            let (mut line, born) = self.lines.take(now)?;
+            if line.is_quiet() {
+                return Some((line, born));
+            }
+        }
+    }
+
+    /// Keeps a connection whose last answer has come whole.
+    pub(in crate::proxy) fn keep_line(&self, line: Line, born: Instant) {
+        self.lines.put(line, born);
+    }
+
+    /// A new one of these.
+    pub(in crate::proxy) async fn connect_line(&self) -> Result<Line, ConnectError> {
+        let reached = reach(&self.upstream, self.tls.as_ref(), self.connect).await?;
+        self.meter.connected();
+        Ok(Line::new(reached))
     }
 
     /// A new HTTP/1.1 connection.
     pub(in crate::proxy) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
         let place = self.nearest();
         // Rare enough to be boxed, and too large to be part of every request.
-        let sender = match Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await? {
-            Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
-            Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
-            Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
-        }?;
+        let reached = Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await?;
+        let sender = adopt(reached).await?;
         place.meter.connected();
         Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(place), request: None })
     }
@@ -203,7 +271,8 @@ impl Pool {
     /// Closes what has lain unused for too long.
     pub(in crate::proxy) fn sweep(&self) {
         self.several().into_iter().flat_map(Several::pools).for_each(|pool| pool.sweep());
-        self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
+        self.idle.sweep(|sender| !sender.is_closed());
+        self.lines.sweep(Line::is_quiet);
         self.shared.sweep();
     }
 }
@@ -216,6 +285,15 @@ fn is_past(since: Instant, limit: Duration, now: Instant) -> bool {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// Has hyper speak HTTP/1.1 on a connection.
+async fn adopt(reached: Reached) -> Result<SendRequest<RequestBody>, ConnectError> {
+    match reached {
+        Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
+        Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
+        Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
     }
 }
 
@@ -251,9 +329,8 @@ impl Whole {
     fn give_back(self) {
         let Self { sender, born, pool, request } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
-        let mut idle = pool.idle.borrow_mut();
-        if sent && !sender.is_closed() && idle.len() < KEPT {
-            idle.push(Idle { sender, born, since: Instant::now() });
+        if sent && !sender.is_closed() {
+            pool.idle.put(sender, born);
         }
     }
 }
@@ -263,7 +340,9 @@ impl Lease {
     pub(in crate::proxy) fn counted(self, busy: Busy) -> Self {
         match self {
             Self::Over(over) => Self::Over(Box::new(over.counted(busy))),
-            lease @ (Self::Whole(_) | Self::Slot(..) | Self::Counted(_)) => Self::Counted(Box::new((lease, busy))),
+            lease @ (Self::Whole(_) | Self::Held | Self::Slot(..) | Self::Counted(_)) => {
+                Self::Counted(Box::new((lease, busy)))
+            }
         }
     }
 
@@ -271,6 +350,7 @@ impl Lease {
     pub(in crate::proxy) fn give_back(self) {
         match self {
             Self::Whole(whole) => whole.give_back(),
+            Self::Held => {}
             Self::Slot(slot, _) => drop(slot),
             Self::Counted(counted) => {
                 let (lease, busy) = *counted;
@@ -284,9 +364,9 @@ impl Lease {
     /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 hyper tells. In HTTP/2 it
     /// takes a stream that is reset without an error for one that ended, for so the upstream may refuse the rest of a request
     /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
-    pub(in crate::proxy) fn has_cut(&self, body: &Incoming) -> bool {
+    pub(in crate::proxy) fn has_cut(&self, body: &Received) -> bool {
         match self {
-            Self::Whole(_) | Self::Over(_) => false,
+            Self::Whole(_) | Self::Held | Self::Over(_) => false,
             Self::Counted(counted) => counted.0.has_cut(body),
             Self::Slot(_, request) => {
                 !body.is_end_stream()
