@@ -224,3 +224,108 @@ impl http_body::Body for Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http_body::Body as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::proxy::forwarding::reach::Reached;
+
+    /// What comes of a body that is sent in these pieces, the first of them with its head: data, trailers, and what was wrong.
+    async fn received(framing: Framing, pieces: &[&[u8]]) -> (Vec<u8>, Option<HeaderMap>, Option<io::ErrorKind>, Body) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (first, later) = pieces.split_first().unwrap();
+        let rest = Bytes::copy_from_slice(first);
+        let mut body = Body::new(Line::new(Reached::Unix(ours)), framing, rest, None);
+        let sending = async {
+            for piece in later {
+                theirs.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(theirs);
+        };
+        let (mut data, mut trailers, mut odd) = (Vec::new(), None, None);
+        let reading = async {
+            while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                match frame.map(Frame::into_data) {
+                    Ok(Ok(bytes)) => data.extend_from_slice(&bytes),
+                    Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                    Err(error) => odd = Some(error.kind()),
+                }
+            }
+        };
+        tokio::join!(sending, reading);
+        (data, trailers, odd, body)
+    }
+
+    #[tokio::test]
+    async fn however_it_is_cut_into_reads_a_chunked_body_is_the_same() {
+        let text = b"4\r\nwiki\r\nA;x=y\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-Two: 8\r\n\r\n";
+        for size in [1, 2, 3, 7, text.len()] {
+            let pieces: Vec<&[u8]> = text.chunks(size).collect();
+            let (data, trailers, odd, body) = received(Framing::Chunked, &pieces).await;
+            let trailers = trailers.unwrap();
+            assert_eq!((&*data, odd), (&b"wiki0123456789"[..], None), "{size}");
+            assert_eq!((&trailers["x-sum"], trailers.len()), (&HeaderValue::from_static("7"), 2));
+            assert!(body.is_end_stream() && body.rest.is_empty());
+        }
+        let (data, trailers, odd, body) = received(Framing::Chunked, &[b"2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK"]).await;
+        assert_eq!((&*data, trailers, odd), (&b"ok"[..], None, None));
+        assert_eq!(&body.rest[..], b"HTTP/1.1 200 OK", "left where it is, so that the connection is not used again");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_has_a_length_ends_there_and_one_that_has_none_with_its_connection() {
+        let (data, _, odd, body) = received(Framing::Sized(7), &[b"", b"abc", b"defgh"]).await;
+        assert_eq!((&*data, odd, &body.rest[..]), (&b"abcdefg"[..], None, &b"h"[..]));
+        let (data, _, odd, body) = received(Framing::ToTheEnd, &[b"ab", b"cd"]).await;
+        assert_eq!((&*data, odd, body.is_end_stream()), (&b"abcd"[..], None, true));
+    }
+
+    #[tokio::test]
+    async fn what_ends_before_its_end_or_is_no_body_is_an_error_and_never_an_end() {
+        let much = format!("1;{}\r\nx\r\n", "y".repeat(ASIDE));
+        let many = format!("0\r\nx: {}\r\n\r\n", "y".repeat(ASIDE));
+        let lines = format!("0\r\n{}\r\n", "x: y\r\n".repeat(TRAILERS + 1));
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        for (framing, text, kind) in [
+            (Framing::Sized(7), "abc", UnexpectedEof),
+            (Framing::Chunked, "4\r\nwi", UnexpectedEof),
+            (Framing::Chunked, "4\r\nwiki\r\n", UnexpectedEof),
+            (Framing::Chunked, "4\r\nwiki\r\n0\r\n", UnexpectedEof),
+            (Framing::Chunked, "4\r\nwikiX", InvalidData),
+            (Framing::Chunked, "4\nwiki", InvalidData),
+            (Framing::Chunked, "fffffffffffffffff\r\n", InvalidData),
+            (Framing::Chunked, "0\r\nx y\r\n\r\n", InvalidData),
+            (Framing::Chunked, &much, InvalidData),
+            (Framing::Chunked, &many, InvalidData),
+            (Framing::Chunked, &lines, InvalidData),
+        ] {
+            let (_, trailers, odd, body) = received(framing, &[text.as_bytes()]).await;
+            assert_eq!((odd, trailers), (Some(kind), None), "{}", text.get(..40).unwrap_or(text));
+            assert!(!body.is_end_stream(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn that_it_broke_is_told_after_whoever_reads_had_a_moment_to_pass_on_what_came() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let rest = Bytes::from_static(b"half");
+        let mut body = Body::new(Line::new(Reached::Unix(ours)), Framing::Sized(8), rest, None);
+        poll_fn(|cx| {
+            assert!(matches!(Pin::new(&mut body).poll_frame(cx), Poll::Ready(Some(Ok(frame))) if frame.is_data()));
+            assert!(Pin::new(&mut body).poll_frame(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let told = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert_eq!(told.unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_none() && !body.is_end_stream());
+    }
+}

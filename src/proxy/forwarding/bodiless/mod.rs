@@ -29,7 +29,6 @@ use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, unconnected};
 use crate::proxy::forwarding::pool::{Lease, Pool, READ};
 use crate::proxy::forwarding::received::Received;
-use crate::proxy::spare;
 
 /// What is read at once while a head is awaited: it, and most answers.
 const AT_ONCE: usize = 16 << 10;
@@ -234,14 +233,6 @@ fn write(head: &Head<'_>, text: &mut Vec<u8>) {
     for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         text.extend_from_slice(part.as_bytes());
     }
-    let mut fields = spare::take();
-    head.fields.write(&mut fields);
-    for (name, value) in &fields {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
-    }
+    head.fields.write_lines(text);
     text.extend_from_slice(b"\r\n");
-    spare::give(fields);
 }
