@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::admin::door::{Authorized, Behind, Door};
 use crate::config::Settings;
-use crate::live::Live;
+use crate::live::{Live, Snapshot};
 use crate::telemetry::timestamp::Rfc3339;
 use crate::telemetry::{IssuerHealth, KeyState};
 
@@ -61,6 +61,11 @@ impl Inside {
         let limits = Limits { token: limits.token, jwks: limits.jwks, jwks_keys: limits.jwks_keys };
         Self { door, live, public_url: settings.public_url.as_deref().map(Into::into), limits, keys }
     }
+
+    /// What is in force.
+    pub(super) fn in_force(&self) -> Arc<Snapshot> {
+        self.live.current()
+    }
 }
 
 impl fmt::Debug for Inside {
@@ -76,8 +81,8 @@ impl Behind for Inside {
 }
 
 /// The routes. Each asks for [`Authorized`].
-pub(super) fn routes(inside: Inside) -> Router {
-    Router::new().route("/policy", get(policy)).route("/keys", get(keys)).with_state(Arc::new(inside))
+pub(super) fn routes(inside: Arc<Inside>) -> Router {
+    Router::new().route("/policy", get(policy)).route("/keys", get(keys)).with_state(inside)
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +103,7 @@ struct FileTold {
 }
 
 async fn policy(_shown: Authorized, State(inside): State<Arc<Inside>>) -> Json<PolicyTold> {
-    let live = inside.live.current();
+    let live = inside.in_force();
     let files = live.files.iter().map(|file| FileTold {
         name: file.name.clone(),
         folder: file.folder.display().to_string(),
@@ -133,7 +138,7 @@ struct IssuerTold {
 }
 
 async fn keys(_shown: Authorized, State(inside): State<Arc<Inside>>) -> Json<KeysTold> {
-    let live = inside.live.current();
+    let live = inside.in_force();
     let issuers = (inside.keys)(live.policy.hash()).into_iter().map(IssuerTold::from).collect();
     Json(KeysTold { v: VERSION, policy: live.policy.hash().into(), issuers })
 }

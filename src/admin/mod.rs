@@ -1,5 +1,5 @@
 //! "Is it alive, is it ready, what did it count?" The admin listener: `/livez`, `/readyz`, `/metrics`, `/log`, `/reload`, and
-//! what requests are judged by: `/policy`, `/keys`.
+//! what requests are judged by: `/policy`, `/keys`. For people `/` and `/routes`.
 //!
 //! Loopback only; changes nothing, and shows no policy, without the credential. Started by `cli`; changes no decision and shows no token.
 
@@ -8,8 +8,11 @@ pub mod credential;
 pub mod door;
 pub mod inside;
 pub mod listener;
+mod page;
 pub mod readiness;
 pub mod routes;
+#[cfg(test)]
+mod trial;
 
 pub use actions::Actions;
 pub use credential::{Credential, NoCredential};

@@ -14,8 +14,9 @@ use serde::Serialize;
 use crate::audit::timestamp::Rfc3339;
 use crate::clock;
 use crate::live::Live;
-use crate::policy::Standing;
-use crate::telemetry::{AddressHealth, Health, IssuerHealth, Reloads};
+use crate::policy::{Exception, Policy, Standing};
+use crate::telemetry::{AddressHealth, AddressState, Health, IssuerHealth, Reloads};
+use crate::token::Timestamp;
 
 /// Looks at everything that readiness depends on.
 #[derive(Clone)]
@@ -31,77 +32,86 @@ pub struct Readiness {
 /// What `/readyz` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// When all this was looked at.
+    #[serde(skip)]
+    pub(super) at: Timestamp,
     pub(super) ready: bool,
     policy: Box<str>,
-    draining: bool,
+    pub(super) draining: bool,
     audit: &'static str,
-    issuers: Vec<IssuerReport>,
+    /// Whether requests are refused because the audit log cannot be written.
+    #[serde(skip)]
+    pub(super) audit_blocks: bool,
+    pub(super) issuers: Vec<IssuerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reload: Option<ReloadReport>,
+    pub(super) reload: Option<ReloadReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstreams: Option<Vec<AddressReport>>,
+    pub(super) upstreams: Option<Vec<AddressReport>>,
 }
 
 /// What it says, when asked for more, of one place of an upstream.
 #[derive(Debug, Serialize)]
-struct AddressReport {
-    upstream: Box<str>,
-    address: Box<str>,
-    state: &'static str,
-    next_try_in_seconds: u64,
-    error: Option<Box<str>>,
+pub(super) struct AddressReport {
+    pub(super) upstream: Box<str>,
+    pub(super) address: Box<str>,
+    /// Whether it gets requests.
+    #[serde(skip)]
+    pub(super) up: bool,
+    pub(super) state: &'static str,
+    pub(super) next_try_in_seconds: u64,
+    pub(super) error: Option<Box<str>>,
 }
 
 /// What it says, when asked for more, of the policy in force and of the newest content of its folder.
 #[derive(Debug, Serialize)]
-struct ReloadReport {
-    in_force: InForce,
+pub(super) struct ReloadReport {
+    pub(super) in_force: InForce,
     /// Whether the folder's newest content is what is in force.
-    current: bool,
-    refused: Option<RefusedReport>,
+    pub(super) current: bool,
+    pub(super) refused: Option<RefusedReport>,
     /// Certificates and keys that are taken up anew when their files change.
-    tls: Vec<FilesReport>,
+    pub(super) tls: Vec<FilesReport>,
 }
 
 #[derive(Debug, Serialize)]
-struct FilesReport {
-    of: Box<str>,
+pub(super) struct FilesReport {
+    pub(super) of: Box<str>,
     not_after: Option<Rfc3339>,
-    refused: Option<Box<str>>,
+    pub(super) refused: Option<Box<str>>,
 }
 
 #[derive(Debug, Serialize)]
-struct InForce {
-    policy: Box<str>,
-    since: Rfc3339,
-    exceptions: Vec<ExceptionReport>,
+pub(super) struct InForce {
+    pub(super) policy: Box<str>,
+    pub(super) since: Rfc3339,
+    pub(super) exceptions: Vec<ExceptionReport>,
 }
 
 /// What it says of an exception that holds now. Nobody is named who is let in by it.
 #[derive(Debug, Serialize)]
-struct ExceptionReport {
-    name: Box<str>,
-    until: Rfc3339,
-    routes: Vec<Box<str>>,
-    because: Box<str>,
+pub(super) struct ExceptionReport {
+    pub(super) name: Box<str>,
+    pub(super) until: Rfc3339,
+    pub(super) routes: Vec<Box<str>>,
+    pub(super) because: Box<str>,
 }
 
 #[derive(Debug, Serialize)]
-struct RefusedReport {
-    at: Rfc3339,
-    diagnostics: String,
+pub(super) struct RefusedReport {
+    pub(super) at: Rfc3339,
+    pub(super) diagnostics: String,
 }
 
 /// What it says of one issuer.
 #[derive(Debug, Serialize)]
 pub(super) struct IssuerReport {
-    name: String,
+    pub(super) name: String,
     pub(super) ready: bool,
-    state: &'static str,
-    keys: usize,
-    fetched_at: Option<Rfc3339>,
-    next_fetch_in_seconds: u64,
-    error: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) keys: usize,
+    pub(super) fetched_at: Option<Rfc3339>,
+    pub(super) next_fetch_in_seconds: u64,
+    pub(super) error: Option<String>,
 }
 
 impl Readiness {
@@ -141,23 +151,24 @@ impl Readiness {
         let issuers: Vec<IssuerReport> = self.health.issuers().into_iter().map(IssuerReport::from).collect();
         let draining = self.draining.load(Ordering::Relaxed);
         let blocked = (self.audit_blocks)();
+        let (live, at) = (self.live.current(), clock::now());
         Report {
+            at,
             ready: !draining && !blocked && issuers.iter().all(|issuer| issuer.ready),
-            policy: self.live.current().policy.hash().into(),
+            policy: live.policy.hash().into(),
             draining,
             audit: if blocked { "blocked" } else { "ok" },
+            audit_blocks: blocked,
             issuers,
-            reload: verbose.then(|| self.reload()),
+            reload: verbose.then(|| self.reload(&live.policy, at)),
             upstreams: verbose.then(|| (self.upstreams)().into_iter().map(AddressReport::from).collect()),
         }
     }
 
-    fn reload(&self) -> ReloadReport {
+    fn reload(&self, policy: &Policy, now: Timestamp) -> ReloadReport {
         let state = self.reloads.state();
-        let policy = &self.live.current().policy;
-        let (hash, now) = (policy.hash().into(), clock::now());
-        let holding = policy.exceptions().iter().filter(|one| one.standing(now) == Standing::InForce);
-        let exceptions = holding.map(|one| ExceptionReport {
+        let hash = policy.hash().into();
+        let exceptions = holding(policy, now).map(|one| ExceptionReport {
             name: one.name.clone(),
             until: Rfc3339(one.until),
             routes: policy.routes_of(one).map(|route| route.name.clone()).collect(),
@@ -179,11 +190,17 @@ impl Readiness {
     }
 }
 
+/// The exceptions that hold at this moment.
+pub(super) fn holding(policy: &Policy, now: Timestamp) -> impl Iterator<Item = &Exception> {
+    policy.exceptions().iter().filter(move |one| one.standing(now) == Standing::InForce)
+}
+
 impl From<AddressHealth> for AddressReport {
     fn from(place: AddressHealth) -> Self {
         Self {
             upstream: place.upstream,
             address: place.address,
+            up: place.state == AddressState::Up,
             state: place.state.name(),
             next_try_in_seconds: place.out_for.as_secs(),
             error: place.error,

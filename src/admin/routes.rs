@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,6 +12,7 @@ use axum::{Json, Router};
 
 use crate::admin::actions::{self, Actions};
 use crate::admin::inside::{self, Inside};
+use crate::admin::page;
 use crate::admin::readiness::Readiness;
 use crate::telemetry::Metrics;
 
@@ -26,6 +27,8 @@ pub fn router(
     inside: Inside,
     jwks: Option<Jwks>,
 ) -> Router {
+    let inside = Arc::new(inside);
+    let page = page::routes(readiness.clone(), Arc::clone(&inside));
     let published = jwks.map(|jwks| Router::new().route("/assertion/jwks.json", get(keys).with_state(jwks)));
     published
         .unwrap_or_default()
@@ -36,6 +39,7 @@ pub fn router(
         .route("/metrics", get(scrape).with_state(metrics))
         .merge(actions::routes(actions))
         .merge(inside::routes(inside))
+        .merge(page)
         .layer(middleware::from_fn(only_for_this_machine))
         .layer(middleware::map_response(plainly))
 }
@@ -87,114 +91,28 @@ fn is_ours(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Nothing here is to be kept, guessed at or shown in a frame.
+/// Nothing here is to be kept, guessed at or shown in a frame; what is no page may load nothing either.
 async fn plainly(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static("default-src 'none'"));
+    for (name, value) in page::CARRIED_BY_ALL {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     response
 }
 
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpStream};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::admin::{AdminListener, Credential, Door, Published};
-    use crate::audit::tests::some_policy;
-    use crate::config::SourceFile;
-    use crate::demo::Ports;
-    use crate::demo::setting::settings;
-    use crate::live::{Live, Snapshot};
-    use crate::telemetry::log_filter::tests::some_filter;
-    use crate::telemetry::metrics::tests::{OneIssuer, busy};
-    use crate::telemetry::{Health as _, KeyState, Reloads};
-
-    fn serve(state: KeyState, audit_blocks: bool) -> (SocketAddr, Readiness) {
-        let (address, readiness, _) = serve_with(state, audit_blocks, None);
-        (address, readiness)
-    }
-
-    fn serve_with(
-        state: KeyState,
-        audit_blocks: bool,
-        credential: Option<&str>,
-    ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
-        serve_telling(state, audit_blocks, credential, Arc::new(Reloads::new()))
-    }
-
-    /// Serves in a thread that the test's end takes with it; counts how often files are asked to be read again.
-    fn serve_telling(
-        state: KeyState,
-        audit_blocks: bool,
-        credential: Option<&str>,
-        told: Arc<Reloads>,
-    ) -> (SocketAddr, Readiness, Arc<AtomicUsize>) {
-        let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.address();
-        let file =
-            SourceFile { name: "policies/a.yaml".into(), folder: "policies".into(), text: "version: 1\n".into() };
-        let (policy, files) = (some_policy(), [file].into());
-        let live = Arc::new(Live::new(Snapshot { policy, upstream_of_route: vec![0], metadata: None, files }));
-        let readiness = Readiness::new(Arc::clone(&live), Arc::new(OneIssuer(state)), told, move || audit_blocks);
-        let (filter, subscriber) = some_filter("warn");
-        let reloads = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&reloads);
-        let reload = Arc::new(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-        });
-        let door = Arc::new(Door::new(credential.map(|text| Credential::new(text).unwrap())));
-        let actions = Actions::new(Arc::clone(&door), filter, reload);
-        let settings = settings(&Ports { gate: 0, idp: 0, echo: 0, admin: 0 }.reserve().unwrap(), "info");
-        let jwks: Jwks = Arc::new(|| r#"{"keys":[]}"#.to_owned());
-        let keys = move |policy: &str| {
-            assert_eq!(policy, "sha256:00", "of the policy in force");
-            let health = OneIssuer(state).issuers().remove(0);
-            let jwks = (state != KeyState::Waiting).then(|| r#"{"keys":[{"kty":"EC"}]}"#.into());
-            let acr_values_supported = Some(Arc::new(["gold".into()].into()));
-            vec![Published { health, issuer: "https://bank.example".into(), jwks, acr_values_supported }]
-        };
-        let inside = Inside::new(door, live, &settings, Box::new(keys));
-        let jwks = (state == KeyState::Ready).then_some(jwks);
-        let router = router(readiness.clone(), busy(), actions, inside, jwks);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            tracing::subscriber::with_default(subscriber, || {
-                runtime.block_on(listener.serve(router, std::future::pending())).unwrap();
-            });
-        });
-        (address, readiness, reloads)
-    }
-
-    fn ask(address: SocketAddr, path: &str, host: &str) -> String {
-        send(address, &format!("GET {path}"), &format!("Host: {host}\r\n"), "")
-    }
-
-    fn send(address: SocketAddr, what: &str, fields: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let length = body.len();
-        write!(stream, "{what} HTTP/1.1\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    const SECRET: &str = "0123456789abcdef";
-    const HOST: &str = "Host: 127.0.0.1\r\n";
-
-    fn with_secret() -> String {
-        format!("{HOST}Authorization: Bearer {SECRET}\r\n")
-    }
-
-    /// What changes something, or shows what requests are judged by.
-    const GUARDED: [&str; 5] = ["PUT /log", "DELETE /log", "POST /reload", "GET /policy", "GET /keys"];
+    use crate::admin::trial::{GUARDED, HOST, Known, SECRET, ask, send, serve, serve_with, with_secret};
+    use crate::telemetry::{KeyState, Reloads};
 
     #[test]
     fn nothing_is_changed_and_no_policy_told_without_the_credential() {
@@ -335,7 +253,7 @@ mod tests {
     #[test]
     fn a_refused_policy_is_told_to_whoever_asks_for_more_and_the_gate_stays_ready() {
         let reloads = Arc::new(Reloads::new());
-        let (address, ..) = serve_telling(KeyState::Ready, false, None, Arc::clone(&reloads));
+        let (address, ..) = Known { told: Arc::clone(&reloads), ..Known::default() }.serve();
         let more = ask(address, "/readyz?verbose", "127.0.0.1");
         assert!(more.contains(r#""in_force":{"policy":"sha256:00","since":"2"#), "{more}");
         assert!(more.contains(r#""current":true,"refused":null"#), "{more}");

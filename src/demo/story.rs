@@ -111,7 +111,7 @@ impl fmt::Display for Story {
         }
         writeln!(
             f,
-            "More tokens: http://{idp}/  Metrics and readiness: http://{admin}/metrics, http://{admin}/readyz"
+            "More tokens: http://{idp}/  How the gate is doing: http://{admin}/\nMetrics and readiness: http://{admin}/metrics, http://{admin}/readyz"
         )?;
         writeln!(f, "Each decision's audit line appears below. Ctrl-C ends the demo.\n")
     }

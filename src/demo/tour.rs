@@ -159,7 +159,7 @@ impl fmt::Display for Tour {
         }
         writeln!(
             f,
-            "More tokens: http://{idp}/  Metrics and readiness: http://{admin}/metrics, http://{admin}/readyz"
+            "More tokens: http://{idp}/  How the gate is doing: http://{admin}/\nMetrics and readiness: http://{admin}/metrics, http://{admin}/readyz"
         )?;
         writeln!(f, "A changed policy is taken at the next start.")?;
         writeln!(f, "Each decision's audit line appears below. Ctrl-C ends the demo.\n")

@@ -20,7 +20,7 @@ floors:
 "#;
 
 /// A moment from now, as a policy writes it.
-fn moment(seconds: i64) -> String {
+pub(crate) fn moment(seconds: i64) -> String {
     let text = Rfc3339(Timestamp::from_seconds(now() + seconds)).to_string();
     format!("{}Z", &text[..19])
 }

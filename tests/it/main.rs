@@ -13,6 +13,7 @@
     reason = "in a test a panic is how a promise is seen to be broken"
 )]
 
+mod admin_page;
 mod assertion;
 mod audit_lines;
 mod audit_log;

@@ -128,6 +128,22 @@ impl Asked<'_> {
     }
 }
 
+impl Condition {
+    /// What it asks, in words; of `all` and `any` not what their parts ask.
+    #[must_use]
+    pub fn text(&self, policy: &Policy) -> String {
+        asked(policy, self)
+    }
+}
+
+impl Match {
+    /// What it matches, in words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        pattern(self)
+    }
+}
+
 const fn kind(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::Access => "access token",
