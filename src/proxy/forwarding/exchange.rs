@@ -107,7 +107,7 @@ pub(in crate::proxy) async fn forward(
     now: Instant,
 ) -> Result<(Response<Received>, Lease), Failure> {
     let end = body.end();
-    let bodiless = *head.method == Method::HEAD;
+    let is_head = *head.method == Method::HEAD;
     let outcome = if let Some(several) = pool.several() {
         let send = async |pool: &Rc<Pool>, body| send(pool, head, body, now).await;
         Box::pin(several.forward(send, body, answer_by, now)).await
@@ -121,7 +121,7 @@ pub(in crate::proxy) async fn forward(
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
-        (Ok((response, lease)), _) => Ok((cleaned(response, bodiless)?, lease)),
+        (Ok((response, lease)), _) => Ok((cleaned(response, is_head)?, lease)),
         (Err(_), End::TooLarge) => Err(Failure {
             reason: Reason::BodyTooLarge,
             detail: "the body is longer than `max_body`, or `limits.body`, allows".into(),
@@ -153,7 +153,10 @@ async fn exchange(
     now: Instant,
 ) -> Result<(Response<Received>, Lease), Undone> {
     if bodiless::is(head, &body) {
-        let used = pool.reuse_line(now);
+        let used = match pool.reuse_line(now) {
+            None => pool.reclaim(now).await,
+            used => used,
+        };
         if used.is_some() || !pool.has_unused() {
             return bodiless::exchange(pool, head, used).await;
         }

@@ -2,18 +2,20 @@
 //!
 //! An HTTP/1.1 connection comes back when a response was read to its end and the request was sent to its end, never
 //! earlier; the one that came back last goes out first, so that a burst's extra connections grow old and go. A response
-//! dropped half-way closes its connection. Those on which no request had a body are `bodiless`'s, the others hyper's; no new
-//! one is made while one of either kind is unused. HTTP/2 connections are shared instead, and never leave `multiplexed`.
+//! dropped half-way closes its connection. Requests with a body go over those that hyper speaks on, others over those of `bodiless`; where
+//! the one kind is used up, an unused one of the other goes over to it, before a new one is made. HTTP/2 connections are shared instead, and never leave `multiplexed`.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body::Body as _;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 
 use crate::config::settings::{Limits, Upstream};
 use crate::proxy::forwarding::bodiless::Line;
@@ -31,7 +33,7 @@ use crate::tls::UpstreamTls;
 pub(in crate::proxy) const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may be used at all, so that changed addresses are noticed.
 pub(in crate::proxy) const AGE: Duration = Duration::from_secs(600);
-/// The most unused connections that are kept.
+/// The most unused connections that are kept of each kind.
 const KEPT: usize = 256;
 /// The most bytes of a response's head, and of what is read of its body at once.
 pub(in crate::proxy) const READ: usize = 64 << 10;
@@ -41,7 +43,7 @@ pub(in crate::proxy) struct Pool {
     upstream: Upstream,
     tls: Option<Arc<UpstreamTls>>,
     connect: Duration,
-    idle: Shelf<SendRequest<RequestBody>>,
+    idle: Shelf<Spoken>,
     /// Those for requests without a body.
     lines: Shelf<Line>,
     meter: Rc<UpstreamMeter>,
@@ -49,6 +51,14 @@ pub(in crate::proxy) struct Pool {
     shared: Rc<Connections>,
     /// Where the upstream is in several places: each with connections of its own, and none are kept here.
     several: Option<Box<Several>>,
+}
+
+/// A connection that hyper speaks on.
+#[derive(Debug)]
+struct Spoken {
+    sender: SendRequest<RequestBody>,
+    /// What is left of it when nothing more is to be sent, where that may be used otherwise.
+    leaves: Option<oneshot::Receiver<Reached>>,
 }
 
 /// Connections that nobody uses, the one that came back last on top.
@@ -110,7 +120,7 @@ pub(in crate::proxy) enum Lease {
 /// A connection in use, for one request at a time.
 #[derive(Debug)]
 pub(in crate::proxy) struct Whole {
-    sender: SendRequest<RequestBody>,
+    spoken: Spoken,
     born: Instant,
     pool: Rc<Pool>,
     /// How the body of the request that is sent on it ends.
@@ -168,18 +178,38 @@ impl Pool {
 
     /// An HTTP/1.1 connection for any request that was used before, where one is left that still lives.
     pub(in crate::proxy) async fn reuse(self: &Rc<Self>, now: Instant) -> Option<Whole> {
-        let whole = |sender, born| Whole { sender, born, pool: Rc::clone(self), request: None };
-        while let Some((mut sender, born)) = self.idle.take(now) {
+        let whole = |spoken, born| Whole { spoken, born, pool: Rc::clone(self), request: None };
+        while let Some((mut spoken, born)) = self.idle.take(now) {
+            let sender = &mut spoken.sender;
             if !sender.is_closed() && (sender.is_ready() || sender.ready().await.is_ok()) {
-                return Some(whole(sender, born));
+                return Some(whole(spoken, born));
             }
         }
         while let Some((line, born)) = self.reuse_line(now) {
-            if let Ok(sender) = Box::pin(adopt(line.into_io())).await {
-                return Some(whole(sender, born));
+            if let Some(reached) = line.into_io()
+                && let Ok(spoken) = Box::pin(adopt(reached)).await
+            {
+                return Some(whole(spoken, born));
             }
         }
         None
+    }
+
+    /// The same of a connection that hyper has and nobody uses: hyper leaves it.
+    pub(in crate::proxy) async fn reclaim(&self, now: Instant) -> Option<(Line, Instant)> {
+        loop {
+            if !self.idle.0.borrow().last().is_some_and(|idle| idle.connection.leaves.is_some()) {
+                return None;
+            }
+            let (Spoken { sender, leaves }, born) = self.idle.take(now)?;
+            drop(sender);
+            if let Ok(reached) = leaves?.await {
+                let mut line = Line::new(reached);
+                if line.is_quiet() {
+                    return Some((line, born));
+                }
+            }
+        }
     }
 
     /// Whether hyper has a connection that nobody uses.
@@ -187,7 +217,7 @@ impl Pool {
         !self.idle.0.borrow().is_empty()
     }
 
-    /// The same for a request without a body, and since when there is the connection.
+    /// One for a request without a body that was used before and lives, and since when there is it.
     pub(in crate::proxy) fn reuse_line(&self, now: Instant) -> Option<(Line, Instant)> {
         loop {
             let (mut line, born) = self.lines.take(now)?;
@@ -214,9 +244,9 @@ impl Pool {
         let place = self.nearest();
         // Rare enough to be boxed, and too large to be part of every request.
         let reached = Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await?;
-        let sender = adopt(reached).await?;
+        let spoken = adopt(reached).await?;
         place.meter.connected();
-        Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(place), request: None })
+        Ok(Whole { spoken, born: Instant::now(), pool: Rc::clone(place), request: None })
     }
 
     /// A new connection for something that only HTTP/1.1 can begin, whatever is spoken to this upstream otherwise.
@@ -271,7 +301,7 @@ impl Pool {
     /// Closes what has lain unused for too long.
     pub(in crate::proxy) fn sweep(&self) {
         self.several().into_iter().flat_map(Several::pools).for_each(|pool| pool.sweep());
-        self.idle.sweep(|sender| !sender.is_closed());
+        self.idle.sweep(|spoken| !spoken.sender.is_closed());
         self.lines.sweep(Line::is_quiet);
         self.shared.sweep();
     }
@@ -289,48 +319,59 @@ impl std::fmt::Debug for Pool {
 }
 
 /// Has hyper speak HTTP/1.1 on a connection.
-async fn adopt(reached: Reached) -> Result<SendRequest<RequestBody>, ConnectError> {
+async fn adopt(reached: Reached) -> Result<Spoken, ConnectError> {
     match reached {
-        Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
-        Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
-        Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
+        Reached::Tcp(socket) => begin(socket, Reached::Tcp).await,
+        Reached::Unix(socket) => begin(socket, Reached::Unix).await,
+        Reached::Tls(stream) => begin(*stream, |stream| Reached::Tls(Box::new(stream))).await,
     }
 }
 
 /// Begins HTTP/1.1 on a socket.
-async fn begin<T>(io: T) -> Result<SendRequest<RequestBody>, ConnectError>
+async fn begin<T>(io: T, left: impl FnOnce(T) -> Reached + 'static) -> Result<Spoken, ConnectError>
 where
-    T: Read + Write + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = Builder::new()
+    let (sender, mut connection) = Builder::new()
         .max_buf_size(READ)
-        .handshake(io)
+        .handshake(TokioIo::new(io))
         .await
         .map_err(|error| ConnectError::Failed(error.to_string()))?;
-    // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
+    let (tell, leaves) = oneshot::channel();
     tokio::task::spawn_local(async move {
-        let _told = connection.await;
+        // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
+        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let parts = connection.into_parts();
+        let line = Line::new(left(parts.io.into_inner()));
+        if ended.is_ok()
+            && parts.read_buf.is_empty()
+            && let Some(reached) = line.into_io()
+            && let Err(reached) = tell.send(reached)
+        {
+            // Closed as any other.
+            drop(Line::new(reached));
+        }
     });
-    Ok(sender)
+    Ok(Spoken { sender, leaves: Some(leaves) })
 }
 
 impl Whole {
     /// A connection that was made a moment ago.
     pub(in crate::proxy) fn new(sender: SendRequest<RequestBody>, pool: &Rc<Pool>) -> Self {
-        Self { sender, born: Instant::now(), pool: Rc::clone(pool), request: None }
+        Self { spoken: Spoken { sender, leaves: None }, born: Instant::now(), pool: Rc::clone(pool), request: None }
     }
 
     /// Notes the request that is to be sent on it, and gives the way to send it.
     pub(in crate::proxy) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
-        &mut self.sender
+        &mut self.spoken.sender
     }
 
     fn give_back(self) {
-        let Self { sender, born, pool, request } = self;
+        let Self { spoken, born, pool, request } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
-        if sent && !sender.is_closed() {
-            pool.idle.put(sender, born);
+        if sent && !spoken.sender.is_closed() {
+            pool.idle.put(spoken, born);
         }
     }
 }
@@ -361,7 +402,7 @@ impl Lease {
         }
     }
 
-    /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 hyper tells. In HTTP/2 it
+    /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 whoever reads it tells. In HTTP/2 it
     /// takes a stream that is reset without an error for one that ended, for so the upstream may refuse the rest of a request
     /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
     pub(in crate::proxy) fn has_cut(&self, body: &Received) -> bool {

@@ -92,9 +92,10 @@ async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<R
         let detail = "the upstream speaks HTTP/2 in the clear and takes no extended CONNECT (RFC 8441), so nothing can be upgraded there";
         return Err(Failure::unreachable(detail).into());
     }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let uri: Uri =
-        target.parse().map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
+    let query = head.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let uri: Uri = format!("{}{query}", head.uri.path())
+        .parse()
+        .map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
     let head = Head { uri, fields: Fields { version: Version::HTTP_11, ..head.fields.clone() }, method: head.method };
     by_upgrade(pool, &head, ask).await
 }

@@ -149,7 +149,9 @@ impl Chunks {
                 self.follow(&data)?;
                 return Ok(Some(Frame::data(data)));
             }
-            if matches!(self.at, Chunked::Behind { .. }) || self.is_in_trailers() {
+            // Some fill a size up with blanks, so that all size lines are equally long.
+            let is_filling = matches!(byte, b' ' | b'\t');
+            if (matches!(self.at, Chunked::Behind { .. }) && !is_filling) || self.is_in_trailers() {
                 self.aside = self.aside.saturating_add(1);
                 if self.aside > ASIDE {
                     return Err(odd("too much stands beside the data of its chunks"));

@@ -1,4 +1,4 @@
-//! The head of an answer in HTTP/1.1, and how its body ends (RFC 9112 section 6.3).
+//! One head of an answer in HTTP/1.1, and how its body ends (RFC 9112 section 6.3).
 
 use std::mem::MaybeUninit;
 
@@ -32,37 +32,28 @@ pub(super) struct Answered {
     pub(super) keeps: bool,
 }
 
-/// Reads the head of the final answer, past those that only announce one. `None`: it has not all come. Else with where it ends.
+impl Answered {
+    /// Whether this is the answer, and not only one that announces it (RFC 9110 section 15.2).
+    pub(super) fn is_final(&self) -> bool {
+        let status = self.response.status();
+        !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
+    }
+}
+
+/// Reads a head, and where it ends. `None`: it has not all come.
 ///
 /// `is_head`: the request was a HEAD, whose answer has no body whatever it says.
 ///
 /// # Errors
 /// What is no head, or one that says in two ways how its body ends.
 pub(super) fn read(came: &Bytes, is_head: bool) -> Result<Option<(Answered, usize)>, String> {
-    let mut at = 0usize;
-    loop {
-        let rest = came.slice(at.min(came.len())..);
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let Some((answered, length)) = one(&rest, is_head)? else { return Ok(None) };
-        at = at.saturating_add(length);
-        let status = answered.response.status();
-        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Some((answered, at)));
-        }
-        // RFC 9110 section 15.2: any number of these may come before.
-    }
-}
-
-fn one(came: &Bytes, is_head: bool) -> Result<Option<(Answered, usize)>, String> {
     let mut memory = [const { MaybeUninit::uninit() }; FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut parsed, came, &mut memory) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(told(error).into()),
     };
     let status =
         parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or("invalid HTTP status-code parsed")?;
@@ -89,6 +80,19 @@ fn one(came: &Bytes, is_head: bool) -> Result<Option<(Answered, usize)>, String>
     *response.headers_mut() = fields;
     let keeps = !closes && framing != Framing::ToTheEnd && status != StatusCode::SWITCHING_PROTOCOLS;
     Ok(Some((Answered { response, framing, keeps }, length)))
+}
+
+/// In hyper's words, which an operator knows from requests that have a body.
+fn told(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::Version => "invalid HTTP version parsed",
+        httparse::Error::Status => "invalid HTTP status-code parsed",
+        httparse::Error::TooManyHeaders => "message head is too large",
+        httparse::Error::HeaderName
+        | httparse::Error::HeaderValue
+        | httparse::Error::NewLine
+        | httparse::Error::Token => "invalid HTTP header parsed",
+    }
 }
 
 /// Whether `Connection` says that the connection ends with this answer.
@@ -197,11 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn what_only_announces_an_answer_is_passed_over_and_half_a_head_is_none_yet() {
-        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nrest";
-        assert_eq!(told(text, false).unwrap().unwrap(), (200, Framing::Sized(0), true, "rest".to_owned()));
+    fn half_a_head_is_none_yet_and_what_only_announces_an_answer_is_not_the_answer() {
+        let text = "HTTP/1.1 103 x\r\nLink: a\r\n\r\nrest";
         for end in 0..text.len() - "rest".len() {
             assert_eq!(told(&text[..end], false), Ok(None), "{end}");
+        }
+        for (status, is_final) in [(100, false), (103, false), (199, false), (101, true), (200, true), (500, true)] {
+            let came = Bytes::from(format!("HTTP/1.1 {status} x\r\n\r\n"));
+            let (answered, _) = read(&came, false).unwrap().unwrap();
+            assert_eq!(answered.is_final(), is_final, "{status}");
         }
         let switched = told("HTTP/1.1 101 x\r\nUpgrade: y\r\n\r\nraw", false).unwrap().unwrap();
         assert_eq!((switched.0, switched.2), (101, false), "never asked for, and never a connection to use again");

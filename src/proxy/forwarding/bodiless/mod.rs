@@ -3,7 +3,7 @@
 //! hyper's client gives each connection a task of its own, so that a body can go up while an answer comes down; a request is
 //! handed to it, and its answer back, over channels. Most requests have no body: nothing can go on beside their answer, and
 //! nobody else need be woken for it. `docs/performance.md` says what that is worth. Requests with a body, and such as ask for
-//! another protocol, are hyper's; a connection can go over to it for one, and stays with it then (`pool`).
+//! another protocol, are hyper's; connections go over from one to the other as they are needed (`pool`).
 //!
 //! `head` reads the head of an answer, `body` what follows it, `line` is the connection. Where hyper and this could differ, this
 //! is the stricter, and a connection on which anything was out of order is never used again.
@@ -15,7 +15,7 @@ mod line;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -29,9 +29,12 @@ use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, unconnected};
 use crate::proxy::forwarding::pool::{Lease, Pool, READ};
 use crate::proxy::forwarding::received::Received;
+use crate::proxy::spare;
 
 /// What is read at once while a head is awaited: it, and most answers.
 const AT_ONCE: usize = 16 << 10;
+/// As hyper says it.
+const TOO_LARGE: &str = "message head is too large";
 /// The most memory that a thread holds on to for the heads it writes.
 const KEPT_HEAD: usize = 64 << 10;
 
@@ -45,7 +48,7 @@ thread_local! {
 #[derive(Debug)]
 struct Broken {
     cause: String,
-    /// The upstream has seen nothing of the request.
+    /// The upstream cannot have seen the request whole.
     is_unsent: bool,
     /// What it said is no answer in HTTP/1.1. Whoever said it has had the request.
     is_parse: bool,
@@ -120,8 +123,9 @@ impl Answer {
 
 /// Sends the head of a request, and reads that of its answer.
 async fn ask(line: Line, head: &Head<'_>) -> Result<Answer, Broken> {
+    let is_head = *head.method == Method::HEAD;
     let mut asking =
-        Asking { line, unsent: None, cut_off: None, came: Bytes::new(), is_head: *head.method == Method::HEAD };
+        Asking { line, unsent: None, is_seen: false, cut_off: None, came: BytesMut::new(), looked_at: 0, is_head };
     let mut begun = false;
     let answered = std::future::poll_fn(|cx| {
         if !std::mem::replace(&mut begun, true) {
@@ -141,10 +145,13 @@ struct Asking {
     line: Line,
     /// What the socket had no room for.
     unsent: Option<Vec<u8>>,
+    /// Whether the upstream can have seen any of it.
+    is_seen: bool,
     /// Why no more of it could be sent. The answer may say the reason, so it is read all the same.
     cut_off: Option<io::Error>,
-    /// What has come of the answer.
-    came: Bytes,
+    /// What has come of the answer, and how much of that is known to hold no end of a head.
+    came: BytesMut,
+    looked_at: usize,
     is_head: bool,
 }
 
@@ -155,12 +162,17 @@ impl Asking {
             text.clear();
             write(head, text);
             let sent = match self.line.poll_send(text, cx) {
-                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Ok(sent)) => {
+                    self.is_seen = true;
+                    sent
+                }
                 Poll::Ready(Err(error)) => return Err(Broken::by(&error, true)),
                 Poll::Pending => 0,
             };
             self.unsent = text.get(sent..).filter(|rest| !rest.is_empty()).map(<[u8]>::to_vec);
-            text.shrink_to(KEPT_HEAD);
+            if text.capacity() > KEPT_HEAD {
+                *text = Vec::new();
+            }
             Ok(())
         })
     }
@@ -171,24 +183,58 @@ impl Asking {
             let came = READ_HERE.with_borrow_mut(|memory| {
                 memory.resize(AT_ONCE, 0);
                 let mut into = ReadBuf::new(memory);
-                std::task::ready!(self.line.poll_read(&mut into, cx)).map_err(|error| Broken::by(&error, false))?;
-                Poll::Ready(Ok(joined(&self.came, into.filled())))
+                ready!(self.line.poll_read(&mut into, cx))?;
+                self.came.extend_from_slice(into.filled());
+                Poll::Ready(Ok(into.filled().len()))
             });
-            let before = self.came.len();
-            self.came = std::task::ready!(came)?;
-            if self.came.len() == before {
-                return Poll::Ready(Err(self.ended()));
+            match ready!(came).map_err(|error| Broken::by(&error, false))? {
+                0 => return Poll::Ready(Err(self.ended())),
+                _some => {}
             }
-            let head = head::read(&self.came, self.is_head).map_err(Broken::parse)?;
-            // What was put aside of the head is to be as little as what was taken of it.
-            if head.as_ref().map_or(self.came.len(), |(_, length)| *length) > READ {
-                return Poll::Ready(Err(Broken::parse("message head is too large")));
-            }
-            if let Some((head, length)) = head {
-                let rest = self.came.split_off(length);
-                return Poll::Ready(Ok((head, rest)));
+            if let Some(answered) = self.answered()? {
+                return Poll::Ready(Ok(answered));
             }
         }
+    }
+
+    /// The head of the answer, and what came behind it, when it has all come.
+    fn answered(&mut self) -> Result<Option<(head::Answered, Bytes)>, Broken> {
+        while self.is_worth_a_look() {
+            let mut came = std::mem::take(&mut self.came).freeze();
+            let found = head::read(&came, self.is_head).map_err(Broken::parse)?;
+            let length = found.as_ref().map_or(0, |(_, length)| *length);
+            if length > READ {
+                return Err(Broken::parse(TOO_LARGE));
+            }
+            let rest = came.split_off(length);
+            match found {
+                Some((answered, _)) if answered.is_final() => return Ok(Some((answered, rest))),
+                // RFC 9110 section 15.2: any number of these may come before.
+                Some((answered, _)) => {
+                    spare::give(answered.response.into_parts().0.headers);
+                    self.looked_at = 0;
+                }
+                None => {
+                    self.came = rest.into();
+                    break;
+                }
+            }
+            drop(came);
+            self.came = rest.into();
+        }
+        self.looked_at = self.came.len();
+        if self.looked_at > READ { Err(Broken::parse(TOO_LARGE)) } else { Ok(None) }
+    }
+
+    /// Whether a head might end in what was not looked at yet; or there is so much that is new that it should be seen whether
+    /// it is one at all. Not after each byte, for each look begins at the beginning.
+    fn is_worth_a_look(&self) -> bool {
+        if self.came.len() >= self.looked_at.saturating_mul(2) {
+            return !self.came.is_empty();
+        }
+        // The last three bytes before may be the beginning of an end.
+        let new = self.came.get(self.looked_at.saturating_sub(3)..).unwrap_or_default();
+        memchr::memmem::find(new, b"\n\r\n").is_some() || memchr::memmem::find(new, b"\n\n").is_some()
     }
 
     /// Sends what is left of the head.
@@ -196,6 +242,7 @@ impl Asking {
         while let Some(rest) = self.unsent.as_mut().filter(|_| self.cut_off.is_none()) {
             match self.line.poll_send(rest, cx) {
                 Poll::Ready(Ok(sent)) => {
+                    self.is_seen = true;
                     drop(rest.drain(..sent.min(rest.len())));
                     if rest.is_empty() {
                         self.unsent = None;
@@ -209,30 +256,27 @@ impl Asking {
 
     /// The upstream has nothing more to say.
     fn ended(&self) -> Broken {
+        if let Err(odd) = head::read(&Bytes::copy_from_slice(&self.came), self.is_head) {
+            return Broken::parse(odd);
+        }
         self.cut_off.as_ref().map_or_else(
             || Broken { cause: "connection closed before message completed".into(), is_unsent: false, is_parse: false },
-            |error| Broken::by(error, false),
+            |error| Broken::by(error, !self.is_seen),
         )
     }
 }
 
-/// What came before and what came now, in one piece.
-fn joined(before: &Bytes, now: &[u8]) -> Bytes {
-    if before.is_empty() {
-        return Bytes::copy_from_slice(now);
-    }
-    let mut both = BytesMut::with_capacity(before.len().saturating_add(now.len()));
-    both.extend_from_slice(before);
-    both.extend_from_slice(now);
-    both.freeze()
-}
-
-/// Writes a head as it goes over the line (RFC 9112 section 3).
+/// Writes a head as it goes over the line (RFC 9112 section 3). The path is the one that was judged: of a target that has
+/// none, as `?x`, that is `/`.
 fn write(head: &Head<'_>, text: &mut Vec<u8>) {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+    for part in [head.method.as_str(), " ", head.uri.path()] {
         text.extend_from_slice(part.as_bytes());
     }
+    if let Some(query) = head.uri.query() {
+        text.push(b'?');
+        text.extend_from_slice(query.as_bytes());
+    }
+    text.extend_from_slice(b" HTTP/1.1\r\n");
     head.fields.write_lines(text);
     text.extend_from_slice(b"\r\n");
 }
