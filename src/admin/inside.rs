@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::admin::door::{Authorized, Behind, Door};
-use crate::config::Settings;
+use crate::config::{Settings, settings};
 use crate::live::{Live, Snapshot};
 use crate::telemetry::timestamp::Rfc3339;
 use crate::telemetry::{IssuerHealth, KeyState};
@@ -45,20 +45,22 @@ pub struct Inside {
     keys: Box<KeysOf>,
 }
 
-/// The settings that bound tokens and key sets.
+/// The settings that bound tokens, key sets and what is posted.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Limits {
     token: usize,
     jwks: usize,
     jwks_keys: usize,
+    form: usize,
+    body: Option<u64>,
 }
 
 impl Inside {
     /// `keys` knows the keys of the policies that requests are judged by.
     #[must_use]
     pub fn new(door: Arc<Door>, live: Arc<Live>, settings: &Settings, keys: Box<KeysOf>) -> Self {
-        let limits = &settings.limits;
-        let limits = Limits { token: limits.token, jwks: limits.jwks, jwks_keys: limits.jwks_keys };
+        let settings::Limits { token, jwks, jwks_keys, form, body, .. } = settings.limits;
+        let limits = Limits { token, jwks, jwks_keys, form, body };
         Self { door, live, public_url: settings.public_url.as_deref().map(Into::into), limits, keys }
     }
 

@@ -216,7 +216,10 @@ mod tests {
             json!([{ "name": "policies/a.yaml", "folder": "policies", "text": "version: 1\n" }])
         );
         assert_eq!(policy["version"], env!("CARGO_PKG_VERSION"));
-        assert_eq!(policy["limits"], json!({ "token": 16 << 10, "jwks": 1 << 20, "jwks_keys": 100 }));
+        assert_eq!(
+            policy["limits"],
+            json!({ "token": 16 << 10, "jwks": 1 << 20, "jwks_keys": 100, "form": 64 << 10, "body": null })
+        );
         let keys = told("GET /keys");
         assert_eq!((&keys["v"], &keys["policy"]), (&json!(1), &json!("sha256:00")));
         let bank = &keys["issuers"][0];

@@ -5,6 +5,13 @@
 use crate::assurance::{Assurance, Issuer, Pair};
 use crate::token::at_hash_fits;
 
+/// Whether what two tokens proved belongs together, as [`belong`] says, or [`kept_beside`] where one of them was `kept`.
+#[must_use]
+pub fn together(issuer: &Issuer, access: (&Assurance, &str), id: &Assurance, kept: bool) -> bool {
+    let (access, access_text) = access;
+    if kept { kept_beside(access, id) } else { belong(issuer, access, access_text, id) }
+}
+
 /// Whether two verified tokens of one issuer belong together, as that issuer's `pair` says.
 ///
 /// `access_text` is the access token as it was sent. What is absent ties nothing together.

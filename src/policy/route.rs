@@ -103,6 +103,15 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What is kept of a sign-in that comes on this path. What ends there does not begin there.
+    #[must_use]
+    pub fn keeps_on(&self, path: &CanonicalPath) -> Option<&Keep> {
+        let ends = |keep: &&Keep| self.ends.iter().any(|ending| ending.cookie == keep.cookie && ending.is_on(path));
+        self.keep.as_deref().filter(|keep| !ends(keep))
+    }
+}
+
 impl Ending {
     /// Whether it ends on this path, or would for an application that reads it otherwise.
     #[must_use]

@@ -94,12 +94,10 @@ impl<'r> Verified<'r> {
 
     fn check_pair(&self, policy: &Policy) -> Result<(), Refusal> {
         let (Some((found, access)), Some((id_found, id))) = (&self.access, &self.id) else { return Ok(()) };
-        let together = policy.issuer(access.issuer).is_some_and(|issuer| {
-            if found.is_kept() || id_found.is_kept() {
-                return pair::kept_beside(access, id);
-            }
-            pair::belong(issuer, access, found.credential.expose(), id)
-        });
+        let kept = found.is_kept() || id_found.is_kept();
+        let together = policy
+            .issuer(access.issuer)
+            .is_some_and(|issuer| pair::together(issuer, (access, found.credential.expose()), id, kept));
         if together {
             return Ok(());
         }

@@ -15,9 +15,7 @@ use hyper::body::Incoming;
 
 use crate::clock;
 use crate::live::Snapshot;
-use crate::policy::{
-    CanonicalPath, Denial, Grounds, Permit, Requirement, ResourceMetadata, Route, Target, judge, judge_error_response,
-};
+use crate::policy::{CanonicalPath, Denial, Grounds, Permit, Requirement, ResourceMetadata, Route, Target, judge};
 use crate::proxy::answer::{First, ResponseBody};
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
@@ -312,13 +310,10 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
         let verified = match extract::credentials(route, self.head, gate.limits.token, own, posted) {
             Ok(found) => evidence::verify(&gate.verifier, policy, found, self.approach.client, desk).await,
             Err(refusal) => {
-                if refusal.denial.reason == Reason::TokenMissing
-                    && self.form.as_ref().is_some_and(|form| form.is_error_response(route))
-                    && let Ok(permit) = judge_error_response(policy, route, &target)
-                {
-                    return Ok(permit);
+                match self.form.as_ref().and_then(|form| form.passes_as_error(&refusal, policy, route, &target)) {
+                    Some(permit) => return Ok(permit),
+                    None => Err(refusal),
                 }
-                Err(refusal)
             }
         };
         match verified {
@@ -383,7 +378,7 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
 }
 
 /// Whether the length that is announced for a body is within the limit.
-fn check_length(length: Option<u64>, limit: Option<u64>, name: &str) -> Result<(), Refusal> {
+pub(super) fn check_length(length: Option<u64>, limit: Option<u64>, name: &str) -> Result<(), Refusal> {
     match length.zip(limit) {
         Some((length, limit)) if length > limit => {
             let detail = format!("the body has {length} bytes, {name} is {limit}");

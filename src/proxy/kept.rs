@@ -78,7 +78,7 @@ impl Desk<'_> {
     }
 
     /// What a cookie's value holds, whether or not it still counts.
-    fn unsealed(&self, value: &str, cookie: &str) -> Result<Kept, Rejected> {
+    pub(super) fn unsealed(&self, value: &str, cookie: &str) -> Result<Kept, Rejected> {
         let refused = |rejection| Rejected { rejection, issuer: None, retry_after: None };
         let Some(sealing) = self.sealing else {
             let why = "there are no `seal.keys` to open the kept cookie with";
@@ -171,7 +171,8 @@ impl Desk<'_> {
         }
     }
 
-    fn sealed(
+    /// The same of one token, or why nothing is kept of it.
+    pub(super) fn sealed(
         &self,
         keep: &Keep,
         policy: &Policy,

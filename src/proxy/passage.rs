@@ -182,11 +182,7 @@ impl<V: Verify> Passage<'_, V> {
         let taken = response.status().as_u16() < 400 && permit.would_deny().is_none();
         let fields = response.headers_mut();
         kept::remove_theirs(fields, kept);
-        let Some(keep) = self.route.keep.as_deref().filter(|_| taken) else { return };
-        // What ends here does not begin here.
-        if self.route.ends.iter().any(|ending| ending.cookie == keep.cookie && ending.is_on(self.path)) {
-            return;
-        }
+        let Some(keep) = self.route.keeps_on(self.path).filter(|_| taken) else { return };
         if let Some(cookie) = self.desk.keep(keep, &self.live.policy, self.tokens, permit) {
             kept::set(fields, cookie);
         }

@@ -94,6 +94,13 @@ impl Kept {
         self.until
     }
 
+    /// Whose word it was, by the name and the `iss` that the issuer had then; its token's kind; the claims that were read. For
+    /// whoever shows it: judged by them is in [`Kept::recall`] alone.
+    #[must_use]
+    pub fn shown(&self) -> (&str, &str, TokenKind, &Json) {
+        (&self.issuer, &self.iss, self.kind, &self.claims)
+    }
+
     /// How many bytes each claim takes, largest first: for an operator whose cookie grew too large.
     #[must_use]
     pub fn sizes(&self) -> Vec<(String, usize)> {

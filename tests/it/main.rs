@@ -21,6 +21,7 @@ mod challenges;
 mod connections;
 mod cookies;
 mod exceptions;
+mod explain_kept;
 mod explain_running;
 mod forms;
 mod forwarding;

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::cli::explain::beside::BesideArgs;
 use crate::cli::explain::input::{self, From};
 use crate::cli::explain::running::{self, Running};
+use crate::cli::explain::setting::{self, Setting};
 use crate::cli::explain::told::{Explained, GateTold, Keys};
 use crate::cli::explain::walk::{How, Question, explain};
 use crate::cli::explain::{human, json};
@@ -18,13 +20,15 @@ use crate::policy::{PREFLIGHT, ResourceMetadata};
 /// Arguments of `stepgate explain`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Claims are shown, whatever is in them: names and numbers of persons too. A token and its
-signature never are. A token is never taken from the command line, where other users of the
-machine can read it.
+Claims are shown, whatever is in them: names and numbers of persons too. Tokens, their
+signatures and cookies never are, and are never taken from the command line, where other users
+of the machine can read them.
 
 Signatures are checked with the keys in the policy's `jwks_file`, or those of --jwks; nobody is
 asked for keys. Where there are none it is said loudly, and the rest is explained as if the
-signature were good. With --admin the policy and the keys are those of a running gate.
+signature were good. With --admin the policy and the keys are those of a running gate. What is
+sealed in a kept cookie takes the gate's `seal.keys`, of --config or --seal-key-file; whether a
+logout ended it the running gate alone knows.
 
 Exit codes:
   0  the request is let through
@@ -52,10 +56,13 @@ pub(in crate::cli) struct ExplainArgs {
     /// as YAML or JSON; `-` for standard input
     #[arg(long, value_name = "FILE")]
     claims: Vec<PathBuf>,
+    #[command(flatten)]
+    beside: BesideArgs,
     /// The folder of the policy, or one of its files [default: the one that the settings name, or `policies`]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// A stepgate.yaml: names the policies, the limits on tokens and keys, and what clients call the gate
+    /// A stepgate.yaml: names the policies, the limits on tokens, forms and keys, the keys of kept cookies, and what
+    /// clients call the gate
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A key set (JWKS) to check signatures with, in place of the issuer's own
@@ -65,7 +72,7 @@ pub(in crate::cli) struct ExplainArgs {
     #[arg(long)]
     grpc: bool,
     /// The request is a browser's preflight (with OPTIONS) for a request with this method
-    #[arg(long, value_name = "METHOD", conflicts_with_all = ["grpc", "token_file", "token_stdin", "token_env", "claims"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["grpc", "token_file", "token_stdin", "token_env", "claims", "form"])]
     preflight: Option<String>,
     /// The admin listener of a running gate, such as `http://127.0.0.1:9901`: its policy and keys are asked for and used. No token
     /// is sent there
@@ -110,6 +117,9 @@ fn show(told: &Explained, form: Form) -> Result<ExitCode, Failure> {
         Form::Json => {
             for (name, why) in told.unchecked() {
                 complain(&human::safe(&format!("stepgate: THE SIGNATURE WAS NOT CHECKED of {name}: {why}")));
+            }
+            for name in told.perhaps_ended() {
+                complain(&human::safe(&format!("stepgate: {} {name}", human::NO_END)));
             }
             say(&json::value(told).to_string())?;
         }
@@ -168,13 +178,28 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
             claims: args.claims.clone(),
         };
         let policy = &by.loaded.policy;
-        let given = input::given(&from, policy, by.longest_token, now)?;
-        let metadata = by.public_url.as_deref().and_then(|url| ResourceMetadata::of(policy, url));
+        let setting = &by.setting;
+        let given = input::given(&from, args.beside.on_stdin(), policy, setting.limits.token, now)?;
+        let beside = &args.beside.read(policy, &setting.seal, now)?;
+        let metadata = setting.public_url.as_deref().and_then(|url| ResourceMetadata::of(policy, url));
         let (metadata, gate) = (metadata.as_ref(), by.gate.as_ref());
         let (request, keys, given, supported) = (&*args.request, &*by.keys, &*given, &*by.supported);
-        let question =
-            Question { policy, keys, request, method, authority, path, given, metadata, how, supported, gate, now };
-        Ok(explain(&question))
+        Ok(explain(&Question {
+            policy,
+            keys,
+            request,
+            method,
+            authority,
+            path,
+            given,
+            beside,
+            setting,
+            metadata,
+            how,
+            supported,
+            gate,
+            now,
+        }))
     };
     match &args.admin {
         Some(admin) => judge(&of_gate(admin, args)?),
@@ -188,8 +213,7 @@ struct By {
     loaded: Loaded,
     keys: Vec<Keys>,
     supported: Vec<Option<Box<[Box<str>]>>>,
-    public_url: Option<String>,
-    longest_token: usize,
+    setting: Setting,
 }
 
 fn of_gate(admin: &str, args: &ExplainArgs) -> Result<By, Failure> {
@@ -197,8 +221,9 @@ fn of_gate(admin: &str, args: &ExplainArgs) -> Result<By, Failure> {
         Some(path) => SecretSource::File(path.clone()),
         None => SecretSource::Env(args.admin_credential_env.clone()),
     };
-    let Running { gate, loaded, keys, supported, public_url, longest_token } = running::ask(admin, &credential)?;
-    Ok(By { gate: Some(gate), loaded, keys, supported, public_url, longest_token })
+    let Running { gate, loaded, keys, supported, public_url, limits } = running::ask(admin, &credential)?;
+    let seal = setting::seal(&args.beside.seal_keys(), None, "and a running gate tells its `seal.keys` to nobody")?;
+    Ok(By { gate: Some(gate), loaded, keys, supported, setting: Setting { public_url, limits, seal } })
 }
 
 fn of_files(args: &ExplainArgs) -> Result<By, Failure> {
@@ -211,6 +236,9 @@ fn of_files(args: &ExplainArgs) -> Result<By, Failure> {
     };
     let loaded = input::policy(dir, &by)?;
     let keys = input::keys(&loaded.keys, args.jwks.as_deref(), &limits)?;
+    let named = args.config.as_deref().zip(settings.as_ref());
+    let seal =
+        setting::seal(&args.beside.seal_keys(), named, "since no settings were named that say where the keys are")?;
     let public_url = settings.and_then(|settings| settings.public_url);
-    Ok(By { gate: None, loaded, keys, supported: Vec::new(), public_url, longest_token: limits.token })
+    Ok(By { gate: None, loaded, keys, supported: Vec::new(), setting: Setting { public_url, limits, seal } })
 }

@@ -1,7 +1,7 @@
 //! The walk for people: a line a step.
 
 use crate::assurance::Truth;
-use crate::cli::explain::told::{Explained, Mapped, Named, ReckonedTold, Signature, TokenTold};
+use crate::cli::explain::told::{Explained, Keeps, Mapped, Named, ReckonedTold, Signature, TokenTold};
 use crate::policy::{Asking, Branch, METADATA_ROUTE};
 use crate::proxy::PreviewOfGrpc;
 use crate::telemetry::timestamp::Rfc3339;
@@ -9,6 +9,9 @@ use crate::token::{Held, Json};
 
 /// How many routes that nearly match are named.
 pub(super) const MOST_NEAR: usize = 5;
+
+/// What is said of what was kept, and may have been ended since.
+pub(super) const NO_END: &str = "WHETHER A LOGOUT ENDED IT WAS NOT CHECKED of";
 
 /// The whole text.
 pub(super) fn text(told: &Explained) -> String {
@@ -28,8 +31,15 @@ pub(super) fn text(told: &Explained) -> String {
     for place in &told.takes {
         out.line("looks at", place);
     }
+    if let Some(form) = &told.form {
+        out.line("form", &format!("{}: {}", form.name, form.text));
+    }
+    for unread in &told.unread {
+        out.line("unread", &format!("{}: {}", unread.name, unread.text));
+    }
     match (told.tokens.is_empty(), told.takes.is_empty()) {
-        (true, false) => out.line("token", "none was given"),
+        (true, false) if told.unread.is_empty() => out.line("token", "none was given"),
+        (true, false) => out.line("token", "none where the route looks"),
         (true, true) => out.line("token", "none is looked at"),
         (false, _) => told.tokens.iter().for_each(|one| token(one, &mut out)),
     }
@@ -43,6 +53,23 @@ pub(super) fn text(told: &Explained) -> String {
     for (name, why) in told.unchecked() {
         out.line("", &format!("!! THE SIGNATURE WAS NOT CHECKED of {name}: {why}"));
     }
+    for name in told.perhaps_ended() {
+        out.line("", &format!("!! {NO_END} {name}"));
+    }
+    answer(told, &mut out);
+    for text in told.client.iter().flat_map(|client| &client.text) {
+        out.line("client", text);
+    }
+    if let Some(operator) = &told.operator {
+        out.line("operator", &operator.hint);
+        operator.remedy.iter().for_each(|remedy| out.line("", &format!("- {remedy}")));
+        out.line("", &format!("See {}.", operator.sources.join("; ")));
+    }
+    out.0
+}
+
+/// What the client is answered, and what becomes of kept cookies by it.
+fn answer(told: &Explained, out: &mut Out) {
     match &told.response {
         None if told.route.as_ref().is_some_and(|route| route.name == METADATA_ROUTE) => {
             out.line("answer", "the gate's own: its metadata for clients");
@@ -62,15 +89,20 @@ pub(super) fn text(told: &Explained) -> String {
             out.line("", response.body.trim_end());
         }
     }
-    for text in told.client.iter().flat_map(|client| &client.text) {
-        out.line("client", text);
+    for cookie in &told.deletes {
+        out.line("", &format!("deletes the cookie {cookie}"));
     }
-    if let Some(operator) = &told.operator {
-        out.line("operator", &operator.hint);
-        operator.remedy.iter().for_each(|remedy| out.line("", &format!("- {remedy}")));
-        out.line("", &format!("See {}.", operator.sources.join("; ")));
+    match &told.keeps {
+        Some(Keeps { cookie, until: Ok(until) }) => {
+            let until = Rfc3339(*until);
+            out.line(
+                "keeps",
+                &format!("the sign-in, in the cookie {cookie} until {until}, if the application answers below 400"),
+            );
+        }
+        Some(Keeps { cookie, until: Err(why) }) => out.line("keeps", &format!("nothing in the cookie {cookie}: {why}")),
+        None => {}
     }
-    out.0
 }
 
 /// A text that cannot move the cursor, or turn the direction of what follows it.
@@ -132,6 +164,14 @@ fn token(token: &TokenTold, out: &mut Out) {
         Signature::Unsigned => out.inner("!!", "THE SIGNATURE WAS NOT CHECKED: claims that nobody signed were given"),
         Signature::Checked(from) => out.inner("keys", &format!("those in {from}")),
         Signature::NotAsked => {}
+    }
+    if let Some(kept) = &token.kept {
+        let at = kept.at.map(|at| format!(" at {}", Rfc3339(at))).unwrap_or_default();
+        let until = kept.until.map(|until| format!(", until {}", Rfc3339(until))).unwrap_or_default();
+        out.inner("kept", &format!("in the cookie {}{at}{until}", kept.cookie));
+        if kept.may_have_ended {
+            out.inner("!!", "WHETHER A LOGOUT ENDED IT WAS NOT CHECKED: the running gate alone remembers that");
+        }
     }
     for (name, part) in [("header", &token.header), ("claims", &token.claims)] {
         if let Some(part) = part {

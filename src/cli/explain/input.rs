@@ -74,12 +74,20 @@ pub(super) struct From {
     pub(super) claims: Vec<PathBuf>,
 }
 
-/// The tokens that the request would bring.
-pub(super) fn given(from: &From, policy: &Policy, limit: usize, now: Timestamp) -> Result<Vec<Given>, Failure> {
+/// The tokens that the request would bring. `on_stdin`: how often something else is read from there.
+pub(super) fn given(
+    from: &From,
+    on_stdin: usize,
+    policy: &Policy,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<Given>, Failure> {
     let dash = |path: &&PathBuf| path.as_os_str() == "-";
-    let on_stdin = usize::from(from.stdin).saturating_add(from.claims.iter().filter(dash).count());
-    if on_stdin > 1 {
-        return Err(Failure::could_not_run("standard input can be read once: for one token or for one set of claims"));
+    let own = usize::from(from.stdin).saturating_add(from.claims.iter().filter(dash).count());
+    if own.saturating_add(on_stdin) > 1 {
+        return Err(Failure::could_not_run(
+            "standard input can be read once: for one token, one set of claims or the like",
+        ));
     }
     let all = from.files.len().saturating_add(from.env.len()).saturating_add(from.claims.len());
     if all.saturating_add(usize::from(from.stdin)) > 2 {
@@ -91,10 +99,7 @@ pub(super) fn given(from: &From, policy: &Policy, limit: usize, now: Timestamp) 
         given.push(token(format!("the token in {}", path.display()), &text, limit)?);
     }
     for name in &from.env {
-        #[expect(clippy::disallowed_methods, reason = "the command line names the variable")]
-        let text = std::env::var(name)
-            .map_err(|_none| Failure::could_not_run(format!("the environment variable `{name}` is not set")))?;
-        given.push(token(format!("the token in ${name}"), &text, limit)?);
+        given.push(token(format!("the token in ${name}"), &variable(name)?, limit)?);
     }
     if from.stdin {
         given.push(token("the token on standard input".to_owned(), &stdin()?, limit)?);
@@ -113,7 +118,14 @@ fn token(name: String, text: &str, limit: usize) -> Result<Given, Failure> {
     Ok(Given { name, what: What::Token(Credential::new(text, limit)) })
 }
 
-fn claims(path: &Path, policy: &Policy, now: Timestamp) -> Result<Given, Failure> {
+/// What an environment variable holds.
+pub(super) fn variable(name: &str) -> Result<String, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the command line names the variable")]
+    std::env::var(name).map_err(|_none| Failure::could_not_run(format!("the environment variable `{name}` is not set")))
+}
+
+/// Claims, in place of a token.
+pub(super) fn claims(path: &Path, policy: &Policy, now: Timestamp) -> Result<Given, Failure> {
     let file = if path.as_os_str() == "-" {
         SourceFile { name: "standard input".to_owned(), folder: ".".into(), text: stdin()? }
     } else {
@@ -125,16 +137,22 @@ fn claims(path: &Path, policy: &Policy, now: Timestamp) -> Result<Given, Failure
     Ok(Given { name, what: What::Claims { claims: token.claims, typ: token.typ } })
 }
 
-fn stdin() -> Result<String, Failure> {
+/// The text on standard input.
+pub(super) fn stdin() -> Result<String, Failure> {
+    String::from_utf8(stdin_bytes()?)
+        .map_err(|_not_text| Failure::could_not_run(ReadError::NotText(PathBuf::from("standard input"))))
+}
+
+/// What is on standard input.
+pub(super) fn stdin_bytes() -> Result<Vec<u8>, Failure> {
     const MOST: u64 = 4 << 20;
     let mut bytes = Vec::new();
     let path = PathBuf::from("standard input");
     match io::stdin().lock().take(MOST.saturating_add(1)).read_to_end(&mut bytes) {
-        Err(error) => return Err(Failure::could_not_run(ReadError::Io { path, error })),
+        Err(error) => Err(Failure::could_not_run(ReadError::Io { path, error })),
         Ok(length) if u64::try_from(length).is_ok_and(|length| length > MOST) => {
-            return Err(Failure::could_not_run("standard input has more than 4 MiB"));
+            Err(Failure::could_not_run("standard input has more than 4 MiB"))
         }
-        Ok(_) => {}
+        Ok(_) => Ok(bytes),
     }
-    String::from_utf8(bytes).map_err(|_not_text| Failure::could_not_run(ReadError::NotText(path)))
 }

@@ -33,6 +33,8 @@ pub(super) fn value(told: &Explained) -> Value {
         "nearly": told.nearly.iter().map(named).collect::<Vec<_>>(),
         "floors": told.floors.iter().map(named).collect::<Vec<_>>(),
         "takes": told.takes,
+        "form": told.form.as_ref().map(named),
+        "unread": told.unread.iter().map(named).collect::<Vec<_>>(),
         "signatures_checked": checked,
         "tokens": told.tokens.iter().map(token).collect::<Vec<_>>(),
         "pair": told.pair.as_ref().map(|(holds, text)| json!({ "holds": holds, "text": text })),
@@ -46,6 +48,11 @@ pub(super) fn value(told: &Explained) -> Value {
         "text": told.decided,
         "levels": told.levels,
         "response": response(told),
+        "keeps": told.keeps.as_ref().map(|keeps| {
+            let until = keeps.until.as_ref().ok().map(|until| Rfc3339(*until).to_string());
+            json!({ "cookie": keeps.cookie, "until": until, "why_not": keeps.until.as_ref().err() })
+        }),
+        "deletes": told.deletes,
         "client": told.client.as_ref().map(|client| {
             json!({
                 "new_sign_in": client.new_sign_in.name(),
@@ -91,6 +98,10 @@ fn token(token: &TokenTold) -> Value {
         "header": token.header,
         "claims": token.claims,
         "checks": checks,
+        "kept": token.kept.as_ref().map(|kept| {
+            let [at, until] = [kept.at, kept.until].map(|at| at.map(|at| Rfc3339(at).to_string()));
+            json!({ "cookie": kept.cookie, "at": at, "until": until, "logout_checked": !kept.may_have_ended })
+        }),
         "refused": token.refused.as_ref().map(|(reason, why)| json!({ "reason": reason.code(), "why": why })),
         "mapping": token.mapping.iter().map(mapped).collect::<Vec<_>>(),
     })

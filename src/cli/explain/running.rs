@@ -16,7 +16,7 @@ use crate::cli::explain::input::refused;
 use crate::cli::explain::told::{GateTold, Keys};
 use crate::cli::output::Failure;
 use crate::cli::secret;
-use crate::config::settings::SecretSource;
+use crate::config::settings::{self, SecretSource};
 use crate::config::{IssuerKeys, Loaded, SourceFile, load_policy};
 use crate::jwks::is_loopback;
 use crate::tls::roots;
@@ -32,8 +32,8 @@ pub(super) struct Running {
     /// What each issuer says it supports of `acr`; in the policy's order.
     pub(super) supported: Vec<Option<Box<[Box<str>]>>>,
     pub(super) public_url: Option<String>,
-    /// The longest token that it takes.
-    pub(super) longest_token: usize,
+    /// Those of its limits that it tells.
+    pub(super) limits: settings::Limits,
 }
 
 /// How long it may take to answer.
@@ -60,6 +60,9 @@ struct Limits {
     token: usize,
     jwks: usize,
     jwks_keys: usize,
+    /// An older gate does not tell it, nor the next.
+    form: Option<usize>,
+    body: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,7 +237,10 @@ fn judged_by(url: &Url, policy: PolicyTold, keys: &KeysTold) -> Result<Running, 
     let supported = loaded.keys.iter().map(|issuer| of(issuer)?.acr_values_supported.clone()).collect();
     let keys = loaded.keys.iter().map(|issuer| keys_of(url, issuer, of(issuer), limits)).collect();
     let gate = GateTold { url: url.to_string(), version };
-    Ok(Running { gate, loaded, keys, supported, public_url, longest_token: limits.token })
+    let Limits { token, form, body, .. } = limits;
+    let usual = settings::Limits::default();
+    let limits = settings::Limits { token, form: form.unwrap_or(usual.form), body, ..usual };
+    Ok(Running { gate, loaded, keys, supported, public_url, limits })
 }
 
 fn keys_of(url: &Url, issuer: &IssuerKeys, told: Option<&IssuerTold>, limits: Limits) -> Keys {

@@ -1,84 +1,135 @@
 //! The tokens of a request: believed or not, by the functions that believe them on a request's way.
 
 use crate::assurance::Assurance;
-use crate::cli::explain::mapping;
 use crate::cli::explain::told::{Given, Keys, Signature, TokenTold, What};
-use crate::policy::{Denial, Policy, Route};
+use crate::cli::explain::walk::Question;
+use crate::cli::explain::{kept, mapping};
+use crate::policy::{Denial, Place, Route, TokenSource};
+use crate::proxy::{Piece, Rehearsal};
 use crate::reason::Reason;
 use crate::token::{
-    Credential, Json, Rejection, Timestamp, TokenKind, Unverified, checks, danger_assume_signed, danger_show, verify,
+    Credential, Json, Rejection, TokenKind, Unverified, checks, danger_assume_signed, danger_show, verify,
 };
 use crate::verification::why_unknown;
 
-/// A token that is believed, with its text where it has one.
+/// A token that is believed, or what was kept of one.
 #[derive(Clone, Debug)]
-pub(super) struct Believed<'g> {
+pub(super) struct Believed {
     pub(super) assurance: Assurance,
-    pub(super) text: &'g str,
+    /// As it came; of claims that nobody signed as they would have come.
+    pub(super) credential: Credential,
+    /// Its text; empty where there is none, but claims.
+    pub(super) text: Box<str>,
+    /// It was kept before.
+    pub(super) kept: bool,
 }
 
-/// Looks at every token. Of several reasons to refuse the first in precedence is the one.
-pub(super) fn look<'g>(
-    given: &'g [Given],
+/// What came of looking.
+pub(super) type Looked = (Vec<TokenTold>, Result<Vec<Believed>, Denial>);
+
+/// Looks at every token: those that were `given` without a place, which stand where the route looks for their kind, and the
+/// `pieces` that were found in theirs. Of several reasons to refuse the first in precedence is the one.
+pub(super) fn look(
+    question: &Question<'_>,
     route: &Route,
-    policy: &Policy,
-    keys: &[Keys],
-    now: Timestamp,
-) -> (Vec<TokenTold>, Result<Vec<Believed<'g>>, Denial>) {
-    let (mut told, mut believed, mut refused) = (Vec::new(), Vec::<Believed<'g>>::new(), None::<Denial>);
+    given: &[Given],
+    pieces: &[Piece<'_>],
+    rehearsal: &Rehearsal<'_>,
+) -> Looked {
+    let mut look = Look { told: Vec::new(), believed: Vec::new(), refused: None };
     for one in given {
-        let (mut token, outcome) = look_at(one, policy, keys, now);
-        let outcome =
-            outcome.and_then(|new| match believed.iter().find(|known| known.assurance.kind == new.assurance.kind) {
-                _ if !route.take.iter().any(|source| source.kinds.takes(new.assurance.kind)) => {
-                    let detail = format!("the route `{}` takes no {} token", route.name, new.assurance.kind.name());
-                    Err(refusal(Reason::TokenKindWrong, detail, Some(&new.assurance)))
-                }
-                // The same token in two places is one.
-                Some(known) if !new.text.is_empty() && known.text == new.text => Ok(None),
-                Some(_) => Err(refusal(Reason::TokenDuplicate, "two tokens of one kind", Some(&new.assurance))),
-                None => Ok(Some(new)),
-            });
+        let wrong = |kind: TokenKind| format!("the route `{}` takes no {} token", route.name, kind.name());
+        look.add(look_at(one, question), |kind| places(route).any(|source| source.kinds.takes(kind)), wrong);
+    }
+    for piece in pieces {
+        let seen = match &piece.source.place {
+            Place::Kept(cookie, _) => kept::look(piece, cookie, rehearsal, question),
+            Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. } => {
+                let mut told = TokenTold::named(&name(piece, question));
+                let outcome = of_text(&piece.credential, question, &mut told);
+                (told, outcome)
+            }
+        };
+        let wrong = |_| "a token of this kind is not taken where it stands".to_owned();
+        look.add(seen, |kind| piece.source.kinds.takes(kind), wrong);
+    }
+    (look.told, look.refused.map_or(Ok(look.believed), Err))
+}
+
+/// The places of a route where a token may stand that is given without one.
+pub(super) fn places(route: &Route) -> impl Iterator<Item = &TokenSource> {
+    route.take.iter().filter(|source| !matches!(source.place, Place::Kept(..)))
+}
+
+/// The cookie that a token is looked for in, if it is one.
+pub(super) fn cookie_of(source: &TokenSource) -> Option<&str> {
+    match &source.place {
+        Place::Cookie(name, _) | Place::Kept(name, _) => Some(name),
+        Place::Authorization | Place::Header(_) | Place::Form { .. } => None,
+    }
+}
+
+/// What a token is called that was found in its place.
+fn name(piece: &Piece<'_>, question: &Question<'_>) -> String {
+    let beside = question.beside;
+    let (part, whole) = match &piece.source.place {
+        Place::Form { name, .. } => (format!("the parameter `{name}`"), beside.form.as_ref().map(|(name, _)| name)),
+        Place::Cookie(name, _) | Place::Kept(name, _) => {
+            (format!("the cookie `{name}`"), beside.cookies.as_ref().map(|(name, _)| name))
+        }
+        Place::Header(name) => (format!("the field {name}"), None),
+        Place::Authorization => ("the field Authorization".to_owned(), None),
+    };
+    whole.map_or_else(|| format!("the token in {part}"), |whole| format!("the token in {part} of {whole}"))
+}
+
+struct Look {
+    told: Vec<TokenTold>,
+    believed: Vec<Believed>,
+    refused: Option<Denial>,
+}
+
+impl Look {
+    fn add(
+        &mut self,
+        (mut token, outcome): (TokenTold, Result<Believed, Denial>),
+        takes: impl Fn(TokenKind) -> bool,
+        wrong: impl Fn(TokenKind) -> String,
+    ) {
+        let known = |new: &Believed| self.believed.iter().find(|known| known.assurance.kind == new.assurance.kind);
+        let outcome = outcome.and_then(|new| match known(&new) {
+            _ if !takes(new.assurance.kind) => {
+                Err(refusal(Reason::TokenKindWrong, wrong(new.assurance.kind), Some(&new.assurance)))
+            }
+            // The same token in two places is one.
+            Some(known) if !new.text.is_empty() && known.text == new.text => Ok(None),
+            Some(_) => Err(refusal(Reason::TokenDuplicate, "two tokens of one kind", Some(&new.assurance))),
+            None => Ok(Some(new)),
+        });
         match outcome {
-            Ok(new) => believed.extend(new),
+            Ok(new) => self.believed.extend(new),
             Err(denial) => {
                 let why = if denial.detail.is_empty() { denial.reason.meaning() } else { &denial.detail };
                 token.refused = Some((denial.reason, why.to_owned()));
-                if refused.as_ref().is_none_or(|first| denial.reason < first.reason) {
-                    refused = Some(denial);
+                if self.refused.as_ref().is_none_or(|first| denial.reason < first.reason) {
+                    self.refused = Some(denial);
                 }
             }
         }
-        told.push(token);
+        self.told.push(token);
     }
-    (told, refused.map_or(Ok(believed), Err))
 }
 
 fn refusal(reason: Reason, detail: impl Into<String>, of: Option<&Assurance>) -> Denial {
     Denial { detail: detail.into(), issuer: of.map(|token| token.issuer), ..Denial::because(reason) }
 }
 
-fn look_at<'g>(
-    given: &'g Given,
-    policy: &Policy,
-    keys: &[Keys],
-    now: Timestamp,
-) -> (TokenTold, Result<Believed<'g>, Denial>) {
-    let mut told = TokenTold {
-        name: given.name.clone(),
-        signature: Signature::NotAsked,
-        issuer: None,
-        kind: None,
-        header: None,
-        claims: None,
-        checks: Vec::new(),
-        refused: None,
-        mapping: Vec::new(),
-    };
+fn look_at(given: &Given, question: &Question<'_>) -> (TokenTold, Result<Believed, Denial>) {
+    let mut told = TokenTold::named(&given.name);
     let outcome = match &given.what {
         What::Token(Err(rejection)) => Err(rejected(rejection.clone())),
-        What::Token(Ok(credential)) => of_text(credential, policy, keys, now, &mut told),
-        What::Claims { claims, typ } => of_claims(claims, typ.as_deref(), policy, now, &mut told),
+        What::Token(Ok(credential)) => of_text(credential, question, &mut told),
+        What::Claims { claims, typ } => of_claims(claims, typ.as_deref(), question, &mut told),
     };
     (told, outcome)
 }
@@ -87,13 +138,8 @@ fn rejected(rejection: Rejection) -> Denial {
     refusal(rejection.reason, rejection.detail, None)
 }
 
-fn of_text<'g>(
-    credential: &'g Credential,
-    policy: &Policy,
-    keys: &[Keys],
-    now: Timestamp,
-    told: &mut TokenTold,
-) -> Result<Believed<'g>, Denial> {
+fn of_text(credential: &Credential, question: &Question<'_>, told: &mut TokenTold) -> Result<Believed, Denial> {
+    let Question { policy, keys, now, .. } = *question;
     let shown = danger_show(credential);
     (told.header, told.claims) = (shown.header.clone(), shown.claims.clone());
     let iss = shown.claims.as_ref().and_then(|claims| claims.member("iss")).and_then(Json::as_str);
@@ -135,16 +181,16 @@ fn of_text<'g>(
     let assurance = issuer.assess(&verified, policy.claims());
     told.kind = Some(assurance.kind);
     told.mapping = mapping::told(issuer, verified.claims(), &assurance);
-    Ok(Believed { assurance, text: credential.expose() })
+    Ok(Believed { assurance, credential: credential.clone(), text: credential.expose().into(), kept: false })
 }
 
 fn of_claims(
     claims: &Json,
     typ: Option<&str>,
-    policy: &Policy,
-    now: Timestamp,
+    question: &Question<'_>,
     told: &mut TokenTold,
-) -> Result<Believed<'static>, Denial> {
+) -> Result<Believed, Denial> {
+    let Question { policy, now, .. } = *question;
     told.signature = Signature::Unsigned;
     told.claims = Some(claims.clone());
     let Some(iss) = claims.member("iss").and_then(Json::as_str) else {
@@ -160,10 +206,11 @@ fn of_claims(
     let assurance = issuer.assess(&verified, policy.claims());
     told.kind = Some(assurance.kind);
     told.mapping = mapping::told(issuer, claims, &assurance);
-    Ok(Believed { assurance, text: "" })
+    let credential = kept::as_token(claims, usize::MAX).map_err(rejected)?;
+    Ok(Believed { assurance, credential, text: "".into(), kept: false })
 }
 
 /// The believed token of a kind.
-pub(super) fn of_kind<'b, 'g>(believed: &'b [Believed<'g>], kind: TokenKind) -> Option<&'b Believed<'g>> {
+pub(super) fn of_kind(believed: &[Believed], kind: TokenKind) -> Option<&Believed> {
     believed.iter().find(|token| token.assurance.kind == kind)
 }

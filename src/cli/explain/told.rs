@@ -64,6 +64,10 @@ pub(super) struct Explained {
     pub(super) floors: Vec<Named>,
     /// Where the route looks for tokens.
     pub(super) takes: Vec<String>,
+    /// The posted form, where it was read, by where it is from.
+    pub(super) form: Option<Named>,
+    /// What was given and nobody looks at, with why not.
+    pub(super) unread: Vec<Named>,
     pub(super) tokens: Vec<TokenTold>,
     /// Whether two tokens belong together.
     pub(super) pair: Option<(bool, String)>,
@@ -78,6 +82,10 @@ pub(super) struct Explained {
     pub(super) exceptions: Vec<Named>,
     /// The one by which it is forwarded, if it is by one.
     pub(super) exception: Option<String>,
+    /// What is kept of the sign-in, where its route keeps any.
+    pub(super) keeps: Option<Keeps>,
+    /// The kept cookies that the answer deletes.
+    pub(super) deletes: Vec<String>,
     /// The decision in a line.
     pub(super) decided: String,
     /// The rungs reached, by name.
@@ -109,8 +117,30 @@ pub(super) struct TokenTold {
     pub(super) checks: Vec<Check>,
     /// Why it is not taken.
     pub(super) refused: Option<(Reason, String)>,
+    /// Where it was kept, if it is no token but what was kept of one.
+    pub(super) kept: Option<KeptTold>,
     /// How its claims were read.
     pub(super) mapping: Vec<Mapped>,
+}
+
+/// What was kept of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptTold {
+    pub(super) cookie: String,
+    /// When, where that is known.
+    pub(super) at: Option<Timestamp>,
+    /// Until when it counts, where that could be read.
+    pub(super) until: Option<Timestamp>,
+    /// A logout may have ended it before that, which the running gate alone knows.
+    pub(super) may_have_ended: bool,
+}
+
+/// What is kept, once the application has taken a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Keeps {
+    pub(super) cookie: String,
+    /// Until when it counts; or why nothing is kept.
+    pub(super) until: Result<Timestamp, String>,
 }
 
 /// Whether a signature was checked.
@@ -172,7 +202,31 @@ pub(super) struct Operator {
     pub(super) sources: &'static [&'static str],
 }
 
+impl TokenTold {
+    /// One of which nothing is known yet.
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            signature: Signature::NotAsked,
+            issuer: None,
+            kind: None,
+            header: None,
+            claims: None,
+            checks: Vec::new(),
+            refused: None,
+            kept: None,
+            mapping: Vec::new(),
+        }
+    }
+}
+
 impl Explained {
+    /// What was kept and may have been ended by a logout: of that nobody here knows.
+    pub(super) fn perhaps_ended(&self) -> impl Iterator<Item = &str> {
+        let perhaps = |token: &&TokenTold| token.kept.as_ref().is_some_and(|kept| kept.may_have_ended);
+        self.tokens.iter().filter(perhaps).map(|token| &*token.name)
+    }
+
     /// The tokens of which nobody knows whether they are genuine, and why not.
     pub(super) fn unchecked(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tokens.iter().filter_map(|token| match &token.signature {

@@ -1,15 +1,19 @@
 //! The way of a request, without sockets, with each step kept.
 
 use crate::assurance::{IssuerId, classes_counted, pair};
+use crate::cli::explain::beside::Beside;
+use crate::cli::explain::client::client;
+use crate::cli::explain::kept;
+use crate::cli::explain::setting::Setting;
 use crate::cli::explain::tokens::{self, Believed};
-use crate::cli::explain::told::{Client, Explained, GateTold, Given, Keys, Named, Operator, ReckonedTold};
+use crate::cli::explain::told::{Explained, GateTold, Given, Keys, Named, Operator, ReckonedTold};
 use crate::policy::{
     CanonicalPath, Denial, Elsewhere, Kinds, Mend, Permit, Place, Policy, Requirement, ResourceMetadata, Route, Step,
     Target, TokenSource, Tokens, canonical_host, ground, judge, judge_preflight, mend, outline, overlook, reckon,
     retell,
 };
-use crate::proxy::preview;
-use crate::reason::{NewSignIn, Reason};
+use crate::proxy::{Brought, Rehearsal, Taken, preview};
+use crate::reason::Reason;
 use crate::token::{Timestamp, TokenKind};
 
 /// One request, and all that it is judged by.
@@ -24,6 +28,10 @@ pub(super) struct Question<'q> {
     pub(super) authority: &'q str,
     pub(super) path: &'q str,
     pub(super) given: &'q [Given],
+    /// What it brings besides.
+    pub(super) beside: &'q Beside,
+    /// What the gate's settings say.
+    pub(super) setting: &'q Setting,
     /// What the gate itself answers, if the settings say what clients call it.
     pub(super) metadata: Option<&'q ResourceMetadata>,
     pub(super) how: How<'q>,
@@ -60,6 +68,8 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         nearly: Vec::new(),
         floors: Vec::new(),
         takes: Vec::new(),
+        form: None,
+        unread: Vec::new(),
         tokens: Vec::new(),
         pair: None,
         reckoned: Vec::new(),
@@ -68,6 +78,8 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         would_deny: None,
         exceptions: Vec::new(),
         exception: None,
+        keeps: None,
+        deletes: Vec::new(),
         decided: String::new(),
         levels: Vec::new(),
         response: None,
@@ -80,9 +92,13 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
     told.levels = reached.iter().map(|rung| policy.ladders().name(*rung).to_owned()).collect();
     told.would_deny = outcome.as_ref().ok().and_then(Permit::would_deny).cloned();
     told.exception = outcome.as_ref().ok().and_then(Permit::excepted).map(|by| by.name.to_string());
+    // Where a kept cookie was not believed, no token of an issuer was at fault.
+    let is_spent = outcome.is_err() && !told.deletes.is_empty();
+    let of_cookie = is_spent && told.reckoned.is_empty();
     let operator = |denial: &Denial| {
         let guide = denial.reason.guide();
-        let hint = policy.hint(denial.reason, denial.issuer).to_owned();
+        let hint = of_cookie.then(|| denial.reason.hint_of_kept()).flatten();
+        let hint = hint.unwrap_or_else(|| policy.hint(denial.reason, denial.issuer)).to_owned();
         Operator { hint, remedy: guide.remedy, sources: guide.sources }
     };
     told.operator = told.would_deny.as_ref().map(operator);
@@ -92,7 +108,7 @@ pub(super) fn explain(question: &Question<'_>) -> Explained {
         let supported = denial.issuer.and_then(of);
         let metadata = question.metadata.map(|metadata| &*metadata.url);
         told.response = Some(preview(&denial, realm, metadata, supported, question.how == How::Grpc));
-        told.client = Some(client(&denial, mended));
+        told.client = Some(client(&denial, mended, is_spent));
         told.operator = Some(operator(&denial));
         told.denial = Some(denial);
     }
@@ -136,35 +152,116 @@ fn walk(question: &Question<'_>, told: &mut Explained) -> (Outcome, Option<Mend>
         (None, Err(denial)) => return (Err(denial), None),
     };
     retell_ground(policy, route, &target, told);
+    // A sign-in that was kept comes as the cookie that it was kept in.
+    let made = match question.beside.kept.as_ref().map(|claims| kept::cookie(claims, question, &host)).transpose() {
+        Ok(made) => made,
+        Err(nothing) => {
+            told.tokens.push(*nothing);
+            None
+        }
+    };
+    let brought = brought(question, made.as_deref());
+    let Some(mut rehearsal) = Rehearsal::of(brought, question.setting.site(), &host, now) else {
+        return (Err(refused(Reason::RequestMalformed, "no head of a request can say that")), None);
+    };
     if route.require == Requirement::Public {
-        return (decided(policy, route, &target, None, now), None);
+        let outcome = rehearsal.fits(route).and_then(|()| decided(policy, route, &target, None, now));
+        settle(question, &rehearsal, route, (&host, &path), &outcome, &[], told);
+        return (outcome, None);
     }
     told.takes = route.take.iter().map(source).collect();
     told.asks = outline(policy, route, &target);
-    let (tokens, believed) = tokens::look(question.given, route, policy, question.keys, now);
-    told.tokens = tokens;
-    // A route that only observes may let through what brings no token that could be believed.
-    let believed = match believed {
+    let (outcome, mended, believed) = judged(question, &mut rehearsal, route, &target, told);
+    settle(question, &rehearsal, route, (&host, &path), &outcome, &believed, told);
+    (outcome, mended)
+}
+
+/// The request, as far as tokens are looked for in it.
+fn brought<'q>(question: &Question<'q>, made: Option<&'q str>) -> Brought<'q> {
+    let Question { request, method, authority, beside, .. } = *question;
+    Brought {
+        method,
+        authority,
+        is_https: request.split_once(' ').is_some_and(|(_, url)| url.starts_with("https://")),
+        query: request.split_once('?').map(|(_, query)| query),
+        cookies: made.or(beside.cookies.as_ref().map(|(_, cookies)| &**cookies)),
+        origin: beside.origin.as_deref(),
+        form: beside.form.as_ref().map(|(_, form)| form),
+    }
+}
+
+/// Takes the tokens, believes them or not, and judges by them.
+fn judged(
+    question: &Question<'_>,
+    rehearsal: &mut Rehearsal<'_>,
+    route: &Route,
+    target: &Target<'_>,
+    told: &mut Explained,
+) -> (Outcome, Option<Mend>, Vec<Believed>) {
+    let Question { policy, now, .. } = *question;
+    // Where nothing is looked for but what was kept, a token stands nowhere.
+    let given = if tokens::places(route).next().is_some() { question.given } else { &[] };
+    let taken = rehearsal.take(policy, route, target, !given.is_empty());
+    told.form = kept::form(question, route, rehearsal);
+    let (pieces, taken) = match taken {
+        Taken::Pieces(pieces) => (pieces, Ok(())),
+        Taken::ErrorResponse(permit) => return (Ok(permit), None, Vec::new()),
+        Taken::Refused(denial) => (Vec::new(), Err(denial)),
+    };
+    if taken.is_ok() || given.is_empty() {
+        told.unread = kept::unread(question, route, &pieces, rehearsal);
+    }
+    if given.is_empty() {
+        let text =
+            "the route looks at nothing but what was kept of a sign-in: give that with --cookie-file or --kept-claims";
+        told.unread.extend(question.given.iter().map(|one| Named { name: one.name.clone(), text: text.to_owned() }));
+    }
+    let (looked, believed) = tokens::look(question, route, given, &pieces, rehearsal);
+    told.tokens.extend(looked);
+    // What is wrong with the request is said before anybody looks at its tokens. A route that only observes may let through
+    // what brings no token that could be believed.
+    let believed = match taken.and(believed) {
         Ok(believed) => believed,
-        Err(denial) => return (overlook(policy, route, &target, denial), None),
+        Err(denial) => return (overlook(policy, route, target, denial), None, Vec::new()),
     };
     let tokens = match paired(policy, &believed, told) {
         Ok(tokens) => tokens,
-        Err(denial) => return (overlook(policy, route, &target, denial), None),
+        Err(denial) => return (overlook(policy, route, target, denial), None, Vec::new()),
     };
-    let Some(tokens) = tokens else { return (decided(policy, route, &target, None, now), None) };
-    told.reckoned = reckoned(policy, route, &target, tokens, now);
+    let Some(tokens) = tokens else { return (decided(policy, route, target, None, now), None, Vec::new()) };
+    told.reckoned = reckoned(policy, route, target, tokens, now);
     told.asks.clear();
-    let steps = retell(policy, route, &target, Some(tokens), now);
+    let steps = retell(policy, route, target, Some(tokens), now);
     let excepting = steps.iter().filter_map(|step| {
         let Step::Exception(exception, _) = step else { return None };
         Some(Named { name: exception.name.to_string(), text: step.text(policy) })
     });
     told.exceptions = excepting.collect();
-    let outcome = last(steps).unwrap_or_else(|| judge(policy, route, &target, Some(tokens), now));
-    let mended = outcome.is_err().then(|| mend(policy, route, &target, tokens, now)).flatten();
+    let outcome = last(steps).unwrap_or_else(|| judge(policy, route, target, Some(tokens), now));
+    let mended = outcome.is_err().then(|| mend(policy, route, target, tokens, now)).flatten();
     let main = believed.first().map(|token| token.assurance.issuer);
-    (outcome.map_err(|denial| Denial { issuer: denial.issuer.or(main), ..denial }), mended)
+    let outcome = outcome.map_err(|denial| Denial { issuer: denial.issuer.or(main), ..denial });
+    (outcome, mended, believed)
+}
+
+/// What becomes of kept cookies: those that the answer deletes, and the one that it sets.
+fn settle(
+    question: &Question<'_>,
+    rehearsal: &Rehearsal<'_>,
+    route: &Route,
+    (host, path): (&str, &CanonicalPath),
+    outcome: &Outcome,
+    believed: &[Believed],
+    told: &mut Explained,
+) {
+    match outcome {
+        _ if question.policy.kept().is_empty() => {}
+        Ok(permit) => {
+            told.deletes = if route.ends.is_empty() { Vec::new() } else { rehearsal.ended(route, path) };
+            told.keeps = kept::keeps(question, host, (route, path), permit, believed);
+        }
+        Err(denial) => told.deletes = rehearsal.spent(route, denial, question.policy),
+    }
 }
 
 /// Tells of the route and the floors under it.
@@ -220,11 +317,7 @@ fn source(source: &TokenSource) -> String {
 }
 
 /// The tokens as the decision takes them: two only if they belong together.
-fn paired<'b>(
-    policy: &Policy,
-    believed: &'b [Believed<'_>],
-    told: &mut Explained,
-) -> Result<Option<Tokens<'b>>, Denial> {
+fn paired<'b>(policy: &Policy, believed: &'b [Believed], told: &mut Explained) -> Result<Option<Tokens<'b>>, Denial> {
     let of = |kind| tokens::of_kind(believed, kind);
     let (access, id) = match (of(TokenKind::Access), of(TokenKind::Id)) {
         (Some(access), Some(id)) => (access, id),
@@ -232,8 +325,11 @@ fn paired<'b>(
         (None, None) => return Ok(None),
     };
     let issuer = policy.issuer(access.assurance.issuer);
-    let tied = issuer.is_some_and(|issuer| pair::belong(issuer, &access.assurance, access.text, &id.assurance));
+    let kept = access.kept || id.kept;
+    let tied =
+        issuer.is_some_and(|issuer| pair::together(issuer, (&access.assurance, &access.text), &id.assurance, kept));
     let by = match issuer.map(|issuer| issuer.pair) {
+        _ if kept => "an equal subject, and an equal client where both name one",
         Some(crate::assurance::Pair::Subject) => "an equal subject and client",
         Some(crate::assurance::Pair::Bound) | None => {
             "`at_hash` of the access token in the id_token, or an equal `sid`"
@@ -273,38 +369,4 @@ fn reckoned(
         ReckonedTold { reckoned, evidence, classes, levels, missed }
     };
     all.into_iter().map(told).collect()
-}
-
-/// What the client could do about a refusal.
-fn client(denial: &Denial, mend: Option<Mend>) -> Client {
-    let new_sign_in = denial.reason.guide().new_sign_in;
-    let scope: Vec<&str> = denial.scope.iter().map(|scope| &**scope).collect();
-    let text = match (&denial.step_up, &mend, new_sign_in) {
-        (Some(_), Some(mend), _) => vec![sign_in(mend)],
-        (Some(_), None, _) => vec![
-            "The answer asks for another sign-in, but none was found that this route would let in: look at what it asks."
-                .to_owned(),
-        ],
-        (None, _, NewSignIn::Mends) => {
-            vec!["Nothing: no sign-in at this issuer would be enough, so none is asked for.".to_owned()]
-        }
-        (None, _, NewSignIn::BringsToken) => vec!["Get a token: any new one will do, of a new sign-in or refreshed, if it holds what is asked.".to_owned()],
-        (None, _, NewSignIn::DoesNot) if !scope.is_empty() => {
-            vec![format!("Ask for a token with the scope {}; no new sign-in is needed for that.", scope.join(" "))]
-        }
-        (None, _, NewSignIn::DoesNot) => vec!["Nothing by signing in again: something else has to change.".to_owned()],
-    };
-    Client { new_sign_in, mend, text }
-}
-
-fn sign_in(mend: &Mend) -> String {
-    let claims: Vec<String> = mend
-        .claims
-        .iter()
-        .map(|(path, value)| format!("`{path}` {}", serde_json::to_string(value).unwrap_or_default()))
-        .collect();
-    let claims = if claims.is_empty() { String::new() } else { format!(", whose token says {}", claims.join(" and ")) };
-    let scopes =
-        if mend.scopes.is_empty() { String::new() } else { format!(", with the scope {}", mend.scopes.join(" ")) };
-    format!("Sign in again: a new sign-in now{claims}{scopes} is let in (all else as it is).")
 }

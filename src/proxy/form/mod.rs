@@ -7,4 +7,4 @@ mod parameters;
 mod read;
 
 pub(super) use parameters::Form;
-pub(super) use read::{is_posted, read};
+pub(super) use read::{is_posted, read, whole};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::policy::{Denial, Place, Route};
+use crate::policy::{Denial, Permit, Place, Policy, Route, Target, judge_error_response};
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
 
@@ -63,7 +63,7 @@ impl Form {
 
     /// Whether it is an error response of an identity provider (RFC 6749 section 4.1.2.1) and nothing besides: beside other
     /// parameters an application might overlook the error, and sign somebody in whom nobody judged.
-    pub(in crate::proxy) fn is_error_response(&self, route: &Route) -> bool {
+    fn is_error_response(&self, route: &Route) -> bool {
         let names: HashSet<&str> = self.parameters.iter().map(|(name, _)| &**name).collect();
         let names_error = self.parameters.iter().any(|(name, value)| name == "error" && is_error_code(value));
         let taken = route.take.iter().filter_map(|source| match &source.place {
@@ -75,6 +75,31 @@ impl Form {
             && names.len() == self.parameters.len()
             && names.into_iter().all(is_of_error)
             && !answers.any(|answer| self.elsewhere.iter().any(|name| passes_for(name, answer)))
+    }
+
+    /// The permit by which it passes where no token came: it is an error response, and its route has those forwarded.
+    pub(in crate::proxy) fn passes_as_error(
+        &self,
+        refusal: &Refusal,
+        policy: &Policy,
+        route: &Route,
+        target: &Target<'_>,
+    ) -> Option<Permit> {
+        if refusal.denial.reason != Reason::TokenMissing || !self.is_error_response(route) {
+            return None;
+        }
+        judge_error_response(policy, route, target).ok()
+    }
+
+    /// The names of its parameters, as they stand.
+    pub(in crate::proxy) fn names(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|(name, _)| &**name)
+    }
+
+    /// What it says under `error`, where it is one such response's.
+    pub(in crate::proxy) fn error(&self, route: &Route) -> Option<&str> {
+        let error = self.parameters.iter().find(|(name, _)| name == "error");
+        error.filter(|_| self.is_error_response(route)).map(|(_, value)| &**value)
     }
 
     /// As it came.

@@ -36,8 +36,7 @@ pub(in crate::proxy) async fn read(
     limits: &Limits,
     max_body: Option<BodyLimit>,
 ) -> Result<Form, Refusal> {
-    let body_limit = max_body.map_or(limits.body, BodyLimit::bytes);
-    let most = body_limit.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form));
+    let most = most(limits, max_body);
     if let Some(size) = body.size_hint().exact()
         && usize::try_from(size).map_or(true, |size| size > most)
     {
@@ -50,6 +49,31 @@ pub(in crate::proxy) async fn read(
     let gathered = exchange.answer_by.bound(pin!(gather(body, exchange, most))).await;
     let body = gathered.unwrap_or_else(|Passed| Err(malformed("the form took longer than `limits.idle`")))?;
     Form::parse(body, head.uri.query())
+}
+
+/// Reads what is here whole, as [`read`] reads what comes in. `query`: that of the address that it was posted to.
+///
+/// # Errors
+/// `body_too_large`, `body_unsupported`.
+pub(in crate::proxy) fn whole(
+    fields: &HeaderMap,
+    body: Bytes,
+    query: Option<&str>,
+    limits: &Limits,
+    max_body: Option<BodyLimit>,
+) -> Result<Form, Refusal> {
+    let most = most(limits, max_body);
+    if body.len() > most {
+        return Err(too_large(most, &format!("{} bytes", body.len())));
+    }
+    check_type(fields)?;
+    Form::parse(body, query)
+}
+
+/// How many bytes a form may have.
+fn most(limits: &Limits, max_body: Option<BodyLimit>) -> usize {
+    let body_limit = max_body.map_or(limits.body, BodyLimit::bytes);
+    body_limit.and_then(|body| usize::try_from(body).ok()).map_or(limits.form, |body| body.min(limits.form))
 }
 
 async fn gather(body: &mut Incoming, exchange: &Exchange, most: usize) -> Result<Bytes, Refusal> {

@@ -13,5 +13,5 @@ mod watch;
 
 pub(in crate::proxy) use overseer::Overseer;
 pub(in crate::proxy) use renewals::Renewals;
-pub(in crate::proxy) use standing::Case;
+pub(in crate::proxy) use standing::{Case, Quiet};
 pub(in crate::proxy) use watch::{Side, Watching, unless_ended};

@@ -405,7 +405,7 @@ fn until(permit: &Permit) -> Option<Timestamp> {
 }
 
 /// Who is told of each request's kept cookie is not told of each look at one.
-struct Quiet;
+pub(in crate::proxy) struct Quiet;
 
 impl Recorder for Quiet {
     fn decided(&self, _: &Decision<'_>) -> Result<(), Blocked> {

@@ -1,7 +1,9 @@
 //! What is explained is what is decided, on random policies, requests and tokens; and a sign-in that is called enough is enough.
 #![expect(clippy::arithmetic_side_effects, reason = "test code, on constants")]
 
+mod gate;
 mod proxied;
+mod sent;
 mod worlds;
 
 use std::cell::RefCell;
@@ -12,6 +14,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use serde_json::{Value, json};
 
 use self::worlds::{Made, usual_sign_ins, worlds};
+use super::beside::Beside;
+use super::setting::Setting;
 use super::told::{Explained, Given, Keys, Signature, What};
 use super::walk::{How, Question, explain};
 use super::{human, json as as_json};
@@ -65,6 +69,8 @@ impl World {
             authority,
             path,
             given: &given,
+            beside: &Beside::default(),
+            setting: &Setting::default(),
             metadata: None,
             how: How::Plain,
             supported: &[],
@@ -243,6 +249,8 @@ fn told_of(what: What, keys: Keys) -> Explained {
         authority,
         path,
         given: &given,
+        beside: &Beside::default(),
+        setting: &Setting::default(),
         metadata: None,
         how: How::Plain,
         supported: &[],
@@ -331,6 +339,8 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
             authority,
             path,
             given: &given,
+            beside: &Beside::default(),
+            setting: &Setting::default(),
             metadata: None,
             how: How::Plain,
             supported: &[],
@@ -357,9 +367,23 @@ fn what_an_exception_lets_in_is_told_with_what_the_route_says_and_one_that_does_
         let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");
         let (metadata, now) = (None, NOW);
         let (supported, gate, how) = (&[][..], None, How::Plain);
-        let question =
-            Question { policy, keys, request, method, authority, path, given, metadata, how, supported, gate, now };
-        let told = explain(&question);
+        let (beside, setting) = (&Beside::default(), &Setting::default());
+        let told = explain(&Question {
+            policy,
+            keys,
+            request,
+            method,
+            authority,
+            path,
+            given,
+            beside,
+            setting,
+            metadata,
+            how,
+            supported,
+            gate,
+            now,
+        });
         let json = as_json::value(&told);
         assert_eq!((&json["exception"], json["decision"] == "allow"), (&exception, exception.is_string()), "{json}");
         assert_eq!(json["exceptions"][0]["name"], "outage");

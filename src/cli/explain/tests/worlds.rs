@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::sent::{Sent, sent};
 use crate::token::testing::{API, CLIENT, ISSUER, NOW};
 use crate::token::{ClaimPath, Json};
 
@@ -48,14 +49,34 @@ fn entries() -> impl Strategy<Value = String> {
     })
 }
 
-fn requirement() -> impl Strategy<Value = String> {
+fn requirement() -> BoxedStrategy<String> {
     let nested = (any::<bool>(), prop::collection::vec(entries(), 2..4))
         .prop_map(|(any, parts)| format!("{{ {}: [ {} ] }}", if any { "any" } else { "all" }, parts.join(", ")));
-    prop_oneof![6 => entries(), 2 => nested, 1 => Just("authenticated".to_owned())]
+    prop_oneof![6 => entries(), 2 => nested, 1 => Just("authenticated".to_owned())].boxed()
+}
+
+/// Routes of a site where sign-ins are posted and kept, which only some of the policies are asked about.
+fn site() -> BoxedStrategy<String> {
+    let callback = prop_oneof![2 => Just("authenticated".to_owned()), 1 => requirement()];
+    let mode = prop::sample::select(vec!["", "", "", " mode: observe,", " mode: observe-all,"]);
+    let errors = prop::sample::select(vec!["", ", on_error: forward", ", on_error: forward"]);
+    let parts = (callback, requirement(), requirement(), mode.clone(), mode, errors);
+    parts.prop_map(|(callback, app, both, mode, other, errors)| {
+        format!(
+            "\x20 - {{ name: callback, match: {{ hosts: [app.example], path: /signin, methods: [POST, PUT] }},{mode} max_body: 6KiB,\
+             \x20     take: [ {{ form: id_token, kind: id{errors} }}, {{ form: access_token, kind: access }} ], require: {callback},\
+             \x20     keep: {{ cookie: __Host-k, for: 1h, ends_on: [/logout, /app/bye] }} }}\n\
+             \x20 - {{ name: app, match: {{ hosts: [app.example], path: \"/app/**\" }},{other} take: [ {{ kept: __Host-k }} ], require: {app} }}\n\
+             \x20 - {{ name: both, match: {{ hosts: [app.example], path: \"/both/**\" }}, take: [ authorization, {{ cookie: t, kind: id }},\
+             \x20     {{ kept: __Host-k, origins: [\"https://spa.example\"] }} ], require: {both} }}\n\
+             \x20 - {{ name: logout, match: {{ hosts: [app.example], path: /logout }}, require: public, max_body: 1KiB }}\n"
+        )
+    })
+    .boxed()
 }
 
 /// A policy with `/healthz` public, `/payments/{id}` by POST, whatever is under `/payments`, and all that is read.
-fn policies() -> impl Strategy<Value = String> {
+fn policies(site: BoxedStrategy<String>) -> BoxedStrategy<String> {
     let one = |texts: &'static [&'static str]| prop::sample::select(texts.to_vec());
     let mapping = one(&[
         "",
@@ -92,8 +113,8 @@ fn policies() -> impl Strategy<Value = String> {
         };
         instead.map_or_else(String::new, written)
     });
-    let all = (mapping, reading, multi, pair, floor, routes, exception);
-    all.prop_map(|(mapping, reading, multi, pair, floor, (pay, all, read), exception)| {
+    let all = (mapping, reading, multi, pair, floor, routes, site, exception);
+    all.prop_map(|(mapping, reading, multi, pair, floor, (pay, all, read), site, exception)| {
         let floors = floor.map_or_else(String::new, |floor| {
             let floor = floor.replace(", bind: { id: /account }", "").replace("bind: { id: /account }", "level: single-factor");
             format!("floors:\n  - {{ name: money, match: {{ path: \"/payments/**\" }}, require: {floor} }}\n")
@@ -107,12 +128,14 @@ fn policies() -> impl Strategy<Value = String> {
              \x20 - {{ name: pay, match: {{ path: \"/payments/{{id}}\", methods: [POST] }}, require: {pay} }}\n\
              \x20 - {{ name: payments, match: {{ path: \"/payments/**\" }}, require: {} }}\n\
              \x20 - {{ name: read, match: {{ hosts: [api.example], path: \"/**\", methods: [GET] }}, require: {} }}\n\
-             \x20 - {{ name: health, match: {{ path: /healthz }}, require: public }}\n{exception}",
+             \x20 - {{ name: health, match: {{ path: /healthz }}, require: public }}\n{}{exception}",
             unbound(all),
             unbound(read),
+            unbound(site),
         )
         .replace("level: single-factor, level: single-factor", "level: single-factor")
     })
+    .boxed()
 }
 
 fn requests() -> impl Strategy<Value = &'static str> {
@@ -131,7 +154,8 @@ fn requests() -> impl Strategy<Value = &'static str> {
 /// Claims of a token, and whether the right key signs them.
 pub(super) type Made = (Value, bool);
 
-fn tokens() -> impl Strategy<Value = Vec<Made>> {
+/// One token, mostly one that is believed.
+pub(super) fn one() -> BoxedStrategy<Made> {
     let acr = prop::sample::select(vec![
         Value::Null,
         Value::Null,
@@ -158,7 +182,7 @@ fn tokens() -> impl Strategy<Value = Vec<Made>> {
         2 => Just(json!({ "tier": "gold", "account": "7" })),
     ];
     let signed = prop::bool::weighted(0.95);
-    let one = (acr, amr, age, scope, kind, odd, signed).prop_map(|(acr, amr, age, scope, kind, odd, signed)| {
+    (acr, amr, age, scope, kind, odd, signed).prop_map(|(acr, amr, age, scope, kind, odd, signed)| {
         let now = NOW.seconds();
         let mut claims = json!({
             "iss": ISSUER, "aud": kind, "sub": "u1", "client_id": "app", "azp": CLIENT, "sid": "s1", "iat": now - 5, "exp": now + 300,
@@ -174,17 +198,25 @@ fn tokens() -> impl Strategy<Value = Vec<Made>> {
             claims[name] = value.clone();
         }
         (claims, signed)
-    });
+    })
+    .boxed()
+}
+
+/// Claims that are enough for nearly everything.
+pub(super) fn strong() -> Value {
     let now = NOW.seconds();
-    let strong = json!({
+    json!({
         "iss": ISSUER, "aud": API, "sub": "u1", "client_id": "app", "sid": "s1", "iat": now - 5, "exp": now + 300, "auth_time": now - 30,
         "scope": "pay read", "acr": "2", "amr": ["pwd", "otp", "hwk"], "tier": "gold", "account": "7",
-    });
+    })
+}
+
+fn tokens() -> impl Strategy<Value = Vec<Made>> {
     prop_oneof![
         1 => Just(Vec::new()),
-        14 => Just(vec![(strong, true)]),
-        10 => one.clone().prop_map(|one| vec![one]),
-        3 => (one.clone(), one).prop_map(|(access, mut id)| {
+        14 => Just(vec![(strong(), true)]),
+        10 => one().prop_map(|one| vec![one]),
+        3 => (one(), one()).prop_map(|(access, mut id)| {
             id.0["aud"] = json!(CLIENT);
             vec![access, id]
         }),
@@ -192,12 +224,14 @@ fn tokens() -> impl Strategy<Value = Vec<Made>> {
 }
 
 /// A policy, and requests that are judged by it.
-pub(super) fn busy_worlds() -> impl Strategy<Value = (String, Vec<(&'static str, Vec<Made>)>)> {
-    (policies(), prop::collection::vec((requests(), tokens()), 16))
+pub(super) fn busy_worlds() -> impl Strategy<Value = (String, Vec<Sent>)> {
+    let plain = (requests(), tokens()).prop_map(|(request, tokens)| Sent { request, tokens, ..Sent::default() });
+    let all = (prop::collection::vec(plain, 16), prop::collection::vec(sent(), 16));
+    (policies(site()), all.prop_map(|(plain, sent)| plain.into_iter().chain(sent).collect()))
 }
 
 pub(super) fn worlds() -> impl Strategy<Value = (String, &'static str, Vec<Made>)> {
-    (policies(), requests(), tokens())
+    (policies(Just(String::new()).boxed()), requests(), tokens())
 }
 
 /// Sign-ins made now, as issuers of these tests would write them.

@@ -9,6 +9,8 @@
     reason = "test code"
 )]
 
+mod beside;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,20 +21,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-const DOCUMENT: &str = include_str!("../docs/explain.md");
+const DOCUMENT: &str = include_str!("../../docs/explain.md");
 
 fn blocks<'d>(document: &'d str, kind: &str) -> Vec<&'d str> {
     let fence = format!("```{kind}\n");
     document.split(&*fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-/// A folder with the document's policy and claims.
+/// A folder with the document's policies and claims.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let [policy, claims] = *blocks(DOCUMENT, "yaml") else { panic!("a policy and claims") };
-    std::fs::create_dir(folder.path().join("policies")).unwrap();
-    std::fs::write(folder.path().join("policies/policy.yaml"), policy).unwrap();
-    std::fs::write(folder.path().join("claims.yaml"), claims).unwrap();
+    let [policy, claims, site, sign_in] = *blocks(DOCUMENT, "yaml") else { panic!("two policies, each with claims") };
+    for (name, text) in [
+        ("policies/policy.yaml", policy),
+        ("claims.yaml", claims),
+        ("site/policy.yaml", site),
+        ("sign-in.yaml", sign_in),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
     folder
 }
 
@@ -123,12 +132,15 @@ impl Bank {
     }
 
     fn token(&self) -> String {
-        let claims = json!({
+        self.sign(&json!({
             "iss": "https://auth.bank.example", "aud": "https://api.bank.example", "sub": "u", "scope": "payments", "acr": "2",
             "auth_time": 1_767_268_740, "exp": 1_767_269_100,
-        });
+        }))
+    }
+
+    fn sign(&self, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "kid": "k" });
-        let text = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let text = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
         let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
