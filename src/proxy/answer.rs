@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::proxy::downstream::lane::Answered;
 use crate::proxy::forwarding::pool::Lease;
+use crate::proxy::forwarding::received::{Received, Unreceived};
 use crate::proxy::headers;
 use crate::proxy::oversight::{Side, Watching};
 use crate::telemetry::{Forwarding, StreamEnd};
@@ -19,7 +19,7 @@ use crate::telemetry::{Forwarding, StreamEnd};
 pub(super) enum AnswerError {
     /// The upstream broke off or sent nonsense.
     #[error("the response's body broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Unreceived),
     /// It ended, though not where it ends.
     #[error("the response's body was given up")]
     GivenUp,
@@ -43,10 +43,10 @@ enum Content {
     Own(Option<Bytes>),
     /// The upstream's.
     Passed {
-        inner: Incoming,
+        inner: Received,
         rest: Bytes,
         /// How it broke off, before anybody asked for it.
-        broken: Option<hyper::Error>,
+        broken: Option<Unreceived>,
         lease: Option<Lease>,
         ended: bool,
         /// Who may say that it has to end, where something can end it.
@@ -66,14 +66,15 @@ pub(super) enum First {
     /// This, of a body that has a length: mostly all of it.
     Data(Bytes),
     /// It broke off.
-    Broken(hyper::Error),
+    Broken(Unreceived),
 }
 
 impl First {
     /// Looks, without waiting. What is here in one piece need not be watched. Of HTTP/1.1 alone, where nothing but data can come
     /// of a body that has a length.
-    pub(super) fn of(body: &mut Incoming, lease: &Lease) -> Self {
-        if !matches!(lease, Lease::Whole(_)) || body.size_hint().exact().is_none_or(|length| length == 0) {
+    pub(super) fn of(body: &mut Received, lease: &Lease) -> Self {
+        if !matches!(lease, Lease::Whole(_) | Lease::Held) || body.size_hint().exact().is_none_or(|length| length == 0)
+        {
             return Self::None;
         }
         match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
@@ -84,7 +85,7 @@ impl First {
     }
 
     /// Whether more is to come of the body.
-    pub(super) fn is_all_of(&self, body: &Incoming) -> bool {
+    pub(super) fn is_all_of(&self, body: &Received) -> bool {
         matches!(self, Self::Broken(_)) || body.is_end_stream()
     }
 }
@@ -96,7 +97,7 @@ impl ResponseBody {
 
     /// `watching`: who may say that it has to end, and whether it is one of gRPC.
     pub(super) fn passed(
-        (first, inner): (First, Incoming),
+        (first, inner): (First, Received),
         lease: Lease,
         forwarding: Forwarding,
         answered: Answered,
@@ -232,9 +233,10 @@ fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
 impl Drop for Content {
     /// The connection to the upstream is used again only when the whole response came; else dropping it closes it.
     fn drop(&mut self) {
-        if let Self::Passed { lease, ended: true, .. } = self
+        if let Self::Passed { inner, lease, ended: true, .. } = self
             && let Some(lease) = lease.take()
         {
+            inner.give_back();
             lease.give_back();
         }
     }

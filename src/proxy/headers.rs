@@ -12,6 +12,7 @@ use crate::proxy::edge::approach::Approach;
 use crate::proxy::extract;
 use crate::proxy::glance::Glance;
 use crate::proxy::identity::Identity;
+use crate::proxy::spare;
 use crate::proxy::spellings::{is_disguise_of, is_ours};
 
 /// All that makes the fields which an upstream is to see.
@@ -40,24 +41,52 @@ pub(super) struct Fields<'f> {
 }
 
 impl Fields<'_> {
-    /// Writes them into an empty map, in one pass over what was given: a map that is changed instead is searched for each
-    /// change, and has to be copied whole before.
+    /// Writes them into an empty map.
     pub(super) fn write(&self, fields: &mut HeaderMap) {
         // At once, and not again and again.
         fields.reserve(self.given.len().saturating_add(MOST_SET));
+        let told = self.pass_on(fields);
+        self.say_ours(&told, |name, value| {
+            if name == header::VIA {
+                fields.append(name, value.clone());
+            } else {
+                fields.insert(name, value.clone());
+            }
+        });
+    }
+
+    /// Writes them as they go over the line (RFC 9112 section 5). What we say ourselves is in no map then: nothing of what is
+    /// passed on has a name of ours, so that there is nothing in whose place it would have to be put.
+    pub(super) fn write_lines(&self, text: &mut Vec<u8>) {
+        let mut line = |name: &HeaderName, value: &HeaderValue| {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                text.extend_from_slice(part);
+            }
+        };
+        let mut fields = spare::take();
+        fields.reserve(self.given.len());
+        let told = self.pass_on(&mut fields);
+        fields.iter().for_each(|(name, value)| line(name, value));
+        spare::give(fields);
+        self.say_ours(&told, |name, value| line(&name, value));
+    }
+
+    /// Writes what is passed on of what was given, in one pass over that: a map that is changed instead is searched for each
+    /// change, and has to be copied whole before.
+    fn pass_on(&self, fields: &mut HeaderMap) -> Told<'_> {
         let over_http2 = self.version == Version::HTTP_2;
         let listed = if self.glance.connection { listed(self.given) } else { SmallVec::new() };
-        let (mut host, mut takes_trailers) = (None, false);
+        let mut told = Told { host: None, takes_trailers: false };
         for (name, value) in self.given {
             match name.as_str() {
                 "host" => {
-                    host = Some(value);
+                    told.host = Some(value);
                     // There it stands in the target.
                     if over_http2 {
                         continue;
                     }
                 }
-                "te" => takes_trailers |= says_trailers(value),
+                "te" => told.takes_trailers |= says_trailers(value),
                 "content-length" if self.is_unmeasured => continue,
                 // We answer `100-continue` ourselves, by reading the body.
                 "expect" | "x-request-id" => continue,
@@ -77,41 +106,48 @@ impl Fields<'_> {
                 remove_disguised(fields, name);
             }
         }
-        self.set_ours(fields, host);
-        if takes_trailers {
+        told
+    }
+
+    /// Says what only we say, each field once.
+    fn say_ours(&self, told: &Told<'_>, mut say: impl FnMut(HeaderName, &HeaderValue)) {
+        let approach = self.approach;
+        say(X_FORWARDED_FOR, &approach.for_);
+        say(X_FORWARDED_PROTO, &HeaderValue::from_static(approach.scheme.name()));
+        say(X_FORWARDED_PORT, &approach.port);
+        if let Some(host) = approach.host.as_ref().or(told.host) {
+            say(X_FORWARDED_HOST, host);
+        }
+        // A canonical path is text that a field can have.
+        if let Some(Ok(prefix)) = self.prefix.map(HeaderValue::from_str) {
+            say(X_FORWARDED_PREFIX, &prefix);
+        }
+        say(header::FORWARDED, &approach.forwarded);
+        say(X_REAL_IP, &approach.real_ip);
+        say(X_REQUEST_ID, self.id);
+        say(header::VIA, self.via);
+        if let Some(identity) = self.identity {
+            identity.fields().for_each(|(name, value)| say(name.clone(), value));
+        }
+        let over_http2 = self.version == Version::HTTP_2;
+        if told.takes_trailers {
             // In HTTP/1.1 that is said to a neighbour alone (RFC 9110 section 10.1.4).
-            fields.insert(header::TE, HeaderValue::from_static("trailers"));
+            say(header::TE, &HeaderValue::from_static("trailers"));
             if !over_http2 {
-                fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
+                say(header::CONNECTION, &HeaderValue::from_static("te"));
             }
         }
         // Unless told, hyper takes some methods to have no body and drops it in silence.
         if self.is_unmeasured && !over_http2 {
-            fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            say(header::TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
         }
     }
+}
 
-    /// Sets what only we say, in place of whatever there is.
-    fn set_ours(&self, fields: &mut HeaderMap, host: Option<&HeaderValue>) {
-        let approach = self.approach;
-        fields.insert(X_FORWARDED_FOR, approach.for_.clone());
-        fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(approach.scheme.name()));
-        fields.insert(X_FORWARDED_PORT, approach.port.clone());
-        if let Some(host) = approach.host.as_ref().or(host) {
-            fields.insert(X_FORWARDED_HOST, host.clone());
-        }
-        // A canonical path is text that a field can have.
-        if let Some(Ok(prefix)) = self.prefix.map(HeaderValue::from_str) {
-            fields.insert(X_FORWARDED_PREFIX, prefix);
-        }
-        fields.insert(header::FORWARDED, approach.forwarded.clone());
-        fields.insert(X_REAL_IP, approach.real_ip.clone());
-        fields.insert(X_REQUEST_ID, self.id.clone());
-        fields.append(header::VIA, self.via.clone());
-        if let Some(identity) = self.identity {
-            identity.set(fields);
-        }
-    }
+/// What was found on the way over what a client sent.
+struct Told<'f> {
+    host: Option<&'f HeaderValue>,
+    takes_trailers: bool,
 }
 
 /// What the fields `Connection` list, of whatever form.
@@ -232,10 +268,19 @@ mod tests {
             prefix: None,
             is_unmeasured,
         };
-        let (mut once, mut twice) = (HeaderMap::new(), HeaderMap::new());
+        let (mut once, mut twice, mut lines) = (HeaderMap::new(), HeaderMap::new(), Vec::new());
         fields.write(&mut once);
         fields.write(&mut twice);
         assert_eq!(once, twice, "the same however often it is sent");
+        fields.write_lines(&mut lines);
+        let mut lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+        let written = |(name, value): (&HeaderName, &HeaderValue)| {
+            [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
+        };
+        let mut fields: Vec<Vec<u8>> = once.iter().map(written).collect();
+        lines.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(lines, fields, "the same over the line as in a map");
         once
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::assurance::Assurance;
@@ -90,11 +90,9 @@ impl Identity {
         Self(smallvec::smallvec![(name, value)])
     }
 
-    /// Sets them, in place of whatever there is.
-    pub(super) fn set(&self, fields: &mut HeaderMap) {
-        for (name, value) in &self.0 {
-            fields.insert(name.clone(), value.clone());
-        }
+    /// What is told, each field once.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
     }
 }
 
@@ -190,13 +188,11 @@ mod tests {
         identity.list(AMR, ["a b", "100%", "pwd"]);
         identity.list(CLIENT, None);
         identity.number(AUTH_TIME, -7);
-        let mut fields = HeaderMap::new();
-        fields.insert(AMR, HeaderValue::from_static("forged"));
-        identity.done().set(&mut fields);
-        let told: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let identity = identity.done();
+        let told: Vec<_> = identity.fields().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         let expected = [
-            ("x-stepgate-amr", "a%20b 100%25 pwd"),
             ("x-stepgate-subject", "Zo%C3%AB%0D%0AX-Stepgate-Level:%20top"),
+            ("x-stepgate-amr", "a%20b 100%25 pwd"),
             ("x-stepgate-auth-time", "-7"),
         ];
         assert_eq!(told, expected);

@@ -22,6 +22,7 @@ use crate::proxy::form::Form;
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{self, Head};
 use crate::proxy::forwarding::pool::Lease;
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::glance::Glance;
 use crate::proxy::headers::Fields;
 use crate::proxy::identity::Identity;
@@ -66,7 +67,7 @@ impl<V: Verify> Passage<'_, V> {
         form: Option<Box<Form>>,
         permit: &Permit,
         ask: Option<&Ask>,
-    ) -> Result<(Response<Incoming>, Lease, Forwarding), Refusal> {
+    ) -> Result<(Response<Received>, Lease, Forwarding), Refusal> {
         let worker = &self.connection.worker;
         let gate = &worker.gate;
         let unreachable = |detail: String| Refusal::new(Denial::because(Reason::UpstreamUnreachable), detail);
@@ -172,7 +173,7 @@ impl<V: Verify> Passage<'_, V> {
 
     /// Keeps what was proved, where the route says so and the application did not refuse it. Of kept cookies the gate alone
     /// says anything.
-    fn keep(&self, response: &mut Response<Incoming>, permit: &Permit) {
+    fn keep(&self, response: &mut Response<Received>, permit: &Permit) {
         let kept = self.live.policy.kept();
         if kept.is_empty() {
             return;

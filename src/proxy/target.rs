@@ -123,6 +123,14 @@ pub(super) fn path(head: &Parts, seen: Seen) -> Result<CanonicalPath, Refusal> {
         Seen::Disagreement => return Err(malformed("the request can be read in two ways")),
     }
     check_method(&head.method)?;
+    // In the form with a host that stands for `/`; by itself it is no target (RFC 9112 section 3.2.1, RFC 9113 section 8.3.1).
+    let has_no_path = head.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('?'));
+    if has_no_path && (head.uri.authority().is_none() || head.version == Version::HTTP_2) {
+        return Err(Refusal::new(
+            Denial::because(Reason::PathAmbiguous),
+            "the request target has no path before its query",
+        ));
+    }
     CanonicalPath::of_request(head.uri.path()).map_err(|ambiguity| {
         if head.method == Method::OPTIONS && head.uri.path() == "*" {
             // There is nothing ambiguous about it; but routes name paths, and what none names is refused.

@@ -137,6 +137,15 @@ fn t6_t11_a_request_that_can_be_read_in_two_ways_is_400() {
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &headless));
     assert!(raw.until(HEADERS).is_some());
     assert_eq!(gate.decided().pop().unwrap().reason, Some(Reason::RequestMalformed));
+    // No path stands before the query, with the host where HTTP/1.1 has it and where HTTP/2 has it.
+    for host in ["host", ":authority"] {
+        let mut fields = vec![(":method", "GET"), (":scheme", "http"), (":path", "?/public"), (host, "api.example")];
+        fields.sort_unstable();
+        let mut raw = Raw::to(gate.address);
+        raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
+        assert!(raw.until(HEADERS).is_some());
+        assert_eq!(gate.decided().pop().unwrap().reason, Some(Reason::PathAmbiguous), "{host}");
+    }
     assert_eq!(upstream.seen().len(), 1);
 }
 

@@ -106,6 +106,24 @@ fn an_answer_that_ends_before_its_length_is_cut_for_the_client_too() {
 }
 
 #[test]
+fn one_connection_serves_requests_with_and_without_a_body_by_turns() {
+    let upstream = odd("");
+    let gate = gate(&upstream);
+    for _turn in 0..3 {
+        for request in [
+            get("/public/next", None),
+            "POST /public/next HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody".to_owned(),
+            "DELETE /public/next HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "PUT /public/next HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_owned(),
+        ] {
+            let answer = gate.client().ask(request);
+            assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+        }
+    }
+    assert_eq!(connections(&upstream), [0; 12]);
+}
+
+#[test]
 fn interim_answers_in_any_number_leave_the_connection_as_it_is() {
     let upstream = odd(&format!(
         "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n{OK}"

@@ -8,13 +8,14 @@ use h2::Reason as Reset;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::forwarding::bodiless;
 use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::multiplexed::chain;
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::reach::ConnectError;
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::headers::{self, Fields};
 use crate::proxy::spare;
 use crate::reason::Reason;
@@ -89,7 +90,7 @@ impl Head<'_> {
         request
     }
 
-    fn is_safe(&self) -> bool {
+    pub(in crate::proxy) fn is_safe(&self) -> bool {
         matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 }
@@ -104,9 +105,9 @@ pub(in crate::proxy) async fn forward(
     body: RequestBody,
     answer_by: &Deadline,
     now: Instant,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<Received>, Lease), Failure> {
     let end = body.end();
-    let bodiless = *head.method == Method::HEAD;
+    let is_head = *head.method == Method::HEAD;
     let outcome = if let Some(several) = pool.several() {
         let send = async |pool: &Rc<Pool>, body| send(pool, head, body, now).await;
         Box::pin(several.forward(send, body, answer_by, now)).await
@@ -120,7 +121,7 @@ pub(in crate::proxy) async fn forward(
     };
     let outcome = outcome.unwrap_or_else(|Passed| Err(Failure::late("no response head within the limit")));
     match (outcome, end.get()) {
-        (Ok((response, lease)), _) => Ok((cleaned(response, bodiless)?, lease)),
+        (Ok((response, lease)), _) => Ok((cleaned(response, is_head)?, lease)),
         (Err(_), End::TooLarge) => Err(Failure {
             reason: Reason::BodyTooLarge,
             detail: "the body is longer than `max_body`, or `limits.body`, allows".into(),
@@ -141,7 +142,7 @@ async fn send(
     head: &Head<'_>,
     body: RequestBody,
     now: Instant,
-) -> Result<(Response<Incoming>, Lease), Undone> {
+) -> Result<(Response<Received>, Lease), Undone> {
     if pool.upstream().http2 { multiplexed(pool, head, body).await } else { exchange(pool, head, body, now).await }
 }
 
@@ -150,13 +151,22 @@ async fn exchange(
     head: &Head<'_>,
     mut body: RequestBody,
     now: Instant,
-) -> Result<(Response<Incoming>, Lease), Undone> {
+) -> Result<(Response<Received>, Lease), Undone> {
+    if bodiless::is(head, &body) {
+        let used = match pool.reuse_line(now) {
+            None => pool.reclaim(now).await,
+            used => used,
+        };
+        if used.is_some() || !pool.has_unused() {
+            return bodiless::exchange(pool, head, used).await;
+        }
+    }
     if let Some(mut whole) = pool.reuse(now).await {
         // Where sending it twice does no harm, and there is no body.
         let again = body.again().filter(|_| head.is_safe());
         let sending = whole.sender(&body).try_send_request(head.with(body));
         let mut error = match sending.await {
-            Ok(response) => return Ok((response, Lease::Whole(whole))),
+            Ok(response) => return Ok((response.map(Received::Hyper), Lease::Whole(whole))),
             Err(error) => error,
         };
         let unsent = error.take_message().map(Request::into_body);
@@ -171,7 +181,7 @@ async fn exchange(
 }
 
 /// The same on a new connection.
-async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Result<(Response<Incoming>, Lease), Undone> {
+async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Result<(Response<Received>, Lease), Undone> {
     let mut whole = match pool.connect().await {
         Ok(whole) => whole,
         Err(error) => return Err(unconnected(pool, error, body)),
@@ -179,7 +189,7 @@ async fn connected(pool: &Rc<Pool>, head: &Head<'_>, body: RequestBody) -> Resul
     let again = body.again().filter(|_| head.is_safe());
     let sending = whole.sender(&body).send_request(head.with(body));
     match sending.await {
-        Ok(response) => Ok((response, Lease::Whole(whole))),
+        Ok(response) => Ok((response.map(Received::Hyper), Lease::Whole(whole))),
         // What answered, if not in HTTP, has had it.
         Err(error) => Err(Undone::broken(&error, again.filter(|_| !error.is_parse()))),
     }
@@ -200,7 +210,7 @@ async fn multiplexed(
     pool: &Rc<Pool>,
     head: &Head<'_>,
     mut body: RequestBody,
-) -> Result<(Response<Incoming>, Lease), Undone> {
+) -> Result<(Response<Received>, Lease), Undone> {
     /// Sendings that the upstream may have done something with, or refused by themselves.
     const SENT: u32 = 2;
     /// Connections that were gone before, or that the upstream was leaving. More of them: one that ends each connection after
@@ -219,7 +229,7 @@ async fn multiplexed(
         let mut error = match slot.sender().try_send_request(head.with(body)).await {
             Ok(response) => {
                 slot.heard();
-                return Ok((response, Lease::Slot(slot, ending)));
+                return Ok((response.map(Received::Hyper), Lease::Slot(slot, ending)));
             }
             Err(error) => error,
         };
@@ -301,9 +311,9 @@ pub(in crate::proxy) fn broken(error: &hyper::Error) -> Failure {
 
 /// Takes away what is between the upstream and us alone.
 pub(in crate::proxy) fn cleaned(
-    mut response: Response<Incoming>,
+    mut response: Response<Received>,
     bodiless: bool,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Response<Received>, Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::unreachable("the upstream switched protocols unasked"));
     }

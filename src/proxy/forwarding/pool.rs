@@ -2,23 +2,27 @@
 //!
 //! An HTTP/1.1 connection comes back when a response was read to its end and the request was sent to its end, never
 //! earlier; the one that came back last goes out first, so that a burst's extra connections grow old and go. A response
-//! dropped half-way closes its connection. HTTP/2 connections are shared instead, and never leave `multiplexed`.
+//! dropped half-way closes its connection. Requests with a body go over those that hyper speaks on, others over those of `bodiless`; where
+//! the one kind is used up, an unused one of the other goes over to it, before a new one is made. HTTP/2 connections are shared instead, and never leave `multiplexed`.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 
 use crate::config::settings::{Limits, Upstream};
+use crate::proxy::forwarding::bodiless::Line;
 use crate::proxy::forwarding::body::{End, Ending, RequestBody};
 use crate::proxy::forwarding::multiplexed::{Connections, Slot};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, reach, reach_http1};
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::several::{Busy, Several};
 use crate::proxy::forwarding::standing::Standing;
 use crate::proxy::tunnel::switch::Over;
@@ -29,7 +33,7 @@ use crate::tls::UpstreamTls;
 pub(in crate::proxy) const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may be used at all, so that changed addresses are noticed.
 pub(in crate::proxy) const AGE: Duration = Duration::from_secs(600);
-/// The most unused connections that are kept.
+/// The most unused connections that are kept of each kind.
 const KEPT: usize = 256;
 /// The most bytes of a response's head, and of what is read of its body at once.
 pub(in crate::proxy) const READ: usize = 64 << 10;
@@ -39,7 +43,9 @@ pub(in crate::proxy) struct Pool {
     upstream: Upstream,
     tls: Option<Arc<UpstreamTls>>,
     connect: Duration,
-    idle: RefCell<Vec<Idle>>,
+    idle: Shelf<Spoken>,
+    /// Those for requests without a body.
+    lines: Shelf<Line>,
     meter: Rc<UpstreamMeter>,
     /// Those that speak HTTP/2.
     shared: Rc<Connections>,
@@ -47,11 +53,53 @@ pub(in crate::proxy) struct Pool {
     several: Option<Box<Several>>,
 }
 
+/// A connection that hyper speaks on.
 #[derive(Debug)]
-struct Idle {
+struct Spoken {
     sender: SendRequest<RequestBody>,
+    /// What is left of it when nothing more is to be sent, where that may be used otherwise.
+    leaves: Option<oneshot::Receiver<Reached>>,
+}
+
+/// Connections that nobody uses, the one that came back last on top.
+#[derive(Debug)]
+struct Shelf<T>(RefCell<Vec<Idle<T>>>);
+
+#[derive(Debug)]
+struct Idle<T> {
+    connection: T,
     born: Instant,
     since: Instant,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Shelf<T> {
+    /// The one on top that is not too old, and since when there is it.
+    fn take(&self, now: Instant) -> Option<(T, Instant)> {
+        loop {
+            let Idle { connection, born, since } = self.0.borrow_mut().pop()?;
+            if !is_past(since, IDLE, now) && !is_past(born, AGE, now) {
+                return Some((connection, born));
+            }
+        }
+    }
+
+    fn put(&self, connection: T, born: Instant) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() < KEPT {
+            idle.push(Idle { connection, born, since: Instant::now() });
+        }
+    }
+
+    /// Closes what has lain unused for too long, or is no good any more.
+    fn sweep(&self, mut is_good: impl FnMut(&mut T) -> bool) {
+        self.0.borrow_mut().retain_mut(|idle| idle.since.elapsed() <= IDLE && is_good(&mut idle.connection));
+    }
 }
 
 /// What a request under way has of an upstream's connections.
@@ -59,6 +107,8 @@ struct Idle {
 pub(in crate::proxy) enum Lease {
     /// A connection for itself. Dropped without [`Lease::give_back`], it is closed.
     Whole(Whole),
+    /// A connection that goes with the response's body, which gives it back.
+    Held,
     /// A place on one that others use too; given up when dropped.
     Slot(Slot, Ending),
     /// One of these at one of several places.
@@ -70,7 +120,7 @@ pub(in crate::proxy) enum Lease {
 /// A connection in use, for one request at a time.
 #[derive(Debug)]
 pub(in crate::proxy) struct Whole {
-    sender: SendRequest<RequestBody>,
+    spoken: Spoken,
     born: Instant,
     pool: Rc<Pool>,
     /// How the body of the request that is sent on it ends.
@@ -90,7 +140,8 @@ impl Pool {
             upstream,
             tls,
             connect: limits.connect,
-            idle: RefCell::default(),
+            idle: Shelf::default(),
+            lines: Shelf::default(),
             meter: Rc::clone(&meter),
             shared: Rc::default(),
             several,
@@ -125,30 +176,77 @@ impl Pool {
         &self.upstream
     }
 
-    /// An HTTP/1.1 connection that was used before, where one is left that still lives.
+    /// An HTTP/1.1 connection for any request that was used before, where one is left that still lives.
     pub(in crate::proxy) async fn reuse(self: &Rc<Self>, now: Instant) -> Option<Whole> {
-        loop {
-            let Idle { mut sender, born, since } = self.idle.borrow_mut().pop()?;
-            if sender.is_closed() || is_past(since, IDLE, now) || is_past(born, AGE, now) {
-                continue;
-            }
-            if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Whole { sender, born, pool: Rc::clone(self), request: None });
+        let whole = |spoken, born| Whole { spoken, born, pool: Rc::clone(self), request: None };
+        while let Some((mut spoken, born)) = self.idle.take(now) {
+            let sender = &mut spoken.sender;
+            if !sender.is_closed() && (sender.is_ready() || sender.ready().await.is_ok()) {
+                return Some(whole(spoken, born));
             }
         }
+        while let Some((line, born)) = self.reuse_line(now) {
+            if let Some(reached) = line.into_io()
+                && let Ok(spoken) = Box::pin(adopt(reached)).await
+            {
+                return Some(whole(spoken, born));
+            }
+        }
+        None
+    }
+
+    /// The same of a connection that hyper has and nobody uses: hyper leaves it.
+    pub(in crate::proxy) async fn reclaim(&self, now: Instant) -> Option<(Line, Instant)> {
+        loop {
+            if !self.idle.0.borrow().last().is_some_and(|idle| idle.connection.leaves.is_some()) {
+                return None;
+            }
+            let (Spoken { sender, leaves }, born) = self.idle.take(now)?;
+            drop(sender);
+            if let Ok(reached) = leaves?.await {
+                let mut line = Line::new(reached);
+                if line.is_quiet() {
+                    return Some((line, born));
+                }
+            }
+        }
+    }
+
+    /// Whether hyper has a connection that nobody uses.
+    pub(in crate::proxy) fn has_unused(&self) -> bool {
+        !self.idle.0.borrow().is_empty()
+    }
+
+    /// One for a request without a body that was used before and lives, and since when there is it.
+    pub(in crate::proxy) fn reuse_line(&self, now: Instant) -> Option<(Line, Instant)> {
+        loop {
+            let (mut line, born) = self.lines.take(now)?;
+            if line.is_quiet() {
+                return Some((line, born));
+            }
+        }
+    }
+
+    /// Keeps a connection whose last answer has come whole.
+    pub(in crate::proxy) fn keep_line(&self, line: Line, born: Instant) {
+        self.lines.put(line, born);
+    }
+
+    /// A new one of these.
+    pub(in crate::proxy) async fn connect_line(&self) -> Result<Line, ConnectError> {
+        let reached = reach(&self.upstream, self.tls.as_ref(), self.connect).await?;
+        self.meter.connected();
+        Ok(Line::new(reached))
     }
 
     /// A new HTTP/1.1 connection.
     pub(in crate::proxy) async fn connect(self: &Rc<Self>) -> Result<Whole, ConnectError> {
         let place = self.nearest();
         // Rare enough to be boxed, and too large to be part of every request.
-        let sender = match Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await? {
-            Reached::Tcp(socket) => begin(TokioIo::new(socket)).await,
-            Reached::Unix(socket) => begin(TokioIo::new(socket)).await,
-            Reached::Tls(stream) => begin(TokioIo::new(*stream)).await,
-        }?;
+        let reached = Box::pin(reach(&place.upstream, place.tls.as_ref(), place.connect)).await?;
+        let spoken = adopt(reached).await?;
         place.meter.connected();
-        Ok(Whole { sender, born: Instant::now(), pool: Rc::clone(place), request: None })
+        Ok(Whole { spoken, born: Instant::now(), pool: Rc::clone(place), request: None })
     }
 
     /// A new connection for something that only HTTP/1.1 can begin, whatever is spoken to this upstream otherwise.
@@ -203,7 +301,8 @@ impl Pool {
     /// Closes what has lain unused for too long.
     pub(in crate::proxy) fn sweep(&self) {
         self.several().into_iter().flat_map(Several::pools).for_each(|pool| pool.sweep());
-        self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= IDLE);
+        self.idle.sweep(|spoken| !spoken.sender.is_closed());
+        self.lines.sweep(Line::is_quiet);
         self.shared.sweep();
     }
 }
@@ -219,41 +318,60 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// Has hyper speak HTTP/1.1 on a connection.
+async fn adopt(reached: Reached) -> Result<Spoken, ConnectError> {
+    match reached {
+        Reached::Tcp(socket) => begin(socket, Reached::Tcp).await,
+        Reached::Unix(socket) => begin(socket, Reached::Unix).await,
+        Reached::Tls(stream) => begin(*stream, |stream| Reached::Tls(Box::new(stream))).await,
+    }
+}
+
 /// Begins HTTP/1.1 on a socket.
-async fn begin<T>(io: T) -> Result<SendRequest<RequestBody>, ConnectError>
+async fn begin<T>(io: T, left: impl FnOnce(T) -> Reached + 'static) -> Result<Spoken, ConnectError>
 where
-    T: Read + Write + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = Builder::new()
+    let (sender, mut connection) = Builder::new()
         .max_buf_size(READ)
-        .handshake(io)
+        .handshake(TokioIo::new(io))
         .await
         .map_err(|error| ConnectError::Failed(error.to_string()))?;
-    // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
+    let (tell, leaves) = oneshot::channel();
     tokio::task::spawn_local(async move {
-        let _told = connection.await;
+        // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
+        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let parts = connection.into_parts();
+        let line = Line::new(left(parts.io.into_inner()));
+        if ended.is_ok()
+            && parts.read_buf.is_empty()
+            && let Some(reached) = line.into_io()
+            && let Err(reached) = tell.send(reached)
+        {
+            // Closed as any other.
+            drop(Line::new(reached));
+        }
     });
-    Ok(sender)
+    Ok(Spoken { sender, leaves: Some(leaves) })
 }
 
 impl Whole {
     /// A connection that was made a moment ago.
     pub(in crate::proxy) fn new(sender: SendRequest<RequestBody>, pool: &Rc<Pool>) -> Self {
-        Self { sender, born: Instant::now(), pool: Rc::clone(pool), request: None }
+        Self { spoken: Spoken { sender, leaves: None }, born: Instant::now(), pool: Rc::clone(pool), request: None }
     }
 
     /// Notes the request that is to be sent on it, and gives the way to send it.
     pub(in crate::proxy) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
-        &mut self.sender
+        &mut self.spoken.sender
     }
 
     fn give_back(self) {
-        let Self { sender, born, pool, request } = self;
+        let Self { spoken, born, pool, request } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
-        let mut idle = pool.idle.borrow_mut();
-        if sent && !sender.is_closed() && idle.len() < KEPT {
-            idle.push(Idle { sender, born, since: Instant::now() });
+        if sent && !spoken.sender.is_closed() {
+            pool.idle.put(spoken, born);
         }
     }
 }
@@ -263,7 +381,9 @@ impl Lease {
     pub(in crate::proxy) fn counted(self, busy: Busy) -> Self {
         match self {
             Self::Over(over) => Self::Over(Box::new(over.counted(busy))),
-            lease @ (Self::Whole(_) | Self::Slot(..) | Self::Counted(_)) => Self::Counted(Box::new((lease, busy))),
+            lease @ (Self::Whole(_) | Self::Held | Self::Slot(..) | Self::Counted(_)) => {
+                Self::Counted(Box::new((lease, busy)))
+            }
         }
     }
 
@@ -271,6 +391,7 @@ impl Lease {
     pub(in crate::proxy) fn give_back(self) {
         match self {
             Self::Whole(whole) => whole.give_back(),
+            Self::Held => {}
             Self::Slot(slot, _) => drop(slot),
             Self::Counted(counted) => {
                 let (lease, busy) = *counted;
@@ -281,12 +402,12 @@ impl Lease {
         }
     }
 
-    /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 hyper tells. In HTTP/2 it
+    /// Whether a response whose body has nothing more was cut short by the upstream. In HTTP/1.1 whoever reads it tells. In HTTP/2 it
     /// takes a stream that is reset without an error for one that ended, for so the upstream may refuse the rest of a request
     /// after a whole response (RFC 9113 section 8.1): what says nothing of its length is believed to be one only then.
-    pub(in crate::proxy) fn has_cut(&self, body: &Incoming) -> bool {
+    pub(in crate::proxy) fn has_cut(&self, body: &Received) -> bool {
         match self {
-            Self::Whole(_) | Self::Over(_) => false,
+            Self::Whole(_) | Self::Held | Self::Over(_) => false,
             Self::Counted(counted) => counted.0.has_cut(body),
             Self::Slot(_, request) => {
                 !body.is_end_stream()

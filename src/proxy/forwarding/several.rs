@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Response;
-use hyper::body::Incoming;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
 use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::exchange::{Failure, Undone};
 use crate::proxy::forwarding::pool::{Lease, Pool};
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::standing::{Look, Standing, Terms};
 
 /// The places of one upstream, as one worker knows them.
@@ -94,11 +94,11 @@ impl Several {
     /// Sends a request by `send` and waits for the head of its response, at the longest until `answer_by`, wherever it goes.
     pub(in crate::proxy) async fn forward(
         &self,
-        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Received>, Lease), Undone>,
         body: RequestBody,
         answer_by: &Deadline,
         now: Instant,
-    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, Passed> {
+    ) -> Result<Result<(Response<Received>, Lease), Failure>, Passed> {
         let (asked, end) = (Cell::new(None), body.end());
         let outcome = answer_by.bound(Box::pin(self.anywhere(send, body, &asked))).await;
         if let (Err(Passed), Some((number, terms))) = (&outcome, asked.get())
@@ -114,10 +114,10 @@ impl Several {
 
     async fn anywhere(
         &self,
-        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Incoming>, Lease), Undone>,
+        send: impl AsyncFn(&Rc<Pool>, RequestBody) -> Result<(Response<Received>, Lease), Undone>,
         mut body: RequestBody,
         asked: &Cell<Option<(usize, Terms)>>,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
+    ) -> Result<(Response<Received>, Lease), Failure> {
         let (end, mut tried, mut was_sent) = (body.end(), Tried::default(), false);
         let mut before = None;
         while let Some((number, terms)) = self.choose(tried, Instant::now())

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use crate::proxy::downstream::connection::{Connection, LINGER};
 use crate::proxy::downstream::lane::Lane;
 use crate::proxy::downstream::turn::Turn;
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::tunnel::ask::{Ask, accept_of};
 use crate::proxy::tunnel::carry::{Counted, Share, Tunnel};
 use crate::proxy::tunnel::end::Ending;
@@ -32,7 +32,7 @@ pub(in crate::proxy) struct Entrance<'e> {
 
 impl Entrance<'_> {
     /// Makes the answer what this client takes for agreement, and has the tunnel carried out once it is sent.
-    pub(in crate::proxy) fn enter<V>(self, connection: &Connection<V>, response: &mut Response<Incoming>) {
+    pub(in crate::proxy) fn enter<V>(self, connection: &Connection<V>, response: &mut Response<Received>) {
         let worker = &connection.worker;
         let Over { io, early, slot, busy } = self.over;
         let counted = Counted::begin(&worker.gate.recorder);

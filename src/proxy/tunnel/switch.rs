@@ -11,7 +11,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::ext::Protocol;
 use hyper_util::rt::TokioIo;
@@ -23,6 +22,7 @@ use crate::proxy::forwarding::exchange::{Failure, Head, Undone, broken, cleaned,
 use crate::proxy::forwarding::multiplexed::Slot;
 use crate::proxy::forwarding::pool::{Lease, Pool, READ, Whole};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, notice_death};
+use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::several::Busy;
 use crate::proxy::headers::{self, Fields};
 use crate::proxy::tunnel::Kind;
@@ -59,7 +59,7 @@ pub(in crate::proxy) async fn forward(
     ask: &Ask,
     answer_by: &Deadline,
     only_over: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<Received>, Lease), Failure> {
     let outcome = match pool.several() {
         None => answer_by.bound(pin!(send(pool, &head, ask))).await.map(|sent| sent.map_err(|undone| undone.failure)),
         Some(several) => {
@@ -79,7 +79,7 @@ pub(in crate::proxy) async fn forward(
     }
 }
 
-async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Undone> {
+async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Received>, Lease), Undone> {
     if !pool.upstream().http2 {
         return by_upgrade(pool, head, ask).await;
     }
@@ -92,16 +92,17 @@ async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<I
         let detail = "the upstream speaks HTTP/2 in the clear and takes no extended CONNECT (RFC 8441), so nothing can be upgraded there";
         return Err(Failure::unreachable(detail).into());
     }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let uri: Uri =
-        target.parse().map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
+    let query = head.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let uri: Uri = format!("{}{query}", head.uri.path())
+        .parse()
+        .map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
     let head = Head { uri, fields: Fields { version: Version::HTTP_11, ..head.fields.clone() }, method: head.method };
     by_upgrade(pool, &head, ask).await
 }
 
 /// In HTTP/1.1, on a new connection: one that was used before may be closed in the very moment, and an upgrade is not to be
 /// sent twice.
-async fn by_upgrade(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Undone> {
+async fn by_upgrade(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<Received>, Lease), Undone> {
     let body = RequestBody::read(Bytes::new());
     let (sender, leaves) = match connect(pool).await {
         Ok(begun) => begun,
@@ -120,13 +121,14 @@ async fn by_upgrade(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Resp
     let sending = whole.sender(request.body()).send_request(request);
     let mut response = sending.await.map_err(|error| broken(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok((response, Lease::Whole(whole)));
+        return Ok((response.map(Received::Hyper), Lease::Whole(whole)));
     }
     ask.check(response.headers()).map_err(Failure::unreachable)?;
     headers::remove_hop_by_hop(response.headers_mut());
     let left = leaves.await.map_err(|_gone| Failure::unreachable("the connection broke as it switched protocols"))?;
     let (io, early) = left;
-    Ok((response, Lease::Over(Box::new(Over { io, early, slot: None, busy: None }))))
+    let over = Over { io, early, slot: None, busy: None };
+    Ok((response.map(Received::Hyper), Lease::Over(Box::new(over))))
 }
 
 /// What is left of a connection when HTTP has left it: with what was read of it already.
@@ -163,7 +165,7 @@ async fn begin<T: Io + 'static>(io: T) -> Result<(SendRequest<RequestBody>, ones
 }
 
 /// In HTTP/2, on a stream of a connection that others use too.
-async fn by_connect(slot: Slot, head: &Head<'_>, ask: &Ask) -> Result<(Response<Incoming>, Lease), Failure> {
+async fn by_connect(slot: Slot, head: &Head<'_>, ask: &Ask) -> Result<(Response<Received>, Lease), Failure> {
     let body = RequestBody::read(Bytes::new());
     let ending = body.end();
     let mut request = head.with(body);
@@ -180,12 +182,12 @@ async fn by_connect(slot: Slot, head: &Head<'_>, ask: &Ask) -> Result<(Response<
     let mut response = sent.map_err(|error| broken(&error))?;
     slot.heard();
     if !response.status().is_success() {
-        return Ok((response, Lease::Slot(slot, ending)));
+        return Ok((response.map(Received::Hyper), Lease::Slot(slot, ending)));
     }
     let over = hyper::upgrade::on(&mut response).await.map_err(|error| broken(&error))?;
     headers::remove_hop_by_hop(response.headers_mut());
     Ok((
-        response,
+        response.map(Received::Hyper),
         Lease::Over(Box::new(Over {
             io: Box::new(TokioIo::new(over)),
             early: Bytes::new(),
