@@ -1,5 +1,4 @@
 //! What a released build learns from (`benches/pgo`) does not rot: a few requests of each kind, with the program as it is here.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is how a promise is seen to be broken")]
 
 #[path = "../benches/pgo/training/mod.rs"]
 mod training;

@@ -32,7 +32,7 @@ impl Tokens {
 
     /// Of somebody who signed in with two factors.
     pub(crate) fn strong(&self, issuer: &str, user: usize) -> Result<String, Failure> {
-        self.made(Wish { amr: factors(&["pwd", "otp"]), ..of(issuer, user) })
+        self.made(&Wish { amr: factors(&["pwd", "otp"]), ..of(issuer, user) })
     }
 
     /// The same each time but for its times.
@@ -47,17 +47,17 @@ impl Tokens {
 
     /// Of somebody who signed in with a password.
     pub(crate) fn weak(&self, user: usize) -> Result<String, Failure> {
-        self.made(Wish { amr: factors(&["pwd"]), ..of(BANK, user) })
+        self.made(&Wish { amr: factors(&["pwd"]), ..of(BANK, user) })
     }
 
-    /// Valid once.
+    /// Well signed, and too old.
     pub(crate) fn expired(&self, user: usize) -> Result<String, Failure> {
-        self.made(Wish { lifetime: Some(-3_600), signed_in: SignedIn::Ago(7_200), ..of(BANK, user) })
+        self.made(&Wish { lifetime: Some(-3_600), signed_in: SignedIn::Ago(7_200), ..of(BANK, user) })
     }
 
-    /// For somebody else's ears.
+    /// For another audience.
     pub(crate) fn of_others(&self, user: usize) -> Result<String, Failure> {
-        self.made(Wish { audience: Some("https://other.example".to_owned()), ..of(BANK, user) })
+        self.made(&Wish { audience: Some("https://other.example".to_owned()), ..of(BANK, user) })
     }
 
     /// With the claims of one token and the signature of another.
@@ -71,11 +71,11 @@ impl Tokens {
 
     /// An `id_token`.
     pub(crate) fn id(&self, user: usize) -> Result<String, Failure> {
-        self.made(Wish { kind: Some(TokenKind::Id), amr: factors(&["pwd", "otp"]), ..of(BANK, user) })
+        self.made(&Wish { kind: Some(TokenKind::Id), amr: factors(&["pwd", "otp"]), ..of(BANK, user) })
     }
 
-    fn made(&self, wish: Wish) -> Result<String, Failure> {
-        Ok(self.0.token(&wish, clock::now())?)
+    fn made(&self, wish: &Wish) -> Result<String, Failure> {
+        Ok(self.0.token(wish, clock::now())?)
     }
 }
 
