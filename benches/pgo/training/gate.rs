@@ -156,9 +156,12 @@ impl Drop for Gate {
     }
 }
 
-/// Addresses of loopback that nobody has, held together so that no two are the same.
+/// Addresses of loopback that nobody has, below those that the system hands out by itself: no connection may take one before the gate
+/// does. They are held together, so that no two are the same.
 fn free_addresses<const COUNT: usize>() -> Result<[SocketAddr; COUNT], Failure> {
-    let held: Vec<_> = (0..COUNT).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    let first = u16::try_from(std::process::id() % 200)?.saturating_mul(100).saturating_add(10_000);
+    let held = (first..32_768).filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(COUNT);
+    let held: Vec<TcpListener> = held.collect();
     let addresses = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    addresses.try_into().map_err(|_count| "an address is missing".into())
+    addresses.try_into().map_err(|_few| "there are no free ports".into())
 }

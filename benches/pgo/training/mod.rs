@@ -19,12 +19,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use client::{Ask, Lanes, send};
 use day::Part;
 use gate::{Audit, Gate};
 use tokens::Tokens;
 use upstream::Upstream;
+
+/// How long one kind may take: the longest takes some ten seconds.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Why a training is none.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -96,8 +100,9 @@ fn a_day(runtime: &Runtime, gate: &mut Gate, tokens: &Tokens, amount: Amount) ->
             gate.reload(runtime, number)?;
         }
         let started = Instant::now();
-        let sent = runtime.block_on(send(gate.way(door)?, amount.lanes(), circle, count));
-        sent.map_err(|failure| format!("{name}: {failure}\n{}", gate.log()))?;
+        let sent = send(gate.way(door)?, amount.lanes(), circle, count);
+        let sent = runtime.block_on(async { timeout(PATIENCE, sent).await? });
+        sent.map_err(|failure: Failure| format!("{name}: {failure}\n{}", gate.log()))?;
         trained.push(Trained { name, requests: count, took: started.elapsed() });
     }
     let (started, requests) = (Instant::now(), amount.of(200));
