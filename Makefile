@@ -98,12 +98,17 @@ deploy: tools .tools/deploy/requirements.txt ## the Dockerfile, the systemd unit
 certs: ## development certificates into certs/dev
 	./certs/make-dev-certs.sh
 
+.PHONY: release
+release: ## target/released/stepgate, as it is released: laid out by what a training run executes; half an hour of one core
+	./benches/pgo/build.sh
+
+# What is measured is what is released, unless BENCH_BIN names another that is built.
+BENCH_BIN :=
 .PHONY: bench
-bench: tools .tools/compare/requirements.txt ## CPU, latency and memory beside nginx, HAProxy and Envoy; BENCH="--rounds 5" to have it shorter
+bench: tools .tools/compare/requirements.txt $(if $(BENCH_BIN),,release) ## CPU, latency and memory beside nginx, HAProxy and Envoy; BENCH="--rounds 5" to have it shorter, BENCH_BIN=target/release/stepgate for that one
 	@./tests/tools.sh bench
-	$(CARGO) build --locked --release --bin stepgate
 	$(CARGO) build --locked --release --example hyper-floor
-	.tools/compare/bin/python benches/compare/run.py target/release/stepgate $(BENCH)
+	.tools/compare/bin/python benches/compare/run.py $(or $(BENCH_BIN),target/released/stepgate) $(BENCH)
 
 # Made anew when the list changes, as the one of `deploy`.
 .tools/compare/requirements.txt: benches/compare/requirements.txt

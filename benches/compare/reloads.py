@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What reloading a large policy does to the requests that are served meanwhile: p99 with and without.
 
-    benches/compare/reloads.py target/release/stepgate
-    benches/compare/reloads.py target/release/stepgate --rounds 15 --rate 4000 --every 2
+    benches/compare/reloads.py target/released/stepgate
+    benches/compare/reloads.py target/released/stepgate --rounds 15 --rate 4000 --every 2
 
 One gate with 10,000 routes, a moderate steady load (each connection pauses between its requests), and in every round the
 same time twice, in turn first and second: once with nothing else, once with another policy put in force each second.

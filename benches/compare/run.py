@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a request costs through Stepgate and through others that do the same work, on this machine, now.
 
-    benches/compare/run.py target/release/stepgate                   all rows and cases, 9 rounds
-    benches/compare/run.py target/release/stepgate --row nginx-pass --row stepgate --case hot-rs256 --rounds 15
+    benches/compare/run.py target/released/stepgate                   all rows and cases, 9 rounds
+    benches/compare/run.py target/released/stepgate --row nginx-pass --row stepgate --case hot-rs256 --rounds 15
 
 `make bench` installs what it needs and runs it. A row whose program is missing is left out with a word. The figure is
 CPU time of the program's processes per request, as a multiple of what nginx spends on forwarding the same requests in

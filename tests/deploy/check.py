@@ -164,6 +164,8 @@ def dockerfile(stepgate: str) -> None:
             shutil.copytree(ROOT / name, place) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, place)
         done = run("cargo", "fetch", "--locked", "--offline", "--manifest-path", f"{folder}/Cargo.toml")
         expect(done.returncode == 0, f"what is copied is no package: {done.stderr}")
+        for script in re.findall(r"[\w/]+\.sh\b", text):
+            expect(os.access(f"{folder}/{script}", os.X_OK), f"{script} is run, and is not copied, or no program")
 
 
 def service(stepgate: str) -> None:

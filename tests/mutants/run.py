@@ -16,7 +16,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "target" / "mutants"
-FOLDERS = ["src", "tests", "policies", "docs", "deploy"]
+FOLDERS = ["src", "tests", "policies", "docs", "deploy", "benches"]
 FILES = ["Cargo.toml", "Cargo.lock", "README.md", "clippy.toml", "rust-toolchain.toml"]
 
 
