@@ -38,6 +38,7 @@ pub(super) struct ResponseBody {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and a box for each would cost more")]
 enum Content {
     /// Our own words.
     Own(Option<Bytes>),

@@ -198,7 +198,7 @@ impl Pool {
     /// The same of a connection that hyper has and nobody uses: hyper leaves it.
     pub(in crate::proxy) async fn reclaim(&self, now: Instant) -> Option<(Line, Instant)> {
         loop {
-            if !self.idle.0.borrow().last().is_some_and(|idle| idle.connection.leaves.is_some()) {
+            if self.idle.0.borrow().last().is_none_or(|idle| idle.connection.leaves.is_none()) {
                 return None;
             }
             let (Spoken { sender, leaves }, born) = self.idle.take(now)?;

@@ -144,7 +144,7 @@ mod tests {
         read(&came, is_head).map(|found| {
             found.map(|(answered, length)| {
                 let status = answered.response.status().as_u16();
-                (status, answered.framing, answered.keeps, text[length..].to_owned())
+                (status, answered.framing, answered.keeps, text.get(length..).unwrap_or_default().to_owned())
             })
         })
     }
@@ -204,7 +204,7 @@ mod tests {
     fn half_a_head_is_none_yet_and_what_only_announces_an_answer_is_not_the_answer() {
         let text = "HTTP/1.1 103 x\r\nLink: a\r\n\r\nrest";
         for end in 0..text.len() - "rest".len() {
-            assert_eq!(told(&text[..end], false), Ok(None), "{end}");
+            assert_eq!(told(text.get(..end).unwrap_or_default(), false), Ok(None), "{end}");
         }
         for (status, is_final) in [(100, false), (103, false), (199, false), (101, true), (200, true), (500, true)] {
             let came = Bytes::from(format!("HTTP/1.1 {status} x\r\n\r\n"));
