@@ -202,8 +202,11 @@ impl Pool {
                 return None;
             }
             let (Spoken { sender, leaves }, born) = self.idle.take(now)?;
+            let Some(leaves) = leaves else { continue };
+            // Else some of the last request may still lie here, for as long as the upstream does not take it.
+            let is_at_rest = sender.is_ready();
             drop(sender);
-            if let Ok(reached) = leaves?.await {
+            if is_at_rest && let Ok(reached) = leaves.await {
                 let mut line = Line::new(reached);
                 if line.is_quiet() {
                     return Some((line, born));
@@ -342,9 +345,10 @@ where
         // Its errors reach whoever waits for a response; without one waiting there is nobody to tell.
         let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
         let parts = connection.into_parts();
-        let line = Line::new(left(parts.io.into_inner()));
+        let mut line = Line::new(left(parts.io.into_inner()));
         if ended.is_ok()
             && parts.read_buf.is_empty()
+            && line.is_quiet()
             && let Some(reached) = line.into_io()
             && let Err(reached) = tell.send(reached)
         {
@@ -364,6 +368,10 @@ impl Whole {
     /// Notes the request that is to be sent on it, and gives the way to send it.
     pub(in crate::proxy) fn sender(&mut self, body: &RequestBody) -> &mut SendRequest<RequestBody> {
         self.request = Some(body.end());
+        if body.again().is_some() {
+            // hyper tells of a body when it has left, and of a head by itself does not.
+            self.spoken.leaves = None;
+        }
         &mut self.spoken.sender
     }
 

@@ -87,8 +87,17 @@ impl Body {
         let came = ready!(line.poll_more(&mut self.memory, cx))?;
         if came >= self.at_once {
             self.at_once = self.at_once.saturating_mul(2).min(READ);
+        } else if came < self.at_once / 4 {
+            self.at_once = (self.at_once / 2).max(FIRST);
         }
-        self.rest = self.memory.split().freeze();
+        // What is little is not to hold on to memory for much, as long as it waits for whoever takes it.
+        self.rest = if came < FIRST / 4 {
+            let little = Bytes::copy_from_slice(&self.memory);
+            self.memory.clear();
+            little
+        } else {
+            self.memory.split().freeze()
+        };
         Poll::Ready(Ok(came > 0))
     }
 
@@ -149,8 +158,8 @@ impl Chunks {
                 self.follow(&data)?;
                 return Ok(Some(Frame::data(data)));
             }
-            // Some fill a size up with blanks, so that all size lines are equally long.
-            let is_filling = matches!(byte, b' ' | b'\t');
+            // Some fill sizes up with blanks, so that all their lines are equally long.
+            let is_filling = matches!(byte, b' ' | b'\t' | b'\r');
             if (matches!(self.at, Chunked::Behind { .. }) && !is_filling) || self.is_in_trailers() {
                 self.aside = self.aside.saturating_add(1);
                 if self.aside > ASIDE {
@@ -279,6 +288,13 @@ mod tests {
         let (data, trailers, odd, body) = received(Framing::Chunked, &[b"2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK"]).await;
         assert_eq!((&*data, trailers, odd), (&b"ok"[..], None, None));
         assert_eq!(&body.rest[..], b"HTTP/1.1 200 OK", "left where it is, so that the connection is not used again");
+    }
+
+    #[tokio::test]
+    async fn however_many_sizes_are_filled_up_with_blanks_the_body_goes_on() {
+        let text = ["1   \r\nx\r\n".repeat(ASIDE * 2).as_bytes(), b"0\r\n\r\n"].concat();
+        let (data, _, odd, body) = received(Framing::Chunked, &[&text]).await;
+        assert_eq!((data.len(), odd, body.is_end_stream()), (ASIDE * 2, None, true));
     }
 
     #[tokio::test]

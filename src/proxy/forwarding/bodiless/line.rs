@@ -79,7 +79,10 @@ impl Line {
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Some(Reached::Tcp(socket)) => more(socket, into, cx),
             Some(Reached::Unix(socket)) => more(socket, into, cx),
-            Some(Reached::Tls(stream)) => more(&mut **stream, into, cx),
+            Some(Reached::Tls(stream)) => {
+                let _sent_or_not = Pin::new(&mut **stream).poll_flush(cx);
+                more(&mut **stream, into, cx)
+            }
         }
     }
 }
@@ -89,7 +92,9 @@ impl Drop for Line {
     /// takes it at once.
     fn drop(&mut self) {
         if let Some(Reached::Tls(stream)) = &mut self.io {
-            let _told_or_not = Pin::new(&mut **stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            let told = std::future::poll_fn(|cx| Pin::new(&mut **stream).poll_shutdown(cx));
+            let told = pin!(tokio::task::unconstrained(told));
+            let _told_or_not = told.poll(&mut Context::from_waker(Waker::noop()));
         }
     }
 }

@@ -124,12 +124,20 @@ impl Answer {
 /// Sends the head of a request, and reads that of its answer.
 async fn ask(line: Line, head: &Head<'_>) -> Result<Answer, Broken> {
     let is_head = *head.method == Method::HEAD;
-    let mut asking =
-        Asking { line, unsent: None, is_seen: false, cut_off: None, came: BytesMut::new(), looked_at: 0, is_head };
+    let mut asking = Asking {
+        line,
+        unsent: None,
+        is_seen: false,
+        cut_off: None,
+        came: BytesMut::new(),
+        searched: 0,
+        read: 0,
+        is_head,
+    };
     let mut begun = false;
     let answered = std::future::poll_fn(|cx| {
         if !std::mem::replace(&mut begun, true) {
-            asking.begin(head, cx)?;
+            asking.begin(head, cx);
         }
         asking.poll(cx)
     });
@@ -149,15 +157,18 @@ struct Asking {
     is_seen: bool,
     /// Why no more of it could be sent. The answer may say the reason, so it is read all the same.
     cut_off: Option<io::Error>,
-    /// What has come of the answer, and how much of that is known to hold no end of a head.
+    /// What has come of the answer.
     came: BytesMut,
-    looked_at: usize,
+    /// How much of that is known to hold no end of a head.
+    searched: usize,
+    /// How much of it was read as a head, and was none yet.
+    read: usize,
     is_head: bool,
 }
 
 impl Asking {
     /// Writes the head, and sends what the socket has room for.
-    fn begin(&mut self, head: &Head<'_>, cx: &mut Context<'_>) -> Result<(), Broken> {
+    fn begin(&mut self, head: &Head<'_>, cx: &mut Context<'_>) {
         WRITTEN.with_borrow_mut(|text| {
             text.clear();
             write(head, text);
@@ -166,15 +177,17 @@ impl Asking {
                     self.is_seen = true;
                     sent
                 }
-                Poll::Ready(Err(error)) => return Err(Broken::by(&error, true)),
+                Poll::Ready(Err(error)) => {
+                    self.cut_off = Some(error);
+                    0
+                }
                 Poll::Pending => 0,
             };
             self.unsent = text.get(sent..).filter(|rest| !rest.is_empty()).map(<[u8]>::to_vec);
             if text.capacity() > KEPT_HEAD {
                 *text = Vec::new();
             }
-            Ok(())
-        })
+        });
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(head::Answered, Bytes), Broken>> {
@@ -187,7 +200,7 @@ impl Asking {
                 self.came.extend_from_slice(into.filled());
                 Poll::Ready(Ok(into.filled().len()))
             });
-            match ready!(came).map_err(|error| Broken::by(&error, false))? {
+            match ready!(came).map_err(|error| Broken::by(&error, self.is_unsent()))? {
                 0 => return Poll::Ready(Err(self.ended())),
                 _some => {}
             }
@@ -212,9 +225,10 @@ impl Asking {
                 // RFC 9110 section 15.2: any number of these may come before.
                 Some((answered, _)) => {
                     spare::give(answered.response.into_parts().0.headers);
-                    self.looked_at = 0;
+                    (self.searched, self.read) = (0, 0);
                 }
                 None => {
+                    self.read = rest.len();
                     self.came = rest.into();
                     break;
                 }
@@ -222,18 +236,18 @@ impl Asking {
             drop(came);
             self.came = rest.into();
         }
-        self.looked_at = self.came.len();
-        if self.looked_at > READ { Err(Broken::parse(TOO_LARGE)) } else { Ok(None) }
+        self.searched = self.came.len();
+        if self.searched > READ { Err(Broken::parse(TOO_LARGE)) } else { Ok(None) }
     }
 
     /// Whether a head might end in what was not looked at yet; or there is so much that is new that it should be seen whether
     /// it is one at all. Not after each byte, for each look begins at the beginning.
     fn is_worth_a_look(&self) -> bool {
-        if self.came.len() >= self.looked_at.saturating_mul(2) {
+        if self.came.len() >= self.read.saturating_mul(2) {
             return !self.came.is_empty();
         }
         // The last three bytes before may be the beginning of an end.
-        let new = self.came.get(self.looked_at.saturating_sub(3)..).unwrap_or_default();
+        let new = self.came.get(self.searched.saturating_sub(3)..).unwrap_or_default();
         memchr::memmem::find(new, b"\n\r\n").is_some() || memchr::memmem::find(new, b"\n\n").is_some()
     }
 
@@ -241,6 +255,7 @@ impl Asking {
     fn send(&mut self, cx: &mut Context<'_>) {
         while let Some(rest) = self.unsent.as_mut().filter(|_| self.cut_off.is_none()) {
             match self.line.poll_send(rest, cx) {
+                Poll::Ready(Ok(0)) => self.cut_off = Some(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(sent)) => {
                     self.is_seen = true;
                     drop(rest.drain(..sent.min(rest.len())));
@@ -254,6 +269,11 @@ impl Asking {
         }
     }
 
+    /// Whether it is certain that the upstream has not seen the request whole.
+    fn is_unsent(&self) -> bool {
+        self.cut_off.is_some() && !self.is_seen
+    }
+
     /// The upstream has nothing more to say.
     fn ended(&self) -> Broken {
         if let Err(odd) = head::read(&Bytes::copy_from_slice(&self.came), self.is_head) {
@@ -261,7 +281,7 @@ impl Asking {
         }
         self.cut_off.as_ref().map_or_else(
             || Broken { cause: "connection closed before message completed".into(), is_unsent: false, is_parse: false },
-            |error| Broken::by(error, !self.is_seen),
+            |error| Broken::by(error, self.is_unsent()),
         )
     }
 }
