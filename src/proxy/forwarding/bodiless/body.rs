@@ -307,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_ends_before_its_end_or_is_no_body_is_an_error_and_never_an_end() {
-        let much = format!("1;{}\r\nx\r\n", "y".repeat(ASIDE));
+        let much = format!("1;{}\r\nx\r\n", "y".repeat(ASIDE + 1));
         let many = format!("0\r\nx: {}\r\n\r\n", "y".repeat(ASIDE));
         let lines = format!("0\r\n{}\r\n", "x: y\r\n".repeat(TRAILERS + 1));
         use io::ErrorKind::{InvalidData, UnexpectedEof};
