@@ -142,6 +142,6 @@ fn no_key_is_asked_for_where_nobody_looks_at_what_is_sealed() {
     let crumb = told(&folder, "GET https://app.corp.example/crumb", &with, "");
     assert_eq!(crumb["reason"], "token_missing", "{crumb}");
     assert!(crumb["unread"][0]["text"].as_str().unwrap().starts_with("none that the route looks at"), "{crumb}");
-    assert_eq!(told(&folder, "GET https://nowhere.example/", &with, "")["reason"], "no_route");
+    assert_eq!(told(&folder, "GET https://nowhere.example/", &with, "")["reason"], "route_none");
     assert_eq!(explain(&folder, HOME, &with, "").0, Some(2));
 }
