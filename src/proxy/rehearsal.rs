@@ -8,13 +8,13 @@ use http::{HeaderMap, Method};
 
 use crate::assurance::Assurance;
 use crate::config::settings::Limits;
-use crate::policy::{BodyLimit, CanonicalPath, Denial, Keep, Permit, Policy, Route, Target, TokenSource};
+use crate::policy::{BodyLimit, CanonicalPath, Denial, Keep, Origins, Permit, Policy, Route, Target, TokenSource};
 use crate::proxy::edge::forwarded::Scheme;
 use crate::proxy::extract::{self, Posted};
 use crate::proxy::form::{self, Form};
 use crate::proxy::handler::check_length;
 use crate::proxy::kept::{Desk, Sealing};
-use crate::proxy::origin::Own;
+use crate::proxy::origin::{self, Own};
 use crate::proxy::oversight::Quiet;
 use crate::proxy::refusal::Refusal;
 use crate::reason::Reason;
@@ -71,6 +71,9 @@ pub(crate) struct Opened {
     pub(crate) outcome: Result<Assurance, Denial>,
 }
 
+/// What a form says without its tokens: names that are told for certain from what they name or are not, and an error.
+pub(crate) type FormTold<'f> = (Vec<(&'f str, bool)>, Option<&'f str>);
+
 /// A request on its way up to its tokens. Holds secrets, so it has no `Debug`.
 pub(crate) struct Rehearsal<'r> {
     brought: Brought<'r>,
@@ -125,13 +128,14 @@ impl<'r> Rehearsal<'r> {
         route.reads_form && self.head.method == Method::POST && self.brought.form.is_some_and(|body| !body.is_empty())
     }
 
-    /// Takes the tokens from where the route looks. `elsewhere`: it brings others besides, of which nobody says where they stand.
+    /// Takes the tokens from where the route looks. `elsewhere`: it brings others besides, of which nobody says where they stand;
+    /// with the origins of the cookies for those that can stand in nothing else.
     pub(crate) fn take<'p>(
         &mut self,
         policy: &Policy,
         route: &'p Route,
         target: &Target<'_>,
-        elsewhere: bool,
+        elsewhere: Option<&[&Origins]>,
     ) -> Taken<'p> {
         let (site, is_read) = (self.site, self.is_read(route));
         let body = self.brought.form.filter(|_| is_read);
@@ -148,12 +152,24 @@ impl<'r> Rehearsal<'r> {
         };
         let scheme = if self.brought.is_https { Scheme::Https } else { Scheme::Http };
         let own = Own { public_url: site.public_url, scheme };
-        match extract::credentials(route, &self.head, site.limits.token, own, posted) {
-            Ok(found) => {
-                let piece = |found: extract::Found<'p>| Piece { source: found.source, credential: found.credential };
-                Taken::Pieces(found.into_iter().map(piece).collect())
+        let piece = |found: extract::Found<'p>| Piece { source: found.source, credential: found.credential };
+        let pieces = match extract::credentials(route, &self.head, site.limits.token, own, posted) {
+            Ok(found) => Ok(found.into_iter().map(piece).collect()),
+            // None is missing. What may be wrong besides where none is found comes after that, so it was not told.
+            Err(refusal) if elsewhere.is_some() && refusal.denial.reason == Reason::TokenMissing => {
+                self.body_fits(route).map(|()| Vec::new())
             }
-            Err(refusal) if elsewhere && refusal.denial.reason == Reason::TokenMissing => Taken::Pieces(Vec::new()),
+            Err(refusal) => Err(refusal),
+        };
+        let rank = |refusal: &Refusal| (route.mode.lifts(refusal.denial.reason), refusal.denial.reason);
+        let foreign = |origins: &&Origins| origin::check(&self.head, origins, own).err();
+        let pieces = match (pieces, elsewhere.unwrap_or_default().iter().find_map(foreign)) {
+            (Err(refusal), Some(foreign)) if rank(&refusal) < rank(&foreign) => Err(refusal),
+            (_, Some(foreign)) => Err(foreign),
+            (pieces, None) => pieces,
+        };
+        match pieces {
+            Ok(pieces) => Taken::Pieces(pieces),
             Err(refusal) => {
                 let passes = self.form.as_ref().and_then(|form| form.passes_as_error(&refusal, policy, route, target));
                 passes.map_or_else(|| Taken::Refused(denial(refusal)), Taken::ErrorResponse)
@@ -161,8 +177,9 @@ impl<'r> Rehearsal<'r> {
         }
     }
 
-    /// The names of the form's parameters, and the error where it is a response with one; `None`: it was not read.
-    pub(crate) fn form(&self, route: &Route) -> Option<(Vec<&str>, Option<&str>)> {
+    /// The names of the form's parameters, each with whether something else stands under it, and the error where it is a response
+    /// with one; `None`: it was not read.
+    pub(crate) fn form(&self, route: &Route) -> Option<FormTold<'_>> {
         self.form.as_ref().map(|form| (form.names().collect(), form.error(route)))
     }
 

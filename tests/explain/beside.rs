@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{Bank, Said, folder, stepgate};
 
-const SIGN_IN: &str = "POST https://app.corp.example/signin";
-const HOME: &str = "GET https://app.corp.example/";
+pub(crate) const SIGN_IN: &str = "POST https://app.corp.example/signin";
+pub(crate) const HOME: &str = "GET https://app.corp.example/";
 
 /// The document's site with the keys of its issuer, and a token of it.
-fn site() -> (tempfile::TempDir, String) {
+pub(crate) fn site() -> (tempfile::TempDir, String) {
     let (folder, bank) = (folder(), Bank::new());
     let path = folder.path().join("site/policy.yaml");
     let policy = std::fs::read_to_string(&path).unwrap();
@@ -23,12 +23,12 @@ fn site() -> (tempfile::TempDir, String) {
 }
 
 /// Explains it at noon, unless another time is named.
-fn explain(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Said {
+pub(crate) fn explain(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Said {
     let noon: &[&str] = if more.contains(&"--now") { &[] } else { &["--now", "2026-01-01T12:00:00Z"] };
     stepgate(folder.path(), &[&[request, "--policies", "site"], noon, more].concat(), stdin, &[])
 }
 
-fn told(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Value {
+pub(crate) fn told(folder: &tempfile::TempDir, request: &str, more: &[&str], stdin: &str) -> Value {
     let (_, out, error) = explain(folder, request, &[more, &["--format", "json"]].concat(), stdin);
     serde_json::from_str(&out).unwrap_or_else(|_none| panic!("{error}"))
 }

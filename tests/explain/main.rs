@@ -10,6 +10,7 @@
 )]
 
 mod beside;
+mod places;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

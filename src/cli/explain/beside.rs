@@ -14,7 +14,7 @@ use crate::cli::output::Failure;
 use crate::config::moment;
 use crate::config::settings::SecretSource;
 use crate::live::folder::{ReadError, read_file};
-use crate::policy::{Keep, Policy, Route};
+use crate::policy::{HostPattern, Keep, Place, Policy, Route};
 use crate::proxy::has_cookie;
 use crate::token::{Json, Timestamp};
 
@@ -75,6 +75,9 @@ pub(super) struct KeptClaims {
     pub(super) at: Timestamp,
     /// By which route's `keep`.
     pub(super) keep: Keep,
+    pub(super) route: Box<str>,
+    /// The hosts of that route.
+    pub(super) hosts: Box<[HostPattern]>,
 }
 
 impl fmt::Debug for Beside {
@@ -101,11 +104,16 @@ impl BesideArgs {
         env.chain(self.seal_key_file.iter().cloned().map(SecretSource::File)).collect()
     }
 
-    /// Reads all of it.
-    pub(super) fn read(&self, policy: &Policy, seal: &Seal, now: Timestamp) -> Result<Beside, Failure> {
+    /// Reads all of it. `route`: the one that the request is for.
+    pub(super) fn read(
+        &self,
+        (policy, route): (&Policy, Option<&Route>),
+        seal: &Seal,
+        now: Timestamp,
+    ) -> Result<Beside, Failure> {
         let cookies = self.cookies(policy)?;
         if let (Some((name, cookies)), Seal::Unknown(_, why)) = (&cookies, seal)
-            && let Some(kept) = policy.kept().iter().find(|kept| has_cookie(cookies, kept))
+            && let Some(kept) = route.and_then(|route| sealed_for(route).find(|kept| has_cookie(cookies, kept)))
         {
             let reason = format!(
                 "{name} cannot be explained: nobody can read here what is sealed in `{kept}`, {why}; name the gate's settings with \
@@ -164,28 +172,37 @@ impl BesideArgs {
         if at > now {
             return Err(Failure::could_not_run("`--kept-at` is later than the moment at which the request is judged"));
         }
-        let keep = keeper(policy, self.kept_by.as_deref())?;
+        let (route, keep) = keeper(policy, self.kept_by.as_deref())?;
         let read = input::claims(path, policy, at)?;
         let What::Claims { claims, typ } = read.what else {
             return Err(Failure::could_not_run(format!("{} are none", read.name)));
         };
-        Ok(KeptClaims { name: read.name, claims, typ, at, keep: keep.clone() })
+        let (route, hosts) = (route.name.clone(), route.matches.hosts.clone());
+        Ok(KeptClaims { name: read.name, claims, typ, at, keep: keep.clone(), route, hosts })
     }
 }
 
-/// What the route that was named keeps, or the only one that keeps anything.
-fn keeper<'p>(policy: &'p Policy, named: Option<&str>) -> Result<&'p Keep, Failure> {
+/// The kept cookies that a route looks at. What a logout ends besides is told by its name alone.
+fn sealed_for(route: &Route) -> impl Iterator<Item = &str> {
+    route.take.iter().filter_map(|source| match &source.place {
+        Place::Kept(name, _) => Some(&**name),
+        Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Form { .. } => None,
+    })
+}
+
+/// The route that was named and what it keeps, or the only one that keeps anything.
+fn keeper<'p>(policy: &'p Policy, named: Option<&str>) -> Result<(&'p Route, &'p Keep), Failure> {
     let keepers: Vec<(&Route, &Keep)> =
         policy.routes().iter().filter_map(|route| Some((route, route.keep.as_deref()?))).collect();
     let names = || keepers.iter().map(|(route, _)| format!("`{}`", route.name)).collect::<Vec<_>>().join(", ");
     match (named, keepers.as_slice()) {
         (_, []) => Err(Failure::could_not_run("no route of the policy keeps a sign-in (`keep`)")),
-        (None, [(_, keep)]) => Ok(keep),
+        (None, [only]) => Ok(*only),
         (None, _) => {
             Err(Failure::could_not_run(format!("several routes keep sign-ins: say --kept-by, one of {}", names())))
         }
         (Some(named), _) => {
-            let found = keepers.iter().find(|(route, _)| *route.name == *named).map(|(_, keep)| *keep);
+            let found = keepers.iter().find(|(route, _)| *route.name == *named).copied();
             found.ok_or_else(|| {
                 Failure::could_not_run(format!(
                     "`--kept-by`: no route `{named}` keeps a sign-in; those are {}",

@@ -15,7 +15,7 @@ use crate::cli::output::{Failure, PROBLEMS, complain, say};
 use crate::clock;
 use crate::config::settings::{Limits, SecretSource};
 use crate::config::{Loaded, cases, moment};
-use crate::policy::{PREFLIGHT, ResourceMetadata};
+use crate::policy::{CanonicalPath, PREFLIGHT, Policy, ResourceMetadata, Route, Target, canonical_host};
 
 /// Arguments of `stepgate explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,7 +72,9 @@ pub(in crate::cli) struct ExplainArgs {
     #[arg(long)]
     grpc: bool,
     /// The request is a browser's preflight (with OPTIONS) for a request with this method
-    #[arg(long, value_name = "METHOD", conflicts_with_all = ["grpc", "token_file", "token_stdin", "token_env", "claims", "form"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = [
+        "grpc", "token_file", "token_stdin", "token_env", "claims", "form", "cookie_file", "cookie_stdin", "cookie_env", "kept_claims",
+    ])]
     preflight: Option<String>,
     /// The admin listener of a running gate, such as `http://127.0.0.1:9901`: its policy and keys are asked for and used. No token
     /// is sent there
@@ -180,7 +182,8 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
         let policy = &by.loaded.policy;
         let setting = &by.setting;
         let given = input::given(&from, args.beside.on_stdin(), policy, setting.limits.token, now)?;
-        let beside = &args.beside.read(policy, &setting.seal, now)?;
+        let route = route(policy, (method, authority, path));
+        let beside = &args.beside.read((policy, route), &setting.seal, now)?;
         let metadata = setting.public_url.as_deref().and_then(|url| ResourceMetadata::of(policy, url));
         let (metadata, gate) = (metadata.as_ref(), by.gate.as_ref());
         let (request, keys, given, supported) = (&*args.request, &*by.keys, &*given, &*by.supported);
@@ -205,6 +208,12 @@ fn explained(args: &ExplainArgs) -> Result<Explained, Failure> {
         Some(admin) => judge(&of_gate(admin, args)?),
         None => judge(&of_files(args)?),
     }
+}
+
+/// The route that a request is for.
+fn route<'p>(policy: &'p Policy, (method, authority, path): (&str, &str, &str)) -> Option<&'p Route> {
+    let (host, path) = (canonical_host(authority)?, CanonicalPath::of_request(path).ok()?);
+    policy.route_at(&Target { method, host: &host, path: &path }).ok().map(|(_, route)| route)
 }
 
 /// What a request is judged by.

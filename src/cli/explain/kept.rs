@@ -20,7 +20,7 @@ use crate::verification::why_unknown;
 /// The cookie that a gate would have set when it kept these claims, as `NAME=VALUE`; or what is wrong with them: then nothing was
 /// kept, and no cookie comes.
 pub(super) fn cookie(claims: &KeptClaims, question: &Question<'_>, host: &str) -> Result<String, Box<TokenTold>> {
-    let KeptClaims { name, claims, typ, at, keep: by } = claims;
+    let KeptClaims { name, claims, typ, at, keep: by, route, hosts } = claims;
     let policy = question.policy;
     let mut told = TokenTold { signature: Signature::Unsigned, claims: Some(claims.clone()), ..TokenTold::named(name) };
     told.kept = Some(KeptTold { cookie: by.cookie.to_string(), at: Some(*at), until: None, may_have_ended: false });
@@ -29,6 +29,10 @@ pub(super) fn cookie(claims: &KeptClaims, question: &Question<'_>, host: &str) -
         told.refused = Some((reason, why));
         Box::new(told)
     };
+    // A kept cookie is sealed for the host at which it is set, and no browser sends it to another.
+    if !hosts.iter().any(|pattern| pattern.matches(host)) {
+        return Err(nothing(told, Reason::TokenMissing, &format!("route `{route}` keeps nothing at this host")));
+    }
     let iss = claims.member("iss").and_then(Json::as_str).unwrap_or_default();
     let Some(issuer) = policy.issuer_of(iss) else {
         return Err(nothing(told, Reason::IssuerUnknown, &why_unknown(iss, policy)));
@@ -196,10 +200,23 @@ pub(super) fn unread(
 
 /// What a posted form has in it: names, and the provider's error. Never what stands under a name that may be a token's.
 pub(super) fn form(question: &Question<'_>, route: &Route, rehearsal: &Rehearsal<'_>) -> Option<Named> {
+    const LONGEST: usize = 40;
     let (name, _) = question.beside.form.as_ref()?;
     let (names, error) = rehearsal.form(route)?;
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    let names = if names.is_empty() { "no parameter".to_owned() } else { names.join(" ") };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let taken = |name: &str| route.take.iter().any(|source| tokens::parameter_of(source) == Some(name));
+    // What was posted as no form is may be all name, and a token.
+    let shows = |(name, is_certain): &(&str, bool)| {
+        taken(name) || *is_certain && name.len() <= LONGEST && name.bytes().all(plain)
+    };
+    let shown: Vec<String> = names.iter().filter(|name| shows(name)).map(|(name, _)| format!("`{name}`")).collect();
+    let names = match (shown.as_slice(), names.len().saturating_sub(shown.len())) {
+        ([], 0) => "no parameter".to_owned(),
+        ([], 1) => "1 parameter, whose name is not shown".to_owned(),
+        ([], hidden) => format!("{hidden} parameters, whose names are not shown"),
+        (shown, 0) => shown.join(" "),
+        (shown, hidden) => format!("{} and {hidden} more", shown.join(" ")),
+    };
     let error = error.map(|error| format!("; an error response: `{error}`")).unwrap_or_default();
     Some(Named { name: name.clone(), text: format!("{names}{error}") })
 }

@@ -1,10 +1,10 @@
 //! The tokens of a request: believed or not, by the functions that believe them on a request's way.
 
 use crate::assurance::Assurance;
-use crate::cli::explain::told::{Given, Keys, Signature, TokenTold, What};
+use crate::cli::explain::told::{Given, Keys, Named, Signature, TokenTold, What};
 use crate::cli::explain::walk::Question;
 use crate::cli::explain::{kept, mapping};
-use crate::policy::{Denial, Place, Route, TokenSource};
+use crate::policy::{Denial, Origins, Place, Route, TokenSource};
 use crate::proxy::{Piece, Rehearsal};
 use crate::reason::Reason;
 use crate::token::{
@@ -27,19 +27,67 @@ pub(super) struct Believed {
 /// What came of looking.
 pub(super) type Looked = (Vec<TokenTold>, Result<Vec<Believed>, Denial>);
 
-/// Looks at every token: those that were `given` without a place, which stand where the route looks for their kind, and the
-/// `pieces` that were found in theirs. Of several reasons to refuse the first in precedence is the one.
+/// A token that was looked at, and what came of it.
+pub(super) type Seen = (TokenTold, Result<Believed, Denial>);
+
+/// Looks at the tokens that were given without a place. They stand where the route looks for their kind; those that stand nowhere
+/// are told as unread.
+pub(super) fn given(question: &Question<'_>, route: &Route) -> (Vec<Seen>, Vec<Named>) {
+    let (mut seen, mut unread) = (Vec::new(), Vec::new());
+    for one in question.given {
+        let (told, outcome) = look_at(one, question);
+        let may_stand = |source: &TokenSource| takes(source, &outcome);
+        let in_form = route.take.iter().any(|source| parameter_of(source).is_some() && may_stand(source));
+        let is_any = places(question, route).next().is_some();
+        if is_any && (!in_form || places(question, route).any(may_stand)) {
+            seen.push((told, outcome));
+            continue;
+        }
+        let has_form = route.take.iter().any(|source| parameter_of(source).is_some());
+        let text = if has_form && question.beside.form.is_some() {
+            "the route looks for it in the form, and that was given: it is not in there"
+        } else if has_form {
+            "the route looks for it in a form, which is read of a POST alone"
+        } else {
+            "the route looks at nothing but what was kept of a sign-in: give that with --cookie-file or --kept-claims"
+        };
+        unread.push(Named { name: one.name.clone(), text: text.to_owned() });
+    }
+    (seen, unread)
+}
+
+/// Whether one may stand there. Of what kind one is that was not believed nobody knows.
+fn takes(source: &TokenSource, outcome: &Result<Believed, Denial>) -> bool {
+    outcome.as_ref().map_or(true, |token| source.kinds.takes(token.assurance.kind))
+}
+
+/// The origins of the cookies in which those stand that can stand in nothing else; of several cookies the first.
+pub(super) fn origins<'r>(question: &Question<'_>, route: &'r Route, given: &[Seen]) -> Vec<&'r Origins> {
+    let in_cookie = |(_, outcome): &Seen| {
+        let places = places(question, route).filter(|source| takes(source, outcome));
+        let mut places = places.map(|source| match &source.place {
+            Place::Cookie(_, origins) => Some(origins),
+            Place::Authorization | Place::Header(_) | Place::Kept(..) | Place::Form { .. } => None,
+        });
+        let first = places.next()??;
+        places.all(|origins| origins.is_some()).then_some(first)
+    };
+    given.iter().filter_map(in_cookie).collect()
+}
+
+/// Looks at every token: those that were `given` without a place, and the `pieces` that were found in theirs. Of several reasons
+/// to refuse the first in precedence is the one.
 pub(super) fn look(
     question: &Question<'_>,
     route: &Route,
-    given: &[Given],
+    given: Vec<Seen>,
     pieces: &[Piece<'_>],
     rehearsal: &Rehearsal<'_>,
 ) -> Looked {
     let mut look = Look { told: Vec::new(), believed: Vec::new(), refused: None };
-    for one in given {
+    for seen in given {
         let wrong = |kind: TokenKind| format!("the route `{}` takes no {} token", route.name, kind.name());
-        look.add(look_at(one, question), |kind| places(route).any(|source| source.kinds.takes(kind)), wrong);
+        look.add(seen, |kind| places(question, route).any(|source| source.kinds.takes(kind)), wrong);
     }
     for piece in pieces {
         let seen = match &piece.source.place {
@@ -56,9 +104,23 @@ pub(super) fn look(
     (look.told, look.refused.map_or(Ok(look.believed), Err))
 }
 
-/// The places of a route where a token may stand that is given without one.
-pub(super) fn places(route: &Route) -> impl Iterator<Item = &TokenSource> {
-    route.take.iter().filter(|source| !matches!(source.place, Place::Kept(..)))
+/// The places of a route where a token may stand that is given without one. A form is one only where it comes by POST, and where
+/// nobody says what is in it.
+fn places<'r>(question: &Question<'_>, route: &'r Route) -> impl Iterator<Item = &'r TokenSource> {
+    let is_form_open = question.method == "POST" && question.beside.form.is_none();
+    route.take.iter().filter(move |source| match source.place {
+        Place::Kept(..) => false,
+        Place::Form { .. } => is_form_open,
+        Place::Authorization | Place::Header(_) | Place::Cookie(..) => true,
+    })
+}
+
+/// The parameter of a form that a token is looked for in, if it is one.
+pub(super) fn parameter_of(source: &TokenSource) -> Option<&str> {
+    match &source.place {
+        Place::Form { name, .. } => Some(name),
+        Place::Authorization | Place::Header(_) | Place::Cookie(..) | Place::Kept(..) => None,
+    }
 }
 
 /// The cookie that a token is looked for in, if it is one.

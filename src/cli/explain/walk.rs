@@ -199,23 +199,22 @@ fn judged(
     told: &mut Explained,
 ) -> (Outcome, Option<Mend>, Vec<Believed>) {
     let Question { policy, now, .. } = *question;
-    // Where nothing is looked for but what was kept, a token stands nowhere.
-    let given = if tokens::places(route).next().is_some() { question.given } else { &[] };
-    let taken = rehearsal.take(policy, route, target, !given.is_empty());
+    let (given, nowhere) = tokens::given(question, route);
+    let origins = tokens::origins(question, route, &given);
+    let taken = rehearsal.take(policy, route, target, (!given.is_empty()).then_some(&*origins));
     told.form = kept::form(question, route, rehearsal);
     let (pieces, taken) = match taken {
         Taken::Pieces(pieces) => (pieces, Ok(())),
-        Taken::ErrorResponse(permit) => return (Ok(permit), None, Vec::new()),
+        Taken::ErrorResponse(permit) => {
+            told.unread = nowhere;
+            return (Ok(permit), None, Vec::new());
+        }
         Taken::Refused(denial) => (Vec::new(), Err(denial)),
     };
     if taken.is_ok() || given.is_empty() {
         told.unread = kept::unread(question, route, &pieces, rehearsal);
     }
-    if given.is_empty() {
-        let text =
-            "the route looks at nothing but what was kept of a sign-in: give that with --cookie-file or --kept-claims";
-        told.unread.extend(question.given.iter().map(|one| Named { name: one.name.clone(), text: text.to_owned() }));
-    }
+    told.unread.extend(nowhere);
     let (looked, believed) = tokens::look(question, route, given, &pieces, rehearsal);
     told.tokens.extend(looked);
     // What is wrong with the request is said before anybody looks at its tokens. A route that only observes may let through

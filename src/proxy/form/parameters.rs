@@ -91,9 +91,10 @@ impl Form {
         judge_error_response(policy, route, target).ok()
     }
 
-    /// The names of its parameters, as they stand.
-    pub(in crate::proxy) fn names(&self) -> impl Iterator<Item = &str> {
-        self.parameters.iter().map(|(name, _)| &**name)
+    /// Its pieces' names, each with whether it is told for certain from what it names. A piece without `=` is all name, and one
+    /// that `=` ends may be base64 with its padding: a token itself, that somebody posted as it is.
+    pub(in crate::proxy) fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.parameters.iter().map(|(name, value)| (&**name, value.bytes().any(|byte| byte != b'=')))
     }
 
     /// What it says under `error`, where it is one such response's.

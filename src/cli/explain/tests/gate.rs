@@ -305,8 +305,10 @@ impl Gate {
         let claims =
             sent.kept.as_ref().filter(|kept| kept.spoilt == Spoilt::Not && sent.in_cookie.is_none()).map(|kept| {
                 let claims = Json::parse(kept.claims.to_string().as_bytes()).unwrap();
-                let keep = policy.routes().iter().find_map(|route| route.keep.as_deref()).unwrap().clone();
-                let kept = KeptClaims { name: "k".into(), claims, typ: None, at: now.plus_seconds(-kept.ago), keep };
+                let (route, keep) =
+                    policy.routes().iter().find_map(|route| Some((route, route.keep.as_deref()?.clone()))).unwrap();
+                let (route, hosts, at) = (route.name.clone(), route.matches.hosts.clone(), now.plus_seconds(-kept.ago));
+                let kept = KeptClaims { name: "k".into(), claims, typ: None, at, keep, route, hosts };
                 let beside = Beside { cookies: None, kept: Some(kept), ..beside.clone() };
                 Ask { request: sent.request, texts: texts.clone(), beside }
             });
