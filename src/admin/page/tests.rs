@@ -295,7 +295,9 @@ fn of_many_hosts_methods_and_exceptions_the_first_are_shown() {
     );
     for number in 10..35 {
         let who = format!("{{ issuer: bank, subjects: [s{number}] }}");
-        text.push_str(&format!("  - {{ name: e{number}x, who: {who}, routes: [r], instead: authenticated, until: {until}, because: b }}\n"));
+        text.push_str(&format!(
+            "  - {{ name: e{number}x, who: {who}, routes: [r], instead: authenticated, until: {until}, because: b }}\n"
+        ));
     }
     let file = SourceFile { name: "policies/a.yaml".into(), folder: "policies".into(), text };
     let policy = load_policy_at(vec![file], clock::now()).unwrap_or_else(|no| panic!("{:?}", no.problems)).policy;

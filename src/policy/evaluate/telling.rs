@@ -266,7 +266,9 @@ pub(super) fn expression(policy: &Policy, evidence: &Expression) -> String {
         Expression::Claim(slot, wanted) => {
             let text = |value: &Json| match value {
                 Json::String(text) => text.clone(),
-                other => serde_json::to_string(other).unwrap_or_default().into(),
+                other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+                    serde_json::to_string(other).unwrap_or_default().into()
+                }
             };
             let wanted: Vec<Box<str>> = wanted.iter().map(text).collect();
             format!("claim `{}` any of {}", policy.claims().name(*slot), list(&wanted))
