@@ -104,9 +104,22 @@ fn policy(reload: &ReloadReport, can_look: bool) -> Markup {
 
 fn diagnostics(text: &str) -> Markup {
     const MOST: usize = 300;
+    const LONGEST: usize = 500;
+    // Up to where a line is shown, where that is not its end.
+    let cut = |line: &str| line.char_indices().nth(LONGEST).map(|(end, _)| end);
+    let any_cut = text.lines().take(MOST).any(|line| cut(line).is_some());
     let more = text.lines().count().saturating_sub(MOST);
     html! {
-        pre tabindex="0" { @for line in text.lines().take(MOST) { (line) "\n" } }
+        pre tabindex="0" {
+            @for line in text.lines().take(MOST) {
+                @match cut(line).and_then(|end| line.get(..end)) {
+                    None => (line),
+                    Some(beginning) => { (beginning) "…" }
+                }
+                "\n"
+            }
+        }
+        @if any_cut { p { "Of long lines the first " (LONGEST) " characters are shown." } }
         @if more > 0 {
             p { (count(more, "more line")) ": " code { "stepgate check" } ", or " a href="readyz?verbose" { "all of it" } "." }
         }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
-use crate::admin::page::sheet::{count, moment, names, sheet, until};
+use crate::admin::page::sheet::{MOST, count, moment, names, sheet, until};
 use crate::admin::readiness::holding;
 use crate::policy::{Condition, Demand, Exception, Floor, Mode, Policy, Requirement, Route};
 use crate::telemetry::timestamp::Rfc3339;
@@ -78,7 +78,7 @@ fn turning(number: usize, last: usize) -> Markup {
 fn floor_asks(policy: &Policy, floor: &Floor) -> Markup {
     html! {
         h3 { (floor.name) }
-        p { (floor.matches.text()) }
+        p { (floor.matches.text(MOST)) }
         @match &floor.demand {
             None => p { (ANY) },
             Some(demand) => (demanded(policy, demand)),
@@ -95,13 +95,15 @@ fn route_asks<'e>(
 ) -> Markup {
     let floors: Vec<&str> =
         route.floors.iter().filter_map(|place| policy.floors().get(*place)).map(|f| &*f.name).collect();
+    let exceptions: Vec<&Exception> = exceptions.copied().collect();
+    let more = exceptions.len().saturating_sub(MOST);
     html! {
         h3 { (route.name) }
-        p { (route.matches.text()) }
+        p { (route.matches.text(MOST)) }
         @if let Some(lets_through) = lets_through(route.mode) {
             p { strong.warn { "mode " (route.mode.name()) } ": " (lets_through) }
         }
-        @for one in exceptions {
+        @for one in exceptions.iter().take(MOST) {
             div.loud {
                 p { "The exception " strong { (one.name) } " holds here " (until(Rfc3339(one.until), now)) }
                 p { "Whom it names is asked, in the place of level, evidence and age:" }
@@ -111,6 +113,7 @@ fn route_asks<'e>(
                 }
             }
         }
+        @if more > 0 { p { strong { "And " (count(more, "more exception")) } ": they are in the policy." } }
         @match &route.require {
             Requirement::Public => p { strong { "public" } ": no token is needed" },
             Requirement::Authenticated => p { (ANY) },

@@ -14,13 +14,15 @@ pub(super) const STYLE: &str = include_str!("page.css");
 const SECURITY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What every answer of the listener carries: it is not to be kept, guessed at, framed, nor loaded into a page of others.
-pub(in crate::admin) const CARRIED_BY_ALL: [(HeaderName, &str); 5] = [
+/// What every answer of the listener carries: it is not to be kept, guessed at, framed, nor loaded into a page of others or held
+/// by one that opened it.
+pub(in crate::admin) const CARRIED_BY_ALL: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
 /// A whole page. Its title is what a row of tabs shows.
@@ -72,9 +74,11 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{s}")
 }
 
+/// As many as can be read at a glance.
+pub(super) const MOST: usize = 20;
+
 /// Names, as many as can be read at a glance.
 pub(super) fn names<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> Markup {
-    const MOST: usize = 20;
     let more = names.len().saturating_sub(MOST);
     html! {
         @for name in names.take(MOST) { code { (name) } " " }

@@ -162,6 +162,16 @@ fn of_endless_diagnostics_the_beginning_is_shown() {
     let front = ask(Known { told, ..Known::default() }.serve().0, "/", "127.0.0.1");
     assert_eq!(front.matches("a line of it\n").count(), 300);
     assert!(front.contains("2 more lines: "), "{front}");
+    assert!(!front.contains("Of long lines"), "{front}");
+}
+
+#[test]
+fn of_an_endless_line_of_diagnostics_the_beginning_is_shown() {
+    let told = Arc::new(Reloads::new());
+    told.refused(&format!("{}\n{}\nthe end\n", "\u{e4}".repeat(500), "\u{f6}".repeat(5_000)));
+    let front = ask(Known { told, ..Known::default() }.serve().0, "/", "127.0.0.1");
+    assert!(front.contains(&format!("{}\n{}…\nthe end\n", "\u{e4}".repeat(500), "\u{f6}".repeat(500))), "{front}");
+    assert!(front.contains("Of long lines the first 500 characters are shown."), "{front}");
 }
 
 #[test]
@@ -223,6 +233,7 @@ fn a_page_is_neither_kept_nor_framed_and_loads_its_style_alone() {
             "x-frame-options: deny\r\n",
             "referrer-policy: no-referrer\r\n",
             "cross-origin-resource-policy: same-origin\r\n",
+            "cross-origin-opener-policy: same-origin\r\n",
         ] {
             assert!(page.contains(field), "{field}: {page}");
         }
@@ -269,6 +280,32 @@ fn each_route_and_floor_says_what_it_asks_and_nothing_of_the_file_around_it() {
     for secret in ["between us", SECRET, "ada-lovelace", "until:"] {
         assert!(!page.contains(secret), "{secret}: {page}");
     }
+}
+
+#[test]
+fn of_many_hosts_methods_and_exceptions_the_first_are_shown() {
+    let until = Rfc3339(clock::now().plus_seconds(600)).to_string();
+    let until = format!("{}Z", until.split_once('.').unwrap().0);
+    let (head, _) = POLICY.split_once("floors:").unwrap();
+    let list = |name: &str, end: &str| (10..35).map(|n| format!("{name}{n}{end}")).collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "{head}routes:\n  - {{ name: r, match: {{ hosts: [{}], methods: [{}], path: /a }}, require: {{ level: multi-factor, claims: {{ tier: [gold, 7] }} }} }}\nexceptions:\n",
+        list("h", ".example"),
+        list("M", "")
+    );
+    for number in 10..35 {
+        let who = format!("{{ issuer: bank, subjects: [s{number}] }}");
+        text.push_str(&format!(
+            "  - {{ name: e{number}x, who: {who}, routes: [r], instead: authenticated, until: {until}, because: b }}\n"
+        ));
+    }
+    let file = SourceFile { name: "policies/a.yaml".into(), folder: "policies".into(), text };
+    let policy = load_policy_at(vec![file], clock::now()).unwrap_or_else(|no| panic!("{:?}", no.problems)).policy;
+    let page = send(with(policy).serve().0, "GET /routes", &with_secret(), "");
+    assert!(page.contains("M29 and 5 more on h10.example") && !page.contains("M30"), "{page}");
+    assert!(page.contains("h29.example and 5 more, path /a") && !page.contains("h30.example"), "{page}");
+    assert!(page.contains("e29x") && !page.contains("e30x") && page.contains("And 5 more exceptions"), "{page}");
+    assert!(page.contains("claim `tier` any of `gold` `7`"), "{page}");
 }
 
 /// So many routes on so many floors.

@@ -6,6 +6,7 @@
 //! which it is tried what comes of a path that an upstream sees or reads otherwise.
 
 mod asks;
+mod budget;
 mod case;
 mod encoded;
 mod entries;

@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use crate::config::lints::asks::Asks;
+use crate::config::lints::budget::Budget;
 use crate::config::lints::overlap::Overlap;
 use crate::config::lints::sample;
 use crate::config::lints::weaker::Weaker;
 use crate::config::problem::{Problem, Report};
 use crate::policy::{CanonicalPath, HostPattern, Match, Methods, PathPattern, Route, Segment, Target};
+use crate::reason::Reason;
 
-/// How often a rewritten route is held against another. Past that nothing more is said: a policy in which very many routes lead
-/// to the same paths of one upstream would else take its square in time.
+/// How often rewritten routes are held against floors, hosts and routes, and requests are tried for that. Past it nothing more is
+/// said: a policy in which very many routes lead to the same paths of one upstream would else take its square in time.
 const LOOK_UPS: usize = 1_000_000;
 
 /// One upstream's routes, by the paths that it sees.
@@ -21,7 +24,12 @@ struct Upstream<'o, 'p> {
     weaker: &'o Weaker<'p>,
     /// Of all routes, the paths that their upstreams see.
     paths: &'o [Cow<'p, PathPattern>],
+    /// The places of its routes, in their order.
+    group: &'o [usize],
     routes: Overlap<'o>,
+    /// For a host of a rewritten route the hosts that it meets here.
+    hosts: HashMap<&'o HostPattern, Rc<[&'o HostPattern]>>,
+    left: &'o Budget,
     /// The floors that are written for its paths: that lie under a route which leads here by the path as it came, or under none.
     floors: BTreeSet<usize>,
     /// What was found before, and on which host; or that there is nothing to be found.
@@ -47,6 +55,11 @@ impl Weaker<'_> {
     /// A route whose rewritten path is one that the same upstream serves by a stricter route or that a floor guards, or the other
     /// way round: whoever can't meet the stricter one takes the other.
     pub(super) fn rewrites(&self, out: &mut Report) {
+        self.rewrites_within(&Budget::of(LOOK_UPS), out);
+    }
+
+    /// The same with so many steps.
+    pub(super) fn rewrites_within(&self, left: &Budget, out: &mut Report) {
         let routes = self.policy.routes();
         if routes.iter().all(|route| route.rewrite.is_none()) {
             return;
@@ -55,7 +68,6 @@ impl Weaker<'_> {
         let distinct = distinct(self.asks);
         let under_some: BTreeSet<usize> = routes.iter().flat_map(|route| route.floors.iter().copied()).collect();
         let idle: BTreeSet<usize> = (0..self.floors.len()).filter(|floor| !under_some.contains(floor)).collect();
-        let mut left = LOOK_UPS;
         for group in upstreams(routes) {
             let of_group = || group.iter().filter_map(|place| Some((*place, routes.get(*place)?)));
             if of_group().all(|(_, route)| route.rewrite.is_none()) {
@@ -63,17 +75,27 @@ impl Weaker<'_> {
             }
             let as_it_came = of_group().filter(|(_, route)| route.rewrite.is_none());
             let floors = as_it_came.flat_map(|(_, route)| route.floors.iter().copied()).chain(idle.iter().copied());
+            let floors: BTreeSet<usize> = floors.collect();
+            if !left.take(floors.len()) {
+                return;
+            }
             let at = group.iter().filter_map(|place| Some((*place, &**paths.get(*place)?)));
             let mut upstream = Upstream {
                 weaker: self,
                 paths: &paths,
+                group: &group,
                 routes: Overlap::at(routes, at),
-                floors: floors.collect(),
+                hosts: HashMap::new(),
+                left,
+                floors,
                 known: HashMap::new(),
             };
             for (place, route) in of_group().filter(|(_, route)| route.rewrite.is_some()) {
+                if left.left() == 0 {
+                    return;
+                }
                 let asks = distinct.get(place).copied().unwrap_or_default();
-                if let Some(beside) = upstream.beside(place, route, asks, &mut left) {
+                if let Some(beside) = upstream.beside(place, route, asks) {
                     self.say_rewrite(place, &paths, &beside, out);
                 }
             }
@@ -122,7 +144,7 @@ impl Weaker<'_> {
 impl<'o> Upstream<'o, '_> {
     /// The first that lets a request through for less, or is held up by more, than a route for whose rewritten path it is.
     /// `asks`: a number for what the route asks.
-    fn beside(&mut self, place: usize, route: &'o Route, asks: usize, left: &mut usize) -> Option<Beside> {
+    fn beside(&mut self, place: usize, route: &'o Route, asks: usize) -> Option<Beside> {
         if let Some(floor) = self.floors.iter().find(|floor| self.is_past(place, route, **floor)) {
             return Some(Beside::Floor(*floor));
         }
@@ -135,22 +157,24 @@ impl<'o> Upstream<'o, '_> {
         }
         let mut nothing = true;
         for host in &route.matches.hosts {
-            for other_host in self.routes.hosts_at(host) {
-                let name = sample::host(host, other_host);
+            for other_host in &*self.hosts_at(host) {
+                if !self.left.take(1) {
+                    return None;
+                }
+                let mut name = None;
                 let found = self.routes.tree(other_host)?.meeting(path, &mut |other| {
-                    *left = left.saturating_sub(1);
-                    if *left == 0 {
+                    if !self.left.take(1) {
                         return ControlFlow::Break(None);
                     }
                     let Some(beside) = self.may_be_beside(place, other) else { return ControlFlow::Continue(()) };
                     nothing = false;
-                    match self.is_beside(place, beside, &name) {
+                    match self.is_beside(place, beside, name.get_or_insert_with(|| sample::host(host, other_host))) {
                         true => ControlFlow::Break(Some(beside)),
                         false => ControlFlow::Continue(()),
                     }
                 });
                 if let ControlFlow::Break(found) = found {
-                    self.known.insert(seen, Some((found?, name)));
+                    self.known.insert(seen, Some((found?, name?)));
                     return found;
                 }
             }
@@ -159,6 +183,24 @@ impl<'o> Upstream<'o, '_> {
             self.known.insert(seen, None);
         }
         None
+    }
+
+    /// The hosts of its routes that a host pattern has some host in common with.
+    fn hosts_at(&mut self, host: &'o HostPattern) -> Rc<[&'o HostPattern]> {
+        if let Some(known) = self.hosts.get(host) {
+            return Rc::clone(known);
+        }
+        // One that means many is held against all; a name has its few looked up.
+        let tried = if matches!(host, HostPattern::Exact(_)) { 1 } else { self.routes.hosts().len() };
+        let found: Rc<[&HostPattern]> =
+            if self.left.take(tried) { self.routes.hosts_at(host).into() } else { Rc::default() };
+        self.hosts.insert(host, Rc::clone(&found));
+        found
+    }
+
+    /// The route that a request takes, and what is asked of it there; nothing any more when too much was tried.
+    fn asked(&self, target: &Target<'_>) -> Option<(usize, Asks)> {
+        if self.left.take(1) { self.weaker.asked(target) } else { None }
     }
 
     /// What another route may be to a rewritten one, by their methods and what they ask at the least and at the most.
@@ -197,7 +239,9 @@ impl<'o> Upstream<'o, '_> {
         };
         // A more specific one is meant to go before, where it names the one path, or the other names none.
         let names_no_place = !wide.segments().iter().any(|segment| segment.text().is_some());
-        if wide.covers(path) && !path.covers(wide) && (route.matches.path.is_literal() || names_no_place) {
+        // One that isn't rewritten is a more specific one for whoever comes by the wider one's own paths, too.
+        let meant = route.rewrite.is_none() || route.matches.path.is_literal() || names_no_place;
+        if meant && wide.covers(path) && !path.covers(wide) {
             return false;
         }
         // What is below both, and also their very end: each may have a route of its own.
@@ -207,7 +251,7 @@ impl<'o> Upstream<'o, '_> {
             let both = self.came_as(weak, &segments).zip(self.came_as(strict, &segments));
             let Some((taken, guarded)) = both else { return false };
             sample::methods(&route.matches.methods, &other.matches.methods).any(|method| {
-                let asked = |path| self.weaker.asked(&Target { method, host, path });
+                let asked = |path| self.asked(&Target { method, host, path });
                 match asked(&taken).zip(asked(&guarded)) {
                     Some(((one, asks), (two, more))) => one == weak && two == strict && asks.is_weaker_than(&more),
                     None => false,
@@ -222,22 +266,35 @@ impl<'o> Upstream<'o, '_> {
         let own = self.weaker.asks.get(place).map(|(own, _)| own);
         let (Some((guard, wanted)), Some(own), Some(path)) = (found, own, self.paths.get(place)) else { return false };
         let guard: &Match = &guard.matches;
-        if !own.is_weaker_than(wanted) || !guard.path.overlaps(path) {
+        if !self.left.take(1) || !own.is_weaker_than(wanted) || !guard.path.overlaps(path) {
             return false;
         }
         let mine = route.matches.hosts.iter();
         let mut hosts = mine
-            .flat_map(|host| guard.hosts.iter().filter(|other| host.overlaps(other)).map(move |other| (host, other)));
+            .flat_map(|host| guard.hosts.iter().map(move |other| (host, other)))
+            .filter(|(host, other)| self.left.take(1) && host.overlaps(other));
         hosts.any(|(one, other)| {
             let host = sample::host(one, other);
             [1, 0].into_iter().filter(|more| *more == 0 || path.has_rest() && guard.path.has_rest()).any(|more| {
-                let Some(taken) = self.came_as(place, &sample::segments(path, &guard.path, more)) else { return false };
+                let segments = sample::segments(path, &guard.path, more);
+                let both = self.came_as(place, &segments).zip(sample::path(segments.iter().copied()));
+                let Some((taken, guarded)) = both else { return false };
                 sample::methods(&route.matches.methods, &guard.methods).any(|method| {
-                    let asked = self.weaker.asked(&Target { method, host: &host, path: &taken });
+                    let asked = self.asked(&Target { method, host: &host, path: &taken });
                     asked.is_some_and(|(at, asks)| at == place && asks.is_weaker_than(wanted))
+                        && self.is_of_here(&Target { method, host: &host, path: &guarded })
                 })
             })
         })
+    }
+
+    /// Whether a floor for this request guards the upstream: it goes there as it comes, or is for no route.
+    fn is_of_here(&self, target: &Target<'_>) -> bool {
+        match self.weaker.policy.route_at(target) {
+            _ if !self.left.take(1) => false,
+            Ok((place, route)) => route.rewrite.is_none() && self.group.binary_search(&place).is_ok(),
+            Err(denial) => denial.reason == Reason::RouteNone,
+        }
     }
 
     /// The path that comes to a route where its upstream sees these segments.

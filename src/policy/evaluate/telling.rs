@@ -12,7 +12,7 @@ use crate::policy::host::HostPattern;
 use crate::policy::observe::Mode;
 use crate::policy::pattern::{Match, Methods};
 use crate::policy::requirement::{Condition, Requirement, WantedCaller};
-use crate::token::{Timestamp, TokenKind};
+use crate::token::{Json, Timestamp, TokenKind};
 
 impl Step<'_> {
     /// What kind of step it is, in one word.
@@ -38,9 +38,9 @@ impl Step<'_> {
                 let public = if route.require == Requirement::Public { ", public" } else { "" };
                 let observed = if route.mode == Mode::Enforce { "" } else { ", mode " };
                 let mode = if observed.is_empty() { "" } else { route.mode.name() };
-                format!("{}, {}{public}{observed}{mode}", route.name, pattern(&route.matches))
+                format!("{}, {}{public}{observed}{mode}", route.name, pattern(&route.matches, usize::MAX))
             }
-            Self::Floor(floor) => format!("{}, {}", floor.name, pattern(&floor.matches)),
+            Self::Floor(floor) => format!("{}, {}", floor.name, pattern(&floor.matches, usize::MAX)),
             Self::Token(token) => {
                 let issuer = policy.issuer(token.issuer).map_or("an unknown issuer", |issuer| &*issuer.name);
                 let caller = match token.caller {
@@ -137,10 +137,10 @@ impl Condition {
 }
 
 impl Match {
-    /// What it matches, in words.
+    /// What it matches, in words: of many hosts and of many methods so many at the most.
     #[must_use]
-    pub fn text(&self) -> String {
-        pattern(self)
+    pub fn text(&self, most: usize) -> String {
+        pattern(self, most)
     }
 }
 
@@ -151,21 +151,29 @@ const fn kind(kind: TokenKind) -> &'static str {
     }
 }
 
-fn pattern(matches: &Match) -> String {
+fn pattern(matches: &Match, most: usize) -> String {
+    let more = |all: usize| match all.saturating_sub(most) {
+        0 => String::new(),
+        left => format!(" and {left} more"),
+    };
     let methods = match &matches.methods {
         Methods::Any => "any method".to_owned(),
-        Methods::Named(names) => names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "),
+        Methods::Named(names) => {
+            let first: Vec<&str> = names.iter().take(most).map(|name| &**name).collect();
+            first.join(" ") + &more(names.len())
+        }
     };
     let hosts: Vec<String> = matches
         .hosts
         .iter()
+        .take(most)
         .map(|host| match host {
             HostPattern::Any => "any host".to_owned(),
             HostPattern::Exact(name) => name.to_string(),
             HostPattern::Suffix(suffix) => format!("*{suffix}"),
         })
         .collect();
-    format!("{methods} on {}, path {}", hosts.join(" "), matches.path_written)
+    format!("{methods} on {}{}, path {}", hosts.join(" "), more(matches.hosts.len()), matches.path_written)
 }
 
 fn evidence(policy: &Policy, token: &Assurance, ignored: &[Box<str>], now: Timestamp) -> String {
@@ -255,7 +263,16 @@ pub(super) fn expression(policy: &Policy, evidence: &Expression) -> String {
         Expression::Factors(needed) => format!("factors {needed}"),
         Expression::PhishingResistant => "phishing_resistant".to_owned(),
         Expression::Hardware => "hardware".to_owned(),
-        Expression::Claim(slot, _) => format!("claim `{}`", policy.claims().name(*slot)),
+        Expression::Claim(slot, wanted) => {
+            let text = |value: &Json| match value {
+                Json::String(text) => text.clone(),
+                other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+                    serde_json::to_string(other).unwrap_or_default().into()
+                }
+            };
+            let wanted: Vec<Box<str>> = wanted.iter().map(text).collect();
+            format!("claim `{}` any of {}", policy.claims().name(*slot), list(&wanted))
+        }
         Expression::Present(slot) => format!("claim `{}` is there", policy.claims().name(*slot)),
     }
 }

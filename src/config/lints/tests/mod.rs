@@ -3,6 +3,7 @@
 mod onward;
 mod said;
 mod table;
+mod work;
 
 use crate::config::{Problem, SourceFile, load_policy, load_settings};
 

@@ -82,6 +82,16 @@ fn of_a_rewrite_it_counts_what_the_upstream_sees_and_which_upstream_that_is() {
     assert_eq!(both(", rewrite: { prefix: /v1 }", ""), [""; 0]);
     let stricter = |more: &str| of_routes(&[route("a", admin, SINGLE, ""), route("b", files, MULTI, more)]);
     assert_eq!(stricter(", rewrite: { prefix: /admin }"), REWRITE, "what it guards is served for less");
+    let exception = |weak: &str, path: &str| {
+        of_routes(&[
+            route("strict", "path: \"/v1/**\"", MULTI, ""),
+            route("open", &format!("path: \"{weak}\""), "public", ""),
+            route("app", path, MULTI, ", rewrite: { prefix: /v1 }"),
+        ])
+    };
+    assert_eq!(exception("/v1/public/**", "path: \"/app/**\""), [""; 0], "a narrower one is meant, as it is without");
+    assert_eq!(exception("/v1/{x}/y/**", "path: \"/app/{x}/**\""), [""; 0]);
+    assert_eq!(exception("/v1/{x}/**", "path: \"/app/{x}/{y}/**\""), REWRITE, "it takes all that the other leads to");
     let narrower = [
         route("strict", admin, MULTI, ""),
         route("between", "path: \"/admin/{x}/**\"", SINGLE, ""),
@@ -114,6 +124,17 @@ fn a_rewrite_is_said_where_it_leads_past_a_floor() {
     assert_eq!(over(files, SINGLE, &to("/admin"), &elsewhere), [""; 0], "the floor is not for what the upstream sees");
     let idle = ["floor_covers_nothing", "weaker_by_rewrite"];
     assert_eq!(over(files, SINGLE, &to("/admin"), ""), idle, "it was meant for what the upstream sees");
+    let own = ("path: \"/admin/**\"", ", upstream: admin");
+    let guarded = route("guarded", own.0, MULTI, own.1);
+    assert_eq!(
+        over(files, SINGLE, &to("/admin"), &format!("{app}{guarded}")),
+        [""; 0],
+        "here nobody serves what it guards"
+    );
+    let some = route("guarded", "path: \"/admin/users/**\"", MULTI, own.1);
+    assert_eq!(over(files, SINGLE, &to("/admin"), &format!("{app}{some}")), REWRITE, "the rest of it is served here");
+    let away = route("guarded", own.0, MULTI, ", upstream: a, rewrite: { prefix: /v2 }");
+    assert_eq!(over(files, SINGLE, &to("/admin"), &format!("{app}{away}")), [""; 0]);
     let of_put = floor.replace("/admin/**\"", "/admin/**\", methods: [PUT]");
     let read = |methods: &str| {
         let weak = route("weak", &format!("{files}, methods: [{methods}]"), SINGLE, &to("/admin"));
