@@ -20,7 +20,7 @@ fn steps(rules: &str, most: usize) -> usize {
         Weaker { policy: &policy, overlap: &overlap, asks: &asks, spans: &[], floors: &floors, floor_spans: &[] };
     let budget = Budget::of(most);
     weaker.rewrites_within(&budget, &mut Report::default());
-    most - budget.left()
+    most.saturating_sub(budget.left())
 }
 
 /// So many routes that are each rewritten to another place.
