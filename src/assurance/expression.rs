@@ -102,14 +102,14 @@ impl<'t> View<'t> {
     /// Whether a value counts here. `mfa` beside an ignored value, and any `mfa` of an issuer with `mfa: derived`, counts
     /// only if the other values bear it out.
     fn counts(&self, methods: &'t [Method], value: &str) -> bool {
-        // In one pass: there may be many of them.
-        let (mut is_there, mut doubted) = (false, self.evidence.reading.mfa_derived);
-        for method in methods {
-            let is_ignored = self.is_ignored(method);
-            doubted |= is_ignored;
-            is_there |= !is_ignored && *method.value == *value;
+        if !methods.iter().any(|method| *method.value == *value && !self.is_ignored(method)) {
+            return false;
         }
-        is_there && (value != MFA || !doubted || self.classes(methods).0.count() >= 2)
+        if value != MFA {
+            return true;
+        }
+        let doubted = self.evidence.reading.mfa_derived || methods.iter().any(|method| self.is_ignored(method));
+        !doubted || self.classes(methods).0.count() >= 2
     }
 
     fn acr(&self, holds: impl Fn(&str) -> bool) -> Truth {
