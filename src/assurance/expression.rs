@@ -71,6 +71,10 @@ pub struct Ignored<'t> {
 }
 
 impl Ignored<'_> {
+    fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.outer.is_none_or(Self::is_empty)
+    }
+
     fn has(&self, value: &str) -> bool {
         self.values.iter().any(|ignored| **ignored == *value) || self.outer.is_some_and(|outer| outer.has(value))
     }
@@ -102,13 +106,22 @@ impl<'t> View<'t> {
     /// Whether a value counts here. `mfa` beside an ignored value, and any `mfa` of an issuer with `mfa: derived`, counts
     /// only if the other values bear it out.
     fn counts(&self, methods: &'t [Method], value: &str) -> bool {
-        if !methods.iter().any(|method| *method.value == *value && !self.is_ignored(method)) {
+        // Mostly nothing is ignored here but what the issuer ignores: asked once, and not of each value of a long list.
+        if self.ignored.is_none_or(Ignored::is_empty) {
+            self.counts_beside(methods, value, |method| method.ignored)
+        } else {
+            self.counts_beside(methods, value, |method| self.is_ignored(method))
+        }
+    }
+
+    fn counts_beside(&self, methods: &'t [Method], value: &str, is_ignored: impl Fn(&Method) -> bool) -> bool {
+        if !methods.iter().any(|method| *method.value == *value && !is_ignored(method)) {
             return false;
         }
         if value != MFA {
             return true;
         }
-        let doubted = self.evidence.reading.mfa_derived || methods.iter().any(|method| self.is_ignored(method));
+        let doubted = self.evidence.reading.mfa_derived || methods.iter().any(is_ignored);
         !doubted || self.classes(methods).0.count() >= 2
     }
 
