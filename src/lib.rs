@@ -31,6 +31,8 @@ pub mod admin;
 #[cfg(feature = "server")]
 pub mod assertion;
 #[cfg(feature = "server")]
+mod at_hand;
+#[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
 pub mod cli;

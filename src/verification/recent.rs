@@ -7,13 +7,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::at_hand::{AtHand, Mark};
 use crate::token::Credential;
 use crate::verification::cache::{Digest, Entry};
 
-/// How many tokens are remembered by each thread.
-const SLOTS: usize = 256;
-/// The longest that is remembered, in bytes.
-const LONGEST: usize = 4 << 10;
 /// After so many finds the cache is asked again, which else would think the token out of use.
 const FINDS: u8 = 64;
 
@@ -44,14 +41,14 @@ pub(super) enum Known {
 }
 
 thread_local! {
-    static SLOTS_HERE: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Vec::new()) };
+    static TOKENS_HERE: RefCell<AtHand<Slot>> = const { RefCell::new(AtHand::new(256)) };
 }
 
 /// What this thread knows of a token.
 pub(super) fn find(now: Moment, token: &Credential) -> Known {
-    let Some(place) = place(token) else { return Known::Nothing };
-    SLOTS_HERE.with_borrow_mut(|slots| {
-        let Some(Some(slot)) = slots.get_mut(place) else { return Known::Nothing };
+    let Some(mark) = Mark::of_token(token.expose().as_bytes()) else { return Known::Nothing };
+    TOKENS_HERE.with_borrow_mut(|all| {
+        let Some(slot) = all.find(mark) else { return Known::Nothing };
         if slot.moment.cache != now.cache || slot.token != *token {
             return Known::Nothing;
         }
@@ -66,23 +63,8 @@ pub(super) fn find(now: Moment, token: &Credential) -> Known {
 
 /// Remembers what the cache gave at a moment, or later, for a token.
 pub(super) fn remember(moment: Moment, token: &Credential, digest: Digest, entry: &Arc<Entry>) {
-    let Some(place) = place(token) else { return };
-    SLOTS_HERE.with_borrow_mut(|slots| {
-        if slots.is_empty() {
-            slots.resize_with(SLOTS, || None);
-        }
-        if let Some(slot) = slots.get_mut(place) {
-            *slot = Some(Slot { moment, token: token.clone(), digest, entry: Arc::clone(entry), finds: 0 });
-        }
+    let Some(mark) = Mark::of_token(token.expose().as_bytes()) else { return };
+    TOKENS_HERE.with_borrow_mut(|all| {
+        all.offer(mark, || Slot { moment, token: token.clone(), digest, entry: Arc::clone(entry), finds: 0 });
     });
-}
-
-/// Where a token is kept: by its last bytes, which are the most random ones of a signature. The very last character of one
-/// holds few bits.
-fn place(token: &Credential) -> Option<usize> {
-    let text = token.expose().as_bytes();
-    let [a, b, c, d, e, f, g, h, _last] = *text.last_chunk()?;
-    let mixed = u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let place = usize::try_from(mixed >> 32).ok()?.checked_rem(SLOTS)?;
-    (text.len() <= LONGEST).then_some(place)
 }

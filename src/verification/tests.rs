@@ -15,7 +15,7 @@ use crate::assurance::{Assurance, Caller, ClaimTable, Fact, Issuer, IssuerId, La
 use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore, Pace};
 use crate::policy::{Policy, PolicyParts};
 use crate::token::testing::{ISSUER, NOW, Signer, claims, claims_with, credential, expectation, jwks};
-use crate::token::{Algorithm, ClaimPath, Expectation, KeyPlace, KeySource, TokenKind};
+use crate::token::{Algorithm, ClaimPath, Credential, Expectation, KeyPlace, KeySource, TokenKind};
 use crate::verification::{Rejected, Verifier};
 
 struct Bench {
@@ -106,6 +106,13 @@ fn es() -> &'static Signer {
 }
 
 impl Bench {
+    /// Has this thread meet a token so often that it has it at hand.
+    async fn meet(&self, token: &Credential, policy: &Policy) {
+        for _ in 0..4 {
+            self.verifier.verify(token, policy, peer(1), NOW).await.unwrap();
+        }
+    }
+
     async fn rejection(&self, token: &str, from: u8) -> Rejected {
         self.verifier.verify(&credential(token), &policy(1), peer(from), NOW).await.unwrap_err()
     }
@@ -284,10 +291,7 @@ async fn t29_a_token_that_differs_in_one_byte_is_another_token() {
 async fn what_is_let_go_on_one_thread_is_found_on_none() {
     let bench = bench(&[es()], CACHE);
     let (policy, token) = (policy(1), credential(&es().token(&claims())));
-    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
-    for _ in 0..3 {
-        assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
-    }
+    bench.meet(&token, &policy).await;
     // On another thread the token is found to be no longer good; this one had it at hand.
     std::thread::scope(|scope| {
         let other = scope.spawn(|| bench.verifier.cached(&token, &policy, NOW.plus_seconds(330)).is_none());
@@ -301,10 +305,7 @@ async fn a_token_that_a_thread_has_at_hand_is_checked_like_any_other() {
     let bench = bench(&[es()], CACHE);
     let (policy, token) = (policy(1), credential(&es().token(&claims())));
     let other = Verifier::new(Arc::clone(&bench.store), CACHE).unwrap();
-    let at_hand = async || {
-        bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
-        assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
-    };
+    let at_hand = async || bench.meet(&token, &policy).await;
     at_hand().await;
     assert!(other.cached(&token, &policy, NOW).is_none(), "another verifier's");
     assert!(bench.verifier.cached(&token, &self::policy(2), NOW).is_none(), "another fingerprint");
@@ -323,8 +324,7 @@ async fn tokens_that_end_alike_are_not_taken_for_each_other() {
     let bench = bench(&[es()], CACHE);
     let (policy, text) = (policy(1), es().token(&claims()));
     let token = credential(&text);
-    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
-    assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    bench.meet(&token, &policy).await;
     // Its place is told by its end alone.
     let other = credential(&text.replacen('e', "x", 1));
     assert!(bench.verifier.cached(&other, &policy, NOW).is_none());
@@ -337,8 +337,7 @@ async fn tokens_that_end_alike_are_not_taken_for_each_other() {
 async fn a_token_that_is_at_hand_on_a_thread_stays_in_use_in_the_cache() {
     let bench = bench(&[es()], CACHE);
     let (policy, token) = (policy(1), credential(&es().token(&claims())));
-    bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap();
-    assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+    bench.meet(&token, &policy).await;
     bench.verifier.cache().empty_for_tests();
     let found = (0..100).filter(|_| bench.verifier.cached(&token, &policy, NOW).is_some()).count();
     assert!((1..100).contains(&found), "the cache is asked now and then: {found}");

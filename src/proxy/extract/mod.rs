@@ -8,6 +8,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use smallvec::SmallVec;
 
+use crate::at_hand::{AtHand, Mark};
 use crate::policy::{Denial, Mode, Place, Route, TokenSource};
 use crate::proxy::form::Form;
 use crate::proxy::origin;
@@ -132,7 +133,8 @@ fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
     if token.len() > limit {
         return Err(too_large());
     }
-    if let Some(known) = recent(token) {
+    let mark = Mark::of_token(token);
+    if let Some(known) = mark.and_then(|mark| at_hand(mark, token)) {
         return Ok(known);
     }
     let body =
@@ -142,38 +144,23 @@ fn checked(token: &[u8], limit: usize) -> Result<Credential, Refusal> {
     }
     let credential = std::str::from_utf8(token).ok().and_then(|text| Credential::new(text, limit).ok());
     let credential = credential.ok_or_else(too_large)?;
-    RECENT.with_borrow_mut(|all| {
-        if all.is_empty() {
-            all.resize_with(SLOTS, || None);
-        }
-        if let Some(place) = place(token).and_then(|place| all.get_mut(place)) {
-            *place = Some(credential.clone());
-        }
-    });
+    if let Some(mark) = mark {
+        TOKENS_HERE.with_borrow_mut(|all| all.offer(mark, || credential.clone()));
+    }
     Ok(credential)
 }
 
-/// How many tokens each thread remembers, to look at the characters of one that comes again and again only once, and to
-/// hold it once. It is compared whole, and nothing is believed of it.
-const SLOTS: usize = 256;
-/// The longest that is remembered, in bytes.
-const LONGEST: usize = 4 << 10;
-
 thread_local! {
-    static RECENT: RefCell<Vec<Option<Credential>>> = const { RefCell::new(Vec::new()) };
+    /// Tokens that come again and again, to look at their characters only once, and to hold each once. Nothing is believed of
+    /// them.
+    static TOKENS_HERE: RefCell<AtHand<Credential>> = const { RefCell::new(AtHand::new(256)) };
 }
 
-fn recent(token: &[u8]) -> Option<Credential> {
-    let place = place(token)?;
-    RECENT.with_borrow(|all| all.get(place)?.as_ref().filter(|known| known.expose().as_bytes() == token).cloned())
-}
-
-/// Where a token is remembered: by the end of its signature, of which the very last character holds few bits.
-fn place(token: &[u8]) -> Option<usize> {
-    let [bytes @ .., _last] = token.last_chunk::<9>()?;
-    let mixed = u64::from_le_bytes(*bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let place = usize::try_from(mixed >> 32).ok()?.checked_rem(SLOTS)?;
-    (token.len() <= LONGEST).then_some(place)
+/// A token that came before: compared whole.
+fn at_hand(mark: Mark, token: &[u8]) -> Option<Credential> {
+    TOKENS_HERE.with_borrow_mut(|all| {
+        all.find(mark).filter(|known| known.expose().as_bytes() == token).map(|known| known.clone())
+    })
 }
 
 /// Looks at every byte, without a branch, so that it is done many bytes at a time: this runs for each request.
