@@ -28,5 +28,6 @@ pub use metrics::{Metrics, Verdict};
 pub use occasionally::Occasionally;
 pub use record::{Blocked, Decision, KeptEvent, Protocol, Recorder, UpstreamFailure};
 pub use reloads::{FilesHealth, Reloads};
+pub(crate) use sharded::Sharded;
 pub use stream::{StreamEnd, StreamEnded};
 pub use upstream::{Forwarding, UpstreamMeter};

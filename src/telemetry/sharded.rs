@@ -19,7 +19,7 @@ pub(super) fn shard() -> usize {
 
 /// One value for each shard, on cache lines of its own (two: processors fetch them in pairs).
 #[derive(Debug, Default)]
-pub(super) struct Sharded<T>([Apart<T>; SHARDS]);
+pub(crate) struct Sharded<T>([Apart<T>; SHARDS]);
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -27,12 +27,12 @@ struct Apart<T>(T);
 
 impl<T> Sharded<T> {
     /// The one of this thread.
-    pub(super) fn here(&self) -> Option<&T> {
+    pub(crate) fn here(&self) -> Option<&T> {
         self.0.get(shard()).map(|apart| &apart.0)
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|apart| &apart.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::BuildHasherDefault;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,23 +13,19 @@ use moka::sync::Cache;
 
 use crate::assurance::{Assurance, Fact};
 use crate::token::{Credential, Json};
+use crate::verification::digest::{Digest, Digester, FirstBytes};
 use crate::verification::recent::{self, Known, Moment};
 use crate::verification::shared::{Held, Signed, share};
 
 /// The cache. Bounded by the bytes that its entries hold.
 pub(super) struct TokenCache {
     entries: Cache<Digest, Arc<Entry>, BuildHasherDefault<FirstBytes>>,
-    /// Random for each process: nobody outside can tell which tokens fall together.
-    secret: [u8; 32],
+    digester: Digester,
     /// Tells it from every other cache of the process.
     number: u64,
     /// How often something was let go.
     epoch: AtomicU64,
 }
-
-/// A token's keyed BLAKE3 hash: 256 bits, since a hit means "this very token was verified".
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Digest([u8; 32]);
 
 /// What a verified token proved, and what must still hold for it to be believed.
 pub(super) struct Entry {
@@ -53,7 +49,7 @@ impl Entry {
 /// A look into the cache.
 pub(super) struct Found {
     /// Under which the token stands or will stand there.
-    pub(super) digest: Digest,
+    pub(super) digest: Option<Digest>,
     pub(super) entry: Option<Arc<Entry>>,
 }
 
@@ -63,9 +59,6 @@ impl TokenCache {
     /// # Errors
     /// When the system has no randomness to give.
     pub(super) fn new(bytes: u64) -> Result<Self, getrandom::Error> {
-        let mut secret = [0; 32];
-        // Not aws-lc's generator, whose first use measures the processor's jitter for tens of milliseconds.
-        getrandom::fill(&mut secret)?;
         let entries = Cache::builder()
             .max_capacity(bytes)
             .weigher(|_: &Digest, entry: &Arc<Entry>| entry.weight)
@@ -73,11 +66,7 @@ impl TokenCache {
             .build_with_hasher(BuildHasherDefault::default());
         static CACHES: AtomicU64 = AtomicU64::new(0);
         let number = CACHES.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { entries, secret, number, epoch: AtomicU64::new(0) })
-    }
-
-    fn digest(&self, credential: &Credential) -> Digest {
-        Digest(*blake3::keyed_hash(&self.secret, credential.expose().as_bytes()).as_bytes())
+        Ok(Self { entries, digester: Digester::new()?, number, epoch: AtomicU64::new(0) })
     }
 
     /// Looks for a token: among those that this thread found lately, else by its hash.
@@ -85,24 +74,28 @@ impl TokenCache {
         // Taken before the look: what is let go while we look is not remembered past it.
         let now = Moment { cache: self.number, epoch: self.epoch.load(Ordering::Acquire) };
         let digest = match recent::find(now, credential) {
-            Known::Entry(digest, entry) => return Found { digest, entry: Some(entry) },
-            Known::Digest(digest) => digest,
-            Known::Nothing => self.digest(credential),
+            Known::Entry(digest, entry) => return Found { digest: Some(digest), entry: Some(entry) },
+            Known::Digest(digest) => Some(digest),
+            Known::Nothing => self.digester.digest(credential),
         };
-        let entry = self.entries.get(&digest);
-        if let Some(entry) = &entry {
-            recent::remember(now, credential, digest, entry);
+        let found = digest.and_then(|digest| Some((digest, self.entries.get(&digest)?)));
+        if let Some((digest, entry)) = &found {
+            recent::remember(now, credential, *digest, entry);
         }
-        Found { digest, entry }
+        Found { digest, entry: found.map(|(_, entry)| entry) }
     }
 
-    pub(super) fn insert(&self, token: Digest, entry: Arc<Entry>) {
-        self.entries.insert(token, entry);
+    pub(super) fn insert(&self, token: Option<Digest>, entry: Arc<Entry>) {
+        if let Some(token) = token {
+            self.entries.insert(token, entry);
+        }
     }
 
     /// Lets a token go: after this no thread finds it here that begins to look.
-    pub(super) fn remove(&self, token: &Digest) {
-        self.entries.invalidate(token);
+    pub(super) fn remove(&self, token: Option<Digest>) {
+        if let Some(token) = token {
+            self.entries.invalidate(&token);
+        }
         // After the removal: who sees the new number finds what the cache holds now.
         self.epoch.fetch_add(1, Ordering::Release);
     }
@@ -140,33 +133,6 @@ impl Expiry<Digest, Arc<Entry>> for UsefulFor {
 
     fn expire_after_update(&self, _: &Digest, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(Duration::from_secs(entry.useful_seconds.into()))
-    }
-}
-
-/// The hash is one already: hashing it again would only cost time.
-impl Hash for Digest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Takes the eight bytes that [`Digest`] gives as they are.
-#[derive(Default)]
-struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Not what a digest does, but right for whatever else might.
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, first: u64) {
-        self.0 = first;
     }
 }
 

@@ -5,6 +5,7 @@
 //! only what a token proved, which each route judges anew.
 
 mod cache;
+mod digest;
 mod recent;
 mod shared;
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::at_hand::{AtHand, Mark};
 use crate::token::Credential;
-use crate::verification::cache::{Digest, Entry};
+use crate::verification::cache::Entry;
+use crate::verification::digest::Digest;
 
 /// After so many finds the cache is asked again, which else would think the token out of use.
 const FINDS: u8 = 64;

@@ -9,11 +9,12 @@ use crate::Reason;
 use crate::assurance::{Assurance, Issuer, IssuerId};
 use crate::jwks::{Asked, KeyStore};
 use crate::policy::Policy;
-use crate::telemetry::CacheUse;
+use crate::telemetry::{CacheUse, Sharded};
 use crate::token::claims::{LEEWAY_SECONDS, is_expired};
 use crate::token::rejection::quoted;
 use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
-use crate::verification::cache::{Digest, Entry, Found, TokenCache};
+use crate::verification::cache::{Entry, Found, TokenCache};
+use crate::verification::digest::Digest;
 use crate::verification::shared::Signed;
 
 /// Believes tokens or does not.
@@ -21,6 +22,12 @@ use crate::verification::shared::Signed;
 pub struct Verifier {
     keys: Arc<KeyStore>,
     cache: TokenCache,
+    looks: Sharded<Looks>,
+}
+
+/// What one thread's looks into the cache came to.
+#[derive(Debug, Default)]
+struct Looks {
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -42,8 +49,7 @@ impl Verifier {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn new(keys: Arc<KeyStore>, cache_bytes: u64) -> Result<Self, getrandom::Error> {
-        let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { keys, cache: TokenCache::new(cache_bytes)?, hits, misses })
+        Ok(Self { keys, cache: TokenCache::new(cache_bytes)?, looks: Sharded::default() })
     }
 
     /// What a token proves. Waits at most a few seconds, and only when the issuer's keys are not there yet or the token
@@ -61,10 +67,10 @@ impl Verifier {
         let found = self.cache.find(credential);
         let digest = found.digest;
         if let Some(assurance) = self.hit(found, policy, now) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
+            self.count(|looks| &looks.hits);
             return Ok(assurance);
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.count(|looks| &looks.misses);
         let token = Unverified::parse(credential).map_err(nobody)?;
         let iss = token.issuer().map_err(nobody)?;
         let Some(issuer) = policy.issuer_of(iss) else {
@@ -110,9 +116,17 @@ impl Verifier {
     /// What the cache did and holds.
     #[must_use]
     pub fn cache_use(&self) -> CacheUse {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let total = |which: fn(&Looks) -> &AtomicU64| {
+            self.looks.all().fold(0_u64, |sum, looks| sum.saturating_add(which(looks).load(Ordering::Relaxed)))
+        };
         let (entries, bytes) = self.cache.size();
-        CacheUse { hits: count(&self.hits), misses: count(&self.misses), bytes, entries }
+        CacheUse { hits: total(|looks| &looks.hits), misses: total(|looks| &looks.misses), bytes, entries }
+    }
+
+    fn count(&self, which: fn(&Looks) -> &AtomicU64) {
+        if let Some(looks) = self.looks.here() {
+            which(looks).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[cfg(test)]
@@ -142,17 +156,17 @@ impl Verifier {
                 let Signed { fingerprint, ref keys, key } = *signed;
                 let signed = Signed { fingerprint, keys: Arc::clone(keys), key };
                 // What this thread remembers of it is of the other place.
-                self.cache.remove(&digest);
+                self.cache.remove(digest);
                 Some(self.keep(digest, assurance, signed, now))
             }
             None => {
-                self.cache.remove(&digest);
+                self.cache.remove(digest);
                 None
             }
         }
     }
 
-    fn keep(&self, digest: Digest, assurance: Assurance, signed: Signed, now: Timestamp) -> Arc<Assurance> {
+    fn keep(&self, digest: Option<Digest>, assurance: Assurance, signed: Signed, now: Timestamp) -> Arc<Assurance> {
         let useful_for = useful_for(assurance.expires, now);
         let entry = Arc::new(Entry::new(assurance, signed, useful_for));
         self.cache.insert(digest, Arc::clone(&entry));
