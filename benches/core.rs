@@ -88,7 +88,9 @@ fn assurance(policy: &Policy, methods: usize) -> Assurance {
     let credential = Credential::new(&Token::access().claim("amr", amr).sign(&key), 16 << 10).unwrap();
     let issuer = policy.issuer_of("https://bank.example").unwrap();
     let now = Timestamp::from_seconds(now());
-    let (verified, _) = verify(Unverified::parse(&credential).unwrap(), &keys, &issuer.expectation, now).unwrap();
+    let mut room = Vec::new();
+    let token = Unverified::parse(&credential, &mut room).unwrap();
+    let (verified, _) = verify(token, &keys, &issuer.expectation, now).unwrap();
     issuer.assess(&verified, policy.claims())
 }
 
@@ -135,7 +137,8 @@ fn verification(bencher: Bencher<'_, '_>, alg: Alg) {
     let issuer = policy.issuer_of("https://bank.example").unwrap();
     let now = Timestamp::from_seconds(now());
     bencher.bench(|| {
-        let token = Unverified::parse(black_box(&credential)).unwrap();
+        let mut room = Vec::new();
+        let token = Unverified::parse(black_box(&credential), &mut room).unwrap();
         verify(token, &keys, &issuer.expectation, now).is_ok()
     });
 }
@@ -208,7 +211,9 @@ fn believed(policy: &Policy) -> (Credential, Assurance) {
     let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
     let issuer = policy.issuer_of("https://bank.example").unwrap();
     let now = Timestamp::from_seconds(now());
-    let (verified, _) = verify(Unverified::parse(&credential).unwrap(), &keys, &issuer.expectation, now).unwrap();
+    let mut room = Vec::new();
+    let token = Unverified::parse(&credential, &mut room).unwrap();
+    let (verified, _) = verify(token, &keys, &issuer.expectation, now).unwrap();
     let assurance = issuer.assess(&verified, policy.claims());
     (credential, assurance)
 }

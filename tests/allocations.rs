@@ -56,7 +56,9 @@ fn allocations(method: &str, path: &str) -> u64 {
     let credential = Credential::new(&Token::access().sign(&key), 16 << 10).unwrap();
     let now = Timestamp::from_seconds(now());
     let issuer = policy.issuer_of("https://bank.example").unwrap();
-    let (verified, _) = verify(Unverified::parse(&credential).unwrap(), &keys, &issuer.expectation, now).unwrap();
+    let mut room = Vec::new();
+    let token = Unverified::parse(&credential, &mut room).unwrap();
+    let (verified, _) = verify(token, &keys, &issuer.expectation, now).unwrap();
     let assurance = issuer.assess(&verified, policy.claims());
     let path = CanonicalPath::parse(path).unwrap();
     let target = Target { method, host: "api.example", path: &path };

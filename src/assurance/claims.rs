@@ -1,6 +1,6 @@
 //! The claims, besides the evidence, that a policy reads: found once when a token is mapped, looked up by slot after.
 
-use crate::token::{ClaimPath, Json};
+use crate::token::{ClaimPath, Json, Tree};
 
 /// The number of a claim in a policy's [`ClaimTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,9 +38,9 @@ impl ClaimTable {
 
     /// Picks out of a token's claims those that the policy reads. Absent ones (`null`, an empty list) are left out.
     #[must_use]
-    pub fn pick(&self, claims: &Json) -> ClaimFacts {
+    pub fn pick(&self, claims: &Tree<'_>) -> ClaimFacts {
         let found = self.0.iter().zip(0u16..).filter_map(|(path, number)| {
-            path.find(claims).filter(|value| !value.is_absent()).map(|value| (ClaimSlot(number), value.clone()))
+            path.find(claims).filter(|value| !value.is_absent()).map(|value| (ClaimSlot(number), value.to_json()))
         });
         ClaimFacts(found.collect())
     }

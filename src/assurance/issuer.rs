@@ -1,5 +1,7 @@
 //! One issuer of the policy: what its tokens must look like, how they are read, and what proves a level.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::assurance::claims::{ClaimFacts, ClaimTable};
@@ -8,11 +10,12 @@ use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
 use crate::assurance::expression::{Expression, Source, View};
 use crate::assurance::level::{Ladders, Rung, Rungs};
 use crate::assurance::list::List;
-use crate::assurance::mapping::Mapping;
+use crate::assurance::mapping::{Mapping, Values};
 use crate::assurance::methods::MethodTable;
 use crate::reason::Hints;
 use crate::token::claims::believe_again;
-use crate::token::{Expectation, Json, Rejection, Timestamp, TokenKind, VerifiedToken};
+use crate::token::lately::{self, Lately, Texts};
+use crate::token::{Expectation, Rejection, Timestamp, TokenKind, Tree, VerifiedToken};
 
 /// The place of an issuer in its policy's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,7 +162,7 @@ struct Stated {
 impl Issuer {
     /// Maps a verified token of this issuer to what policies judge.
     #[must_use]
-    pub fn assess(&self, token: &VerifiedToken, table: &ClaimTable) -> Assurance {
+    pub fn assess(&self, token: &VerifiedToken<'_>, table: &ClaimTable) -> Assurance {
         let audiences = Arc::clone(token.audiences()).into();
         let (kind, expires, issued) = (token.kind(), token.expires(), token.issued());
         self.assess_claims(token.claims(), table, Stated { kind, audiences, expires, issued })
@@ -173,7 +176,7 @@ impl Issuer {
     pub(crate) fn assess_again(
         &self,
         kind: TokenKind,
-        claims: &Json,
+        claims: &Tree<'_>,
         table: &ClaimTable,
         expires: Timestamp,
     ) -> Result<Assurance, Rejection> {
@@ -182,7 +185,7 @@ impl Issuer {
         Ok(self.assess_claims(claims, table, Stated { kind, audiences, expires, issued }))
     }
 
-    fn assess_claims(&self, claims: &Json, table: &ClaimTable, stated: Stated) -> Assurance {
+    fn assess_claims(&self, claims: &Tree<'_>, table: &ClaimTable, stated: Stated) -> Assurance {
         let Stated { kind, audiences, expires, issued } = stated;
         let subject = self.mapping.subject(claims);
         let client = self.mapping.client(claims);
@@ -195,14 +198,14 @@ impl Issuer {
             (Fact::Known(_), Fact::Known(_) | Fact::Absent) if self.is_client(&facts) => Caller::Client,
             (Fact::Known(_), Fact::Known(_) | Fact::Absent) => Caller::User,
         };
-        let string = |name: &str| claims.member(name).and_then(Json::as_str).map(Box::from);
+        let string = |name: &str| claims.member(name).and_then(Tree::as_str).map(Box::from);
         Assurance {
             issuer: self.id,
             kind,
             evidence: self.evidence(claims, caller == Caller::User),
             caller,
-            subject: subject.known().cloned(),
-            client: client.known().map(|client| Arc::from(&**client)),
+            subject: subject.known().copied().map(Box::from),
+            client: client.known().map(|client| shared_client(client)),
             scopes: self.mapping.scopes(claims),
             audiences,
             session: string("sid"),
@@ -222,18 +225,39 @@ impl Issuer {
     }
 
     /// What claims say of the sign-in. `user`: whether a user signed in; `absent` never stands in for a client.
-    pub(crate) fn evidence(&self, claims: &Json, user: bool) -> Evidence {
-        let method = |value: Box<str>| Method {
-            class: self.methods.get(&value).unwrap_or_default(),
-            ignored: self.ignore_amr.contains(&value),
-            value,
-        };
+    pub(crate) fn evidence(&self, claims: &Tree<'_>, user: bool) -> Evidence {
         Evidence {
-            acr: self.mapping.acr.values(claims, user).map(Into::into),
-            amr: self.mapping.amr.values(claims, user).map(|values| values.into_iter().map(method).collect()),
+            acr: self.mapping.acr.values(claims, user).map(|values| lately::texts(&ACRS_HERE, &values).into()),
+            amr: self.mapping.amr.values(claims, user).map(|values| self.judged(&values)),
             auth_time: self.mapping.auth_time(claims),
             reading: self.reading,
         }
+    }
+
+    /// `amr` values with what each is worth at this issuer.
+    fn judged(&self, values: &Values<'_>) -> List<Method> {
+        let worth = |value: &str| {
+            (self.methods.get(value).unwrap_or_default(), self.ignore_amr.iter().any(|ignored| **ignored == *value))
+        };
+        let make = || {
+            let method = |value: &Cow<'_, str>| {
+                let (class, ignored) = worth(value);
+                Method { value: (**value).into(), class, ignored }
+            };
+            values.iter().map(method).collect()
+        };
+        if !lately::is_little(values) {
+            return make();
+        }
+        // What another issuer made of the same values is not the same.
+        let same = |known: &List<Method>| {
+            known.len() == values.len()
+                && known
+                    .iter()
+                    .zip(values)
+                    .all(|(known, value)| *known.value == **value && (known.class, known.ignored) == worth(value))
+        };
+        METHODS_HERE.with_borrow_mut(|lately| lately.get(same, make))
     }
 
     /// The highest rung of a ladder whose proof holds. A client that acts for itself reaches none.
@@ -296,6 +320,19 @@ impl Issuer {
     pub fn names_acr(&self, acr: &str) -> bool {
         self.proofs.iter().any(|proof| proof.names_acr(acr))
     }
+}
+
+thread_local! {
+    static ACRS_HERE: RefCell<Lately<Texts>> = const { RefCell::new(Lately::new()) };
+    static METHODS_HERE: RefCell<Lately<List<Method>>> = const { RefCell::new(Lately::new()) };
+    static CLIENTS_HERE: RefCell<Lately<Arc<str>>> = const { RefCell::new(Lately::new()) };
+}
+
+fn shared_client(client: &str) -> Arc<str> {
+    if !lately::is_little(&[client]) {
+        return Arc::from(client);
+    }
+    CLIENTS_HERE.with_borrow_mut(|lately| lately.get(|known| **known == *client, || Arc::from(client)))
 }
 
 impl Proof {

@@ -1,10 +1,15 @@
 //! From an issuer's own claims to evidence: source, `absent`, `rename`, `ignore_amr`, in this order (docs/policy.md).
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::assurance::evidence::Fact;
 use crate::assurance::list::List;
-use crate::token::{ClaimPath, Json, Timestamp};
+use crate::token::lately::{self, Lately, Texts};
+use crate::token::{ClaimPath, Timestamp, Tree};
 
 /// Where an issuer's evidence, subject, client and scopes are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,29 +56,42 @@ pub struct Accept {
     pub space_separated: bool,
 }
 
+/// Values as they stand in the claims, or in the policy.
+pub type Values<'c> = SmallVec<[Cow<'c, str>; 4]>;
+
+/// The same, copied.
+pub(in crate::assurance) fn owned(values: &Values<'_>) -> Vec<Box<str>> {
+    values.iter().map(|value| (**value).into()).collect()
+}
+
 /// The first of the sources that the token has: `null` and empty lists are absent, so the next is tried.
-fn first<'c>(from: &[ClaimPath], claims: &'c Json) -> Option<&'c Json> {
+fn first<'c, 't>(from: &[ClaimPath], claims: &'c Tree<'t>) -> Option<&'c Tree<'t>> {
     from.iter().filter_map(|path| path.find(claims)).find(|value| !value.is_absent())
 }
 
 impl ValueMapping {
     /// The values that a token states. `user`: whether a user signed in; `absent` never stands in for a client's token.
     #[must_use]
-    pub fn values(&self, claims: &Json, user: bool) -> Fact<Vec<Box<str>>> {
+    pub fn values<'c>(&'c self, claims: &'c Tree<'_>, user: bool) -> Fact<Values<'c>> {
         if !self.trusted {
             return Fact::Absent;
         }
-        let stated = match first(&self.from, claims) {
+        let mut stated = match first(&self.from, claims) {
             Some(value) => match self.accept.read(value) {
                 Some(values) => values,
                 None => return Fact::Malformed,
             },
             None => match &self.absent {
-                Some(values) if user => values.to_vec(),
+                Some(values) if user => values.iter().map(|value| Cow::Borrowed(&**value)).collect(),
                 Some(_) | None => return Fact::Absent,
             },
         };
-        Fact::Known(stated.into_iter().map(|value| self.rename.get(&value).cloned().unwrap_or(value)).collect())
+        for value in &mut stated {
+            if let Some(ours) = self.rename.get(&**value) {
+                *value = Cow::Borrowed(ours);
+            }
+        }
+        Fact::Known(stated)
     }
 
     /// What the policy calls a value of the issuer's.
@@ -92,17 +110,17 @@ impl ValueMapping {
 }
 
 impl Accept {
-    pub(in crate::assurance) fn read(self, value: &Json) -> Option<Vec<Box<str>>> {
-        let values: Vec<Box<str>> = match value {
-            Json::String(text) if self.space_separated => {
-                text.split(' ').filter(|v| !v.is_empty()).map(Box::from).collect()
+    pub(in crate::assurance) fn read<'c>(self, value: &'c Tree<'_>) -> Option<Values<'c>> {
+        let values: Values<'c> = match value {
+            Tree::String(text) if self.space_separated => {
+                text.split(' ').filter(|v| !v.is_empty()).map(Cow::Borrowed).collect()
             }
-            Json::String(text) if self.string => vec![text.clone()],
-            Json::Number(number) if self.number => vec![number.as_u64()?.to_string().into()],
-            Json::Array(items) if self.array => {
-                items.iter().map(|item| item.as_str().map(Box::from)).collect::<Option<_>>()?
+            Tree::String(text) if self.string => smallvec![Cow::Borrowed(&**text)],
+            Tree::Number(number) if self.number => smallvec![Cow::Owned(number.as_u64()?.to_string())],
+            Tree::Array(items) if self.array => {
+                items.iter().map(|item| item.as_str().map(Cow::Borrowed)).collect::<Option<_>>()?
             }
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) | Tree::Array(_) | Tree::Object(_) => {
                 return None;
             }
         };
@@ -114,34 +132,39 @@ impl Accept {
 impl Mapping {
     /// When the user signed in.
     #[must_use]
-    pub fn auth_time(&self, claims: &Json) -> Fact<Timestamp> {
+    pub fn auth_time(&self, claims: &Tree<'_>) -> Fact<Timestamp> {
         first(&self.auth_time, claims)
             .map_or(Fact::Absent, |claim| Timestamp::from_claim(claim).map_or(Fact::Malformed, Fact::Known))
     }
 
     /// The subject: a string that is not empty.
     #[must_use]
-    pub fn subject(&self, claims: &Json) -> Fact<Box<str>> {
+    pub fn subject<'c>(&self, claims: &'c Tree<'_>) -> Fact<&'c str> {
         name(first(&self.subject, claims))
     }
 
     /// The client: a string that is not empty.
     #[must_use]
-    pub fn client(&self, claims: &Json) -> Fact<Box<str>> {
+    pub fn client<'c>(&self, claims: &'c Tree<'_>) -> Fact<&'c str> {
         name(first(&self.client, claims))
     }
 
     /// The scopes: a space-separated string or an array of strings. In any other shape none is granted.
     #[must_use]
-    pub fn scopes(&self, claims: &Json) -> List<Box<str>> {
+    pub fn scopes(&self, claims: &Tree<'_>) -> List<Box<str>> {
         let accept = Accept { array: true, space_separated: true, ..Accept::default() };
-        first(&self.scopes, claims).and_then(|claim| accept.read(claim)).unwrap_or_default().into()
+        let scopes = first(&self.scopes, claims).and_then(|claim| accept.read(claim)).unwrap_or_default();
+        lately::texts(&SCOPES_HERE, &scopes).into()
     }
 }
 
-fn name(claim: Option<&Json>) -> Fact<Box<str>> {
+thread_local! {
+    static SCOPES_HERE: RefCell<Lately<Texts>> = const { RefCell::new(Lately::new()) };
+}
+
+fn name<'c>(claim: Option<&'c Tree<'_>>) -> Fact<&'c str> {
     claim.map_or(Fact::Absent, |claim| match claim.as_str() {
-        Some(text) if !text.is_empty() => Fact::Known(text.into()),
+        Some(text) if !text.is_empty() => Fact::Known(text),
         Some(_) | None => Fact::Malformed,
     })
 }
@@ -164,7 +187,8 @@ mod tests {
             absent: Some(["stands-in".into()].into()),
             rename: BTreeMap::from([("theirs".into(), "ours".into())]),
         };
-        mapping.values(&Json::parse(format!("{{\"claim\":{claim}}}").as_bytes()).unwrap(), true)
+        let claims = format!("{{\"claim\":{claim}}}");
+        mapping.values(&Tree::read(claims.as_bytes()).unwrap(), true).map(|values| owned(&values))
     }
 
     #[test]
@@ -209,12 +233,12 @@ mod tests {
     #[test]
     fn only_a_text_that_is_not_empty_names_somebody() {
         for (claim, is) in [
-            ("\"user-7\"", Fact::Known("user-7".into())),
+            ("\"user-7\"", Fact::Known("user-7")),
             ("\"\"", Fact::Malformed),
             ("7", Fact::Malformed),
             ("[\"user-7\"]", Fact::Malformed),
         ] {
-            assert_eq!(name(Some(&Json::parse(claim.as_bytes()).unwrap())), is, "{claim}");
+            assert_eq!(name(Some(&Tree::parse(claim.as_bytes()).unwrap())), is, "{claim}");
         }
         assert_eq!(name(None), Fact::Absent);
     }

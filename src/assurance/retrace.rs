@@ -2,10 +2,12 @@
 //!
 //! For people: what was found, what stood in for it, what was renamed. The result is always that of the mapping itself.
 
+use std::borrow::Cow;
+
 use crate::assurance::evidence::Fact;
 use crate::assurance::expression::{Ignored, View};
 use crate::assurance::issuer::{Assurance, Issuer};
-use crate::assurance::mapping::{Accept, ValueMapping};
+use crate::assurance::mapping::{Accept, ValueMapping, owned};
 use crate::assurance::methods::Classes;
 use crate::token::{ClaimPath, Json};
 
@@ -37,7 +39,7 @@ impl ValueMapping {
     /// Reads the claim as [`Self::values`] does, and tells how.
     #[must_use]
     pub fn retrace<'m>(&'m self, claims: &'m Json, user: bool) -> Retraced<'m> {
-        let fact = self.values(claims, user);
+        let fact = self.values(claims, user).map(|values| owned(&values));
         let mut looked = Vec::new();
         for path in self.from.iter().filter(|_| self.trusted) {
             let found = path.find(claims);
@@ -50,9 +52,10 @@ impl ValueMapping {
         let stand_in = self.absent.as_deref().filter(|_| self.trusted && taken.is_none() && user);
         let stated = match taken {
             Some(value) => self.accept.read(value).unwrap_or_default(),
-            None => stand_in.map(<[Box<str>]>::to_vec).unwrap_or_default(),
+            None => stand_in.unwrap_or_default().iter().map(|value| Cow::Borrowed(&**value)).collect(),
         };
-        let renamed = stated.into_iter().filter_map(|value| self.rename.get(&value).map(|to| (value, to.clone())));
+        let renamed =
+            stated.iter().filter_map(|value| self.rename.get(&**value).map(|to| ((**value).into(), to.clone())));
         Retraced { trusted: self.trusted, renamed: renamed.collect(), looked, stand_in, fact }
     }
 
@@ -62,14 +65,14 @@ impl ValueMapping {
         let path = self.from.first().filter(|_| self.trusted)?;
         let theirs: Vec<Box<str>> =
             ours.iter().map(|value| self.theirs(value).into_iter().next()).collect::<Option<_>>()?;
-        let array = || Json::Array(theirs.iter().map(|value| Json::String(value.clone())).collect());
+        let array = || Json::Array(theirs.iter().map(|value| (&**value).into()).collect());
         let one = || match theirs.as_slice() {
             [one] => Some(one),
             _ => None,
         };
         let Accept { string, array: lists, number, space_separated } = self.accept;
         let shapes = [
-            one().filter(|_| string).map(|value| Json::String(value.clone())),
+            one().filter(|_| string).map(|value| (&**value).into()),
             lists.then(array),
             one().filter(|_| number).and_then(|value| value.parse::<u64>().ok()).map(|n| Json::Number(n.into())),
             space_separated.then(|| Json::String(theirs.join(" ").into())),
@@ -188,7 +191,7 @@ mod tests {
                     None => Json::object([(name.into(), claim)]),
                 };
                 let meant: Vec<Box<str>> = ours.iter().map(|value| Box::from(*value)).collect();
-                prop_assert_eq!(mapping.values(&claims, true), Fact::Known(meant));
+                prop_assert_eq!(mapping.values(&claims, true).map(|values| owned(&values)), Fact::Known(meant));
             }
         }
 
@@ -202,7 +205,7 @@ mod tests {
         ) {
             let claims = Json::parse(claims.as_bytes()).unwrap();
             let told = mapping.retrace(&claims, user);
-            prop_assert_eq!(&told.fact, &mapping.values(&claims, user));
+            prop_assert_eq!(&told.fact, &mapping.values(&claims, user).map(|values| owned(&values)));
             let taken = told.looked.last().and_then(|last| last.found).is_some_and(|value| !value.is_absent());
             prop_assert!(!(taken && told.stand_in.is_some()));
             if let Fact::Known(values) = &told.fact {

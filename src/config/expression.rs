@@ -194,7 +194,7 @@ pub fn value(node: &Node, out: &mut Report) -> Option<Json> {
             _ => {}
         }
     }
-    Some(Json::String(text.clone()))
+    Some((&**text).into())
 }
 
 fn looks_like_a_number(text: &str) -> bool {

@@ -63,13 +63,14 @@ impl Kept {
         now: Timestamp,
     ) -> Result<Self, NotKept> {
         let issuer = policy.issuer(assurance.issuer).ok_or(NotKept::Unreadable)?;
-        let token = Unverified::parse(credential).map_err(|_bug| NotKept::Unreadable)?;
-        let all = token.claims_once_believed();
+        let mut room = Vec::new();
+        let token = Unverified::parse(credential, &mut room).map_err(|_bug| NotKept::Unreadable)?;
+        let all = token.claims_once_believed().to_json();
         if all.member("cnf").is_some_and(|cnf| *cnf != Json::Null) {
             return Err(NotKept::Bound);
         }
         let paths = claims::read(issuer, assurance.kind, policy.claims());
-        let kept = claims::only(all, &paths);
+        let kept = claims::only(&all, &paths);
         Ok(Self {
             id: SessionId::of(credential),
             // Whole seconds, rounded down: never longer than was said.
@@ -156,7 +157,15 @@ impl Kept {
             return None;
         };
         let until = Timestamp::from_seconds(i64::from_be_bytes(*until));
-        Some(Self { id: SessionId(*id), until, kind, issuer, iss, read: read.into(), claims })
+        Some(Self {
+            id: SessionId(*id),
+            until,
+            kind,
+            issuer: (*issuer).into(),
+            iss: (*iss).into(),
+            read: read.into(),
+            claims,
+        })
     }
 
     /// What it proves under the policy in force, as if the token had come again.

@@ -81,10 +81,10 @@ pub fn of_token(
     now: Timestamp,
 ) -> Vec<Check> {
     let shown = danger_show(credential);
-    let mut checks = Vec::new();
+    let (mut checks, mut room) = (Vec::new(), Vec::new());
     let well_formed = || Check::yes("form", "a signed JWT: three parts in base64url, JSON without duplicate members");
     let plain = || Check::yes("header", extensions(shown.header.as_ref()));
-    let token = match Unverified::parse(credential) {
+    let token = match Unverified::parse(credential, &mut room) {
         Ok(token) => token,
         Err(rejection) => {
             if rejection.reason == Reason::HeaderRefused {
@@ -108,11 +108,11 @@ pub fn of_token(
     });
     checks.extend(of_signature(&token, keys));
     let typ = shown.header.as_ref().and_then(|header| header.member("typ")).and_then(Json::as_str);
-    checks.extend(of_claims(&token.claims, typ, expectation, now));
+    checks.extend(of_claims(&token.claims.to_json(), typ, expectation, now));
     checks
 }
 
-fn unknown_issuer(token: &Unverified) -> Rejection {
+fn unknown_issuer(token: &Unverified<'_>) -> Rejection {
     match token.issuer() {
         Ok(iss) => Rejection::new(Reason::IssuerUnknown, format!("no issuer of the policy is {}", quoted(iss))),
         Err(rejection) => rejection,
@@ -141,7 +141,7 @@ fn extensions(header: Option<&Json>) -> String {
     format!("no `crit`, `zip` or nested token; never followed: {}", ignored.join(", "))
 }
 
-fn of_signature(token: &Unverified, keys: Option<&KeySet>) -> Vec<Check> {
+fn of_signature(token: &Unverified<'_>, keys: Option<&KeySet>) -> Vec<Check> {
     let kid = token.kid().map_or_else(|| "no `kid`".to_owned(), |kid| format!("`kid` {}", quoted(kid)));
     let Some(keys) = keys else {
         let unasked = |what, why: &str| Check::unasked(what, why);
@@ -270,14 +270,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::token::testing::{CLIENT, NOW, Signer, claims_with, credential, expectation, key_set};
+    use crate::token::testing::{CLIENT, NOW, Signer, claims_with, credential, expectation, key_set, parsed};
     use crate::token::{Algorithm, verify};
 
     /// The reasons that checks name, or what is wrong with them beside the verdict.
     fn agree(token: &str, keys: &KeySet, expectation: &Expectation) -> Vec<Reason> {
         let text = credential(token);
         let checks = of_token(&text, Some(keys), Some(expectation), NOW);
-        let verdict = Unverified::parse(&text).and_then(|token| verify(token, keys, expectation, NOW));
+        let verdict = parsed(token).and_then(|token| verify(token, keys, expectation, NOW));
         let refused: Vec<Reason> = checks
             .iter()
             .filter_map(|check| if let Held::No(reason) = check.held { Some(reason) } else { None })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::token::json::Json;
+use crate::token::json::{Json, Tree};
 
 /// A claim's name or pointer, parsed once at load.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,10 +39,10 @@ impl ClaimPath {
 
     /// The value that this names in a set of claims (RFC 6901 section 4: a step into an array is its decimal index).
     #[must_use]
-    pub fn find<'c>(&self, claims: &'c Json) -> Option<&'c Json> {
+    pub fn find<'c, 't>(&self, claims: &'c Tree<'t>) -> Option<&'c Tree<'t>> {
         self.steps.iter().try_fold(claims, |value, step| match value {
-            Json::Array(items) => index(step).and_then(|place| items.get(place)),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => value.member(step),
+            Tree::Array(items) => index(step).and_then(|place| items.get(place)),
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) | Tree::Object(_) => value.member(step),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The claims that decide whether a token is one of this issuer, for us, now (RFC 7519 section 4, RFC 9068 section 4,
 //! OpenID Connect Core section 3.1.3.7). What they say of the sign-in is `assurance`'s to read.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -8,7 +9,8 @@ use smallvec::{SmallVec, smallvec};
 use crate::Reason;
 use crate::token::claim_path::ClaimPath;
 use crate::token::expectation::{Expectation, KindRule, Required, TokenKind};
-use crate::token::json::Json;
+use crate::token::json::Tree;
+use crate::token::lately::{self, Lately, Texts};
 use crate::token::rejection::{Rejection, all_quoted, quoted};
 use crate::token::time::Timestamp;
 use crate::token::verified::VerifiedToken;
@@ -27,13 +29,13 @@ pub fn is_expired(expires: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Checks claims whose signature has been checked. They must be an object; `typ` is lower-case without `application/`.
-pub(in crate::token) fn believe(
-    claims: Json,
+pub(in crate::token) fn believe<'t>(
+    claims: Tree<'t>,
     typ: Option<&str>,
     expectation: &Expectation,
     now: Timestamp,
-) -> Result<VerifiedToken, Rejection> {
-    if claims.member("iss").and_then(Json::as_str) != Some(&expectation.issuer) {
+) -> Result<VerifiedToken<'t>, Rejection> {
+    if claims.member("iss").and_then(Tree::as_str) != Some(&expectation.issuer) {
         return Err(Rejection::new(Reason::IssuerUnknown, "`iss` is not this issuer"));
     }
     // What is malformed goes before everything else, so all that will be looked at is read first.
@@ -55,13 +57,13 @@ pub(in crate::token) fn believe(
     if kind == TokenKind::Id {
         check_authorized_party(authorized_party, rule, audiences.len())?;
     }
-    if claims.member("cnf").is_some_and(|cnf| *cnf != Json::Null) {
+    if claims.member("cnf").is_some_and(|cnf| *cnf != Tree::Null) {
         return Err(Rejection::new(
             Reason::BindingMissing,
             "the token has `cnf`: it is bound to a key or certificate, and no proof of possession was checked",
         ));
     }
-    let audiences = audiences.iter().map(|audience| Box::from(*audience)).collect();
+    let audiences = lately::texts(&AUDIENCES_HERE, audiences);
     drop(fits);
     Ok(VerifiedToken { kind, audiences, expires: times.expires, issued: times.issued, claims })
 }
@@ -70,7 +72,7 @@ pub(in crate::token) fn believe(
 /// taken at all, for whom it is, and what it must have. Its own times and `typ` were checked when it came. Says for whom it
 /// is.
 pub(crate) fn believe_again(
-    claims: &Json,
+    claims: &Tree<'_>,
     kind: TokenKind,
     expectation: &Expectation,
 ) -> Result<Arc<[Box<str>]>, Rejection> {
@@ -95,7 +97,11 @@ pub(crate) fn believe_again(
         let why = format!("what was kept lacks the claim `{}`, by which the kind of a token is told", lacking.claim);
         return Err(Rejection::new(Reason::TokenKindWrong, why));
     }
-    Ok(audiences.into_iter().map(Box::from).collect())
+    Ok(lately::texts(&AUDIENCES_HERE, &audiences))
+}
+
+thread_local! {
+    static AUDIENCES_HERE: RefCell<Lately<Texts>> = const { RefCell::new(Lately::new()) };
 }
 
 struct Times {
@@ -105,7 +111,7 @@ struct Times {
 }
 
 impl Times {
-    fn read(claims: &Json) -> Result<Self, Rejection> {
+    fn read(claims: &Tree<'_>) -> Result<Self, Rejection> {
         // A date of the wrong type is malformed, `null` too, never absent (CVE-2026-25537 was that).
         let date = |name: &str| match claims.member(name) {
             None => Ok(None),
@@ -150,7 +156,11 @@ pub(super) struct Fit<'t> {
 }
 
 impl<'t> Fits<'t> {
-    pub(super) fn read(claims: &'t Json, typ: Option<&str>, expectation: &'t Expectation) -> Result<Self, Rejection> {
+    pub(super) fn read(
+        claims: &'t Tree<'_>,
+        typ: Option<&str>,
+        expectation: &'t Expectation,
+    ) -> Result<Self, Rejection> {
         let rules = [(TokenKind::Access, &expectation.access), (TokenKind::Id, &expectation.id)];
         let mut kinds = SmallVec::new();
         for (kind, rule) in rules {
@@ -208,7 +218,7 @@ impl<'t> Fits<'t> {
         format!("{named}; the policy expects {}", expected.join(", "))
     }
 
-    pub(super) fn why_no_kind(&self, claims: &Json, typ: Option<&str>) -> String {
+    pub(super) fn why_no_kind(&self, claims: &Tree<'_>, typ: Option<&str>) -> String {
         if claims.member("events").is_some() {
             return "the token has `events`: it is a logout or security event token".into();
         }
@@ -244,12 +254,12 @@ pub(super) fn typ_fits(kind: TokenKind, typ: Option<&str>, rule: &KindRule) -> b
 }
 
 /// A string, or an array of strings that is not empty (RFC 7519 section 4.1.3). None at all is no audience.
-fn audiences<'c>(claims: &'c Json, from: &ClaimPath) -> Result<SmallVec<[&'c str; 4]>, Rejection> {
+fn audiences<'c>(claims: &'c Tree<'_>, from: &ClaimPath) -> Result<SmallVec<[&'c str; 4]>, Rejection> {
     let malformed = || malformed(format!("`{from}` is neither a string nor a list of strings"));
     match from.find(claims) {
         None => Ok(SmallVec::new()),
-        Some(Json::String(one)) => Ok(smallvec![&**one]),
-        Some(Json::Array(several)) if !several.is_empty() => {
+        Some(Tree::String(one)) => Ok(smallvec![&**one]),
+        Some(Tree::Array(several)) if !several.is_empty() => {
             several.iter().map(|audience| audience.as_str().ok_or_else(malformed)).collect()
         }
         Some(_) => Err(malformed()),
@@ -270,7 +280,7 @@ pub(super) fn check_authorized_party(azp: Option<&str>, rule: &KindRule, audienc
     }
 }
 
-fn text<'c>(claims: &'c Json, name: &str) -> Result<Option<&'c str>, Rejection> {
+fn text<'c>(claims: &'c Tree<'_>, name: &str) -> Result<Option<&'c str>, Rejection> {
     match claims.member(name) {
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or_else(|| malformed(format!("`{name}` is not a string"))),

@@ -2,7 +2,7 @@
 
 use crate::token::algorithm::Algorithm;
 use crate::token::claim_path::ClaimPath;
-use crate::token::json::Json;
+use crate::token::json::{Json, Tree};
 
 /// The two kinds of token that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +62,7 @@ pub struct Required {
 impl Required {
     /// Whether a token's claims have it.
     #[must_use]
-    pub fn is_in(&self, claims: &Json) -> bool {
+    pub fn is_in(&self, claims: &Tree<'_>) -> bool {
         let found = self.claim.find(claims).filter(|value| !value.is_absent());
         found
             .is_some_and(|found| self.values.as_ref().is_none_or(|values| values.iter().any(|value| value.same(found))))

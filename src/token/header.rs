@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::Reason;
 use crate::token::algorithm::Algorithm;
-use crate::token::json::Json;
+use crate::token::json::Tree;
 use crate::token::rejection::{Rejection, quoted};
 
 /// What is read of a token's header. All of it is unverified until the signature is.
 #[derive(Debug)]
 pub(in crate::token) struct Header {
     pub(in crate::token) algorithm: Algorithm,
-    pub(in crate::token) kid: Option<Box<str>>,
+    pub(in crate::token) kid: Option<Arc<str>>,
     /// Lower-case and without `application/`, as [`crate::token::KindRule::types`] is.
     pub(in crate::token) typ: Option<Box<str>>,
 }
@@ -25,8 +25,8 @@ impl Header {
     ///
     /// # Errors
     /// `token_malformed`, `token_encrypted`, `header_refused` or `algorithm_refused`, in this order.
-    pub(in crate::token) fn read(header: &Json, claims: &Json) -> Result<Self, Rejection> {
-        if !matches!(header, Json::Object(_)) {
+    pub(in crate::token) fn read(header: &Tree<'_>, claims: &Tree<'_>) -> Result<Self, Rejection> {
+        if !matches!(header, Tree::Object(_)) {
             return Err(malformed("the header is not a JSON object"));
         }
         let alg = string(header, "alg")?.ok_or_else(|| malformed("the header has no `alg`"))?;
@@ -76,7 +76,7 @@ impl Read<'_> {
     }
 
     /// Keeps what was read of this text.
-    pub(in crate::token) fn keep(self, json: &Json, header: &Arc<Header>) {
+    pub(in crate::token) fn keep(self, json: &Tree<'_>, header: &Arc<Header>) {
         if self.0.len() > LONGEST_KEPT || REPLICAS.into_iter().any(|name| json.member(name).is_some()) {
             return;
         }
@@ -108,12 +108,12 @@ pub(in crate::token) fn plain_type(typ: &str) -> Box<str> {
 /// Longest `kid` that is looked up, in a token or a key set.
 pub(in crate::token) const KID_BYTES: usize = 256;
 
-fn refuse_extensions(header: &Json, cty: Option<&str>) -> Result<(), Rejection> {
+fn refuse_extensions(header: &Tree<'_>, cty: Option<&str>) -> Result<(), Rejection> {
     if header.member("crit").is_some() {
         // RFC 7515 section 4.1.11: we implement no extension, so whatever `crit` names (even nothing) is refused.
         return Err(refused("the header has `crit`, and no extension is supported"));
     }
-    if header.member("b64").is_some_and(|b64| *b64 != Json::Bool(true)) {
+    if header.member("b64").is_some_and(|b64| *b64 != Tree::Bool(true)) {
         return Err(refused("`b64` is not true (RFC 7797 section 7 forbids that for JWTs)"));
     }
     if header.member("zip").is_some() {
@@ -129,7 +129,7 @@ fn refuse_extensions(header: &Json, cty: Option<&str>) -> Result<(), Rejection> 
 const REPLICAS: [&str; 3] = ["iss", "sub", "aud"];
 
 /// Claims replicated in the header (RFC 7519 section 5.3) must be the claims, or two readers see two tokens.
-fn refuse_disagreement(header: &Json, claims: &Json) -> Result<(), Rejection> {
+fn refuse_disagreement(header: &Tree<'_>, claims: &Tree<'_>) -> Result<(), Rejection> {
     for name in REPLICAS {
         if let Some(replica) = header.member(name)
             && !claims.member(name).is_some_and(|claim| claim.same(replica))
@@ -140,7 +140,7 @@ fn refuse_disagreement(header: &Json, claims: &Json) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn string<'h>(header: &'h Json, name: &str) -> Result<Option<&'h str>, Rejection> {
+fn string<'h>(header: &'h Tree<'_>, name: &str) -> Result<Option<&'h str>, Rejection> {
     match header.member(name) {
         None => Ok(None),
         Some(value) => {
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     fn read(header: &str) -> Result<Header, Reason> {
-        let claims = Json::parse(br#"{"iss":"https://idp.example","sub":"u","aud":["a"]}"#).unwrap();
-        Header::read(&Json::parse(header.as_bytes()).unwrap(), &claims).map_err(|rejection| rejection.reason)
+        let claims = Tree::read(br#"{"iss":"https://idp.example","sub":"u","aud":["a"]}"#).unwrap();
+        Header::read(&Tree::read(header.as_bytes()).unwrap(), &claims).map_err(|rejection| rejection.reason)
     }
 
     #[test]

@@ -13,9 +13,10 @@ use smallvec::SmallVec;
 /// How deep a token's JSON may nest. Real tokens stay below 6.
 pub const MAX_DEPTH: usize = 16;
 
-/// A JSON value without duplicate members.
+/// A JSON value without duplicate members. Names and strings that stand in the text as they are stay there: most tokens are
+/// looked at once, and what is kept of one is copied out then.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Json {
+pub enum Tree<'t> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -23,15 +24,18 @@ pub enum Json {
     /// Any number, as written (integers stay exact up to 64 bits).
     Number(serde_json::Number),
     /// A string.
-    String(Box<str>),
+    String(Cow<'t, str>),
     /// An array.
-    Array(Box<[Json]>),
+    Array(Box<[Tree<'t>]>),
     /// An object: its members in the order in which they stood.
-    Object(Box<[(Name, Json)]>),
+    Object(Box<[(Name<'t>, Tree<'t>)]>),
 }
 
-/// A member's name. Those that most tokens have are not copied out of them.
-pub type Name = Cow<'static, str>;
+/// A JSON value that needs no text beside it.
+pub type Json = Tree<'static>;
+
+/// A member's name.
+pub type Name<'t> = Cow<'t, str>;
 
 impl Json {
     /// Reads one JSON document and nothing after it.
@@ -39,24 +43,54 @@ impl Json {
     /// # Errors
     /// When the text is not JSON, not UTF-8, repeats a member name in one object, or nests deeper than [`MAX_DEPTH`].
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
-        let mut input = serde_json::Deserializer::from_slice(text);
-        let value = Strict { depth: 0 }.deserialize(&mut input)?;
-        input.end()?;
-        Ok(value)
+        Tree::read(text).map(|tree| tree.to_json())
+    }
+
+    /// An object of these members, whose names differ.
+    pub(crate) fn object(members: impl IntoIterator<Item = (Box<str>, Self)>) -> Self {
+        Self::Object(members.into_iter().map(|(name, value)| (Name::Owned(name.into()), value)).collect())
+    }
+}
+
+impl<'t> Tree<'t> {
+    /// Reads one JSON document and nothing after it, and leaves its words where they stand.
+    ///
+    /// # Errors
+    /// As [`Json::parse`].
+    pub fn read(text: &'t [u8]) -> Result<Self, serde_json::Error> {
+        // Looked through once, and not string by string.
+        match std::str::from_utf8(text) {
+            Ok(text) => whole(serde_json::Deserializer::from_str(text)),
+            // Where exactly it goes wrong is the reader's to say.
+            Err(_) => {
+                whole(serde_json::Deserializer::from_slice(text)).and_then(|_| Err(de::Error::custom("not UTF-8")))
+            }
+        }
+    }
+
+    /// The same, copied out of the text.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(*value),
+            Self::Number(value) => Json::Number(value.clone()),
+            Self::String(text) => (&**text).into(),
+            Self::Array(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Self::Object(members) => {
+                let own = |name: &str| usual(name).map_or_else(|| Name::Owned(name.to_owned()), Name::Borrowed);
+                Json::Object(members.iter().map(|(name, value)| (own(name), value.to_json())).collect())
+            }
+        }
     }
 
     /// The member of an object; `None` for a missing member and for anything that is not an object.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members.iter().find(|(key, _)| **key == *name).map(|(_, value)| value),
+            Self::Object(members) => members.iter().find(|(key, _)| same_name(key, name)).map(|(_, value)| value),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => None,
         }
-    }
-
-    /// An object of these members, whose names differ.
-    pub(crate) fn object(members: impl IntoIterator<Item = (Box<str>, Self)>) -> Self {
-        Self::Object(members.into_iter().map(|(name, value)| (Name::Owned(name.into()), value)).collect())
     }
 
     /// The string, if this is one.
@@ -89,9 +123,9 @@ impl Json {
 
     /// Equality as policies mean it: same JSON type and same value; `5` and `5.0` are one number.
     #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
+    pub fn same(&self, other: &Tree<'_>) -> bool {
         match (self, other) {
-            (Self::Number(a), Self::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+            (Self::Number(a), Tree::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
             _ => self == other,
         }
     }
@@ -99,12 +133,12 @@ impl Json {
 
 impl From<&str> for Json {
     fn from(text: &str) -> Self {
-        Self::String(text.into())
+        Self::String(Cow::Owned(text.to_owned()))
     }
 }
 
 /// Claims may hold names and numbers of persons, so a debug print shows the shape alone.
-impl fmt::Debug for Json {
+impl fmt::Debug for Tree<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Null => "null",
@@ -117,7 +151,7 @@ impl fmt::Debug for Json {
     }
 }
 
-impl serde::Serialize for Json {
+impl serde::Serialize for Tree<'_> {
     fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => out.serialize_unit(),
@@ -128,6 +162,15 @@ impl serde::Serialize for Json {
             Self::Object(members) => out.collect_map(members.iter().map(|(key, value)| (key, value))),
         }
     }
+}
+
+/// One document and nothing after it.
+fn whole<'t, R: serde_json::de::Read<'t>>(
+    mut input: serde_json::Deserializer<R>,
+) -> Result<Tree<'t>, serde_json::Error> {
+    let value = Strict { depth: 0 }.deserialize(&mut input)?;
+    input.end()?;
+    Ok(value)
 }
 
 struct Strict {
@@ -145,65 +188,69 @@ impl Strict {
 }
 
 impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Json;
+    type Value = Tree<'de>;
 
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Json, D::Error> {
+    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Tree<'de>, D::Error> {
         input.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict {
-    type Value = Json;
+    type Value = Tree<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON without duplicate members")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    fn visit_unit<E>(self) -> Result<Tree<'de>, E> {
+        Ok(Tree::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Tree<'de>, E> {
+        Ok(Tree::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Tree<'de>, E> {
+        Ok(Tree::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Tree<'de>, E> {
+        Ok(Tree::Number(value.into()))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
-        serde_json::Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("not a finite number"))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree<'de>, E> {
+        serde_json::Number::from_f64(value).map(Tree::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Tree<'de>, E> {
+        Ok(Tree::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Tree<'de>, E> {
         Ok(value.into())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::String(value.into_boxed_str()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
-        let mut items: SmallVec<[Json; USUAL_ITEMS]> = SmallVec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut input: A) -> Result<Tree<'de>, A::Error> {
+        let mut items: SmallVec<[Tree<'de>; USUAL_ITEMS]> = SmallVec::new();
         while let Some(item) = input.next_element_seed(self.inner()?)? {
             items.push(item);
         }
-        Ok(Json::Array(items.into_boxed_slice()))
+        Ok(Tree::Array(items.into_boxed_slice()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Json, A::Error> {
-        let mut members: SmallVec<[(Name, Json); USUAL_MEMBERS]> = SmallVec::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Tree<'de>, A::Error> {
+        let mut members: SmallVec<[(Name<'de>, Tree<'de>); USUAL_MEMBERS]> = SmallVec::new();
+        let (mut marks, mut alike) = (0_u64, false);
         while let Some(name) = input.next_key_seed(MemberName)? {
+            let mark = mark(&name);
+            alike |= marks & mark != 0;
+            marks |= mark;
             members.push((name, input.next_value_seed(self.inner()?)?));
         }
-        if has_duplicate(&members) {
+        if alike && has_duplicate(&members) {
             return Err(de::Error::custom("duplicate member"));
         }
-        Ok(Json::Object(members.into_boxed_slice()))
+        Ok(Tree::Object(members.into_boxed_slice()))
     }
 }
 
@@ -214,26 +261,30 @@ const USUAL_ITEMS: usize = 8;
 struct MemberName;
 
 impl<'de> DeserializeSeed<'de> for MemberName {
-    type Value = Name;
+    type Value = Name<'de>;
 
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Name, D::Error> {
+    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<Name<'de>, D::Error> {
         input.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for MemberName {
-    type Value = Name;
+impl<'de> Visitor<'de> for MemberName {
+    type Value = Name<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        Ok(usual(name).map_or_else(|| Name::Owned(name.to_owned()), Name::Borrowed))
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name::Owned(name.to_owned()))
     }
 }
 
-/// A name that most tokens have.
+/// A name that most tokens have, and that need not be copied out of each.
 fn usual(name: &str) -> Option<&'static str> {
     macro_rules! one_of {
         ($($usual:literal),* $(,)?) => {
@@ -272,9 +323,24 @@ fn usual(name: &str) -> Option<&'static str> {
     )
 }
 
+/// One of 64, by length, middle and last character: names whose marks differ differ. By these factors the usual names of
+/// one token have marks of their own.
+fn mark(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let at = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
+    let (middle, last) = (at(bytes.len() / 2), at(bytes.len().saturating_sub(1)));
+    let sum = middle.wrapping_mul(1).wrapping_add(last.wrapping_mul(3)).wrapping_add(bytes.len().wrapping_mul(3));
+    1 << (sum & 63)
+}
+
+/// Whether these are one name. Of a token's names few have the same length, and fewer the same end.
+fn same_name(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.as_bytes().last() == other.as_bytes().last() && one == other
+}
+
 /// Whether two members have one name. A few are compared each with each. More are sorted first, or a sender could choose
 /// how long it takes.
-fn has_duplicate(members: &[(Name, Json)]) -> bool {
+fn has_duplicate(members: &[(Name<'_>, Tree<'_>)]) -> bool {
     if members.len() <= USUAL_MEMBERS {
         let mut rest = members;
         while let Some(((name, _), others)) = rest.split_first() {

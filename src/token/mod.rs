@@ -17,6 +17,7 @@ pub mod json;
 mod jwk;
 pub mod key_source;
 pub mod keys;
+pub(crate) mod lately;
 pub mod rejection;
 mod signature;
 #[cfg(test)]
@@ -34,7 +35,7 @@ pub use checks::{Check, Held, Shown, danger_show};
 pub use claim_path::ClaimPath;
 pub use credential::Credential;
 pub use expectation::{Expectation, KindRule, Required, TokenKind};
-pub use json::Json;
+pub use json::{Json, Tree};
 pub use key_source::{KeyPlace, KeySource};
 pub use keys::{KeyId, KeyLimits, KeySet, KeySetError};
 pub use rejection::Rejection;

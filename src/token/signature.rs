@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use aws_lc_rs::digest::{Algorithm as DigestAlgorithm, Digest, SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
@@ -79,9 +80,11 @@ enum Reader {
 struct Kept(OnceLock<Option<Box<ParsedPublicKey>>>);
 
 impl Kept {
-    fn verifies(&self, read: impl FnOnce() -> Option<ParsedPublicKey>, signed: &[u8], signature: &[u8]) -> bool {
+    /// `signed` is hashed here: the library's own way from a text to an answer sets up and copies a state of its hash for it.
+    /// It takes a hash of the key's own algorithm alone.
+    fn verifies(&self, read: impl FnOnce() -> Option<ParsedPublicKey>, signed: &Digest, signature: &[u8]) -> bool {
         let key = self.0.get_or_init(|| read().map(Box::new));
-        key.as_ref().is_some_and(|key| key.verify_sig(signed, signature).is_ok())
+        key.as_ref().is_some_and(|key| key.verify_digest_sig(signed, signature).is_ok())
     }
 }
 
@@ -156,16 +159,16 @@ impl PublicKey {
     /// ECDSA signatures are `R || S` of fixed length (RFC 7518 section 3.4); DER is none.
     pub(in crate::token) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &Signature<'_>) -> bool {
         let by_library = match algorithm {
-            Algorithm::Rs256 => return self.rsa_verifies(0, &RSA_PKCS1_2048_8192_SHA256, signed, signature),
-            Algorithm::Rs384 => return self.rsa_verifies(1, &RSA_PKCS1_2048_8192_SHA384, signed, signature),
-            Algorithm::Rs512 => return self.rsa_verifies(2, &RSA_PKCS1_2048_8192_SHA512, signed, signature),
-            Algorithm::Ps256 => return self.rsa_verifies(3, &RSA_PSS_2048_8192_SHA256, signed, signature),
-            Algorithm::Ps384 => return self.rsa_verifies(4, &RSA_PSS_2048_8192_SHA384, signed, signature),
-            Algorithm::Ps512 => return self.rsa_verifies(5, &RSA_PSS_2048_8192_SHA512, signed, signature),
+            Algorithm::Rs256 => return self.rsa_verifies(0, &RSA_PKCS1_2048_8192_SHA256, &SHA256, signed, signature),
+            Algorithm::Rs384 => return self.rsa_verifies(1, &RSA_PKCS1_2048_8192_SHA384, &SHA384, signed, signature),
+            Algorithm::Rs512 => return self.rsa_verifies(2, &RSA_PKCS1_2048_8192_SHA512, &SHA512, signed, signature),
+            Algorithm::Ps256 => return self.rsa_verifies(3, &RSA_PSS_2048_8192_SHA256, &SHA256, signed, signature),
+            Algorithm::Ps384 => return self.rsa_verifies(4, &RSA_PSS_2048_8192_SHA384, &SHA384, signed, signature),
+            Algorithm::Ps512 => return self.rsa_verifies(5, &RSA_PSS_2048_8192_SHA512, &SHA512, signed, signature),
             Algorithm::Es512 => {
                 let Reader::P521(kept) = &self.reader else { return false };
                 let read = || ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, &self.material).ok();
-                return kept.verifies(read, signed, signature.bytes);
+                return kept.verifies(read, &digest(&SHA512, signed), signature.bytes);
             }
             Algorithm::Es256 => LibraryAlgorithm::ES256,
             Algorithm::Es384 => LibraryAlgorithm::ES384,
@@ -183,13 +186,14 @@ impl PublicKey {
         &self,
         place: usize,
         parameters: &'static RsaParameters,
+        hash: &'static DigestAlgorithm,
         signed: &[u8],
         signature: &Signature<'_>,
     ) -> bool {
         let Reader::Rsa(kept) = &self.reader else { return false };
         let components = RsaPublicKeyComponents { n: &self.material, e: &self.exponent };
         let read = || components.to_parsed_public_key(parameters).ok();
-        kept.get(place).is_some_and(|kept| kept.verifies(read, signed, signature.bytes))
+        kept.get(place).is_some_and(|kept| kept.verifies(read, &digest(hash, signed), signature.bytes))
     }
 }
 

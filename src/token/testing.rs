@@ -11,7 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::token::{Algorithm, ClaimPath, Credential, Expectation, KeyLimits, KeySet, KindRule, Timestamp};
+use crate::token::{
+    Algorithm, ClaimPath, Credential, Expectation, KeyLimits, KeySet, KindRule, Rejection, Timestamp, Unverified,
+};
 
 /// The moment at which tests verify.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_767_268_800);
@@ -198,4 +200,9 @@ pub(crate) fn expectation() -> Expectation {
 /// An unverified token of this text.
 pub(crate) fn credential(token: &str) -> Credential {
     Credential::new(token, usize::MAX).unwrap()
+}
+
+/// A token taken apart, which stays as long as the tests run.
+pub(crate) fn parsed(token: &str) -> Result<Unverified<'static>, Rejection> {
+    Unverified::parse(Box::leak(Box::new(credential(token))), Box::leak(Box::default()))
 }

@@ -1,6 +1,6 @@
 //! Points in time as tokens state them (`NumericDate`, RFC 7519 section 2) and as the clock hands them in.
 
-use crate::token::json::Json;
+use crate::token::json::Tree;
 
 /// Microseconds since 1970-01-01T00:00:00Z. Never read from a clock in the core: `now` is always an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +46,8 @@ impl Timestamp {
     /// `None` for anything else: a string, a negative number, `1e300`. A date that cannot be read is malformed, never
     /// absent (checklist T18).
     #[must_use]
-    pub fn from_claim(claim: &Json) -> Option<Self> {
-        let Json::Number(number) = claim else { return None };
+    pub fn from_claim(claim: &Tree<'_>) -> Option<Self> {
+        let Tree::Number(number) = claim else { return None };
         if let Some(seconds) = number.as_i64() {
             return (0..=MAX_SECONDS).contains(&seconds).then(|| Self::from_seconds(seconds));
         }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn t18_a_numeric_date_is_a_number_within_reason() {
-        let read = |text: &str| Timestamp::from_claim(&Json::parse(text.as_bytes()).unwrap());
+        let read = |text: &str| Timestamp::from_claim(&Tree::read(text.as_bytes()).unwrap());
         assert_eq!(read("1767268740"), Some(Timestamp::from_seconds(1_767_268_740)));
         assert_eq!(read("1767268740.5"), Some(Timestamp::from_micros(1_767_268_740_500_000)));
         assert_eq!(read("0"), Some(Timestamp::from_seconds(0)));

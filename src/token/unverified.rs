@@ -2,36 +2,39 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine, decoded_len_estimate};
 
 use crate::Reason;
 use crate::token::algorithm::Algorithm;
 use crate::token::credential::Credential;
 use crate::token::expectation::Expectation;
 use crate::token::header::{Header, Read};
-use crate::token::json::Json;
+use crate::token::json::{Json, Tree};
 use crate::token::rejection::{Rejection, quoted};
+use crate::token::signature::Signature;
 
 /// A well-formed signed JWT of which nothing has been checked.
 ///
 /// It shows only what is needed to find a *configured* issuer and one of its keys. Claims come out of
 /// [`crate::token::verify()`] alone.
-pub struct Unverified {
-    pub(in crate::token) credential: Credential,
+pub struct Unverified<'t> {
+    /// Header and claims as they stand in the token.
+    pub(in crate::token) signed: &'t str,
     pub(in crate::token) header: Arc<Header>,
-    pub(in crate::token) claims: Json,
-    pub(in crate::token) signature: Vec<u8>,
+    pub(in crate::token) claims: Tree<'t>,
+    pub(in crate::token) signature: Signature<'t>,
 }
 
-impl Unverified {
+impl<'t> Unverified<'t> {
     /// Takes a compact JWS apart (RFC 7515 section 7.1): three parts, each canonical base64url (no padding, white space or
-    /// stray bits), header and claims JSON objects without duplicate members.
+    /// stray bits), header and claims JSON objects without duplicate members. Into `room` it is decoded.
     ///
     /// # Errors
     /// `token_malformed`, `token_encrypted`, `header_refused` or `algorithm_refused`, in this order.
-    pub fn parse(credential: &Credential) -> Result<Self, Rejection> {
-        let mut parts = credential.expose().split('.');
+    pub fn parse(credential: &'t Credential, room: &'t mut Vec<u8>) -> Result<Self, Rejection> {
+        let text = credential.expose();
+        let mut parts = text.split('.');
         let (Some(header), Some(claims), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(malformed("a signed JWT has three parts, this has fewer"));
         };
@@ -45,13 +48,18 @@ impl Unverified {
             Some(header) => Ok(header),
             None => Err(json(header, "header")?),
         };
-        let claims = json(claims, "claims")?;
-        if !matches!(claims, Json::Object(_)) {
+        // Both in one piece of memory.
+        room.resize(decoded_len_estimate(claims.len()).saturating_add(decoded_len_estimate(signature.len())), 0);
+        let (for_claims, for_signature) =
+            room.split_at_mut_checked(decoded_len_estimate(claims.len())).unwrap_or_default();
+        let claims = tree(decode(claims, for_claims).ok_or_else(|| not_base64url("claims"))?, "claims")?;
+        if !matches!(claims, Tree::Object(_)) {
             return Err(malformed("the claims are not a JSON object"));
         }
-        let signature = URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_stray| malformed("the signature is not canonical base64url"))?;
+        let bytes =
+            decode(signature, for_signature).ok_or_else(|| malformed("the signature is not canonical base64url"))?;
+        let signed = text.get(..text.len().saturating_sub(signature.len()).saturating_sub(1)).unwrap_or_default();
+        let signature = Signature { base64url: signature, bytes };
         let header = match header {
             Ok(header) => header,
             Err(unread) => {
@@ -60,7 +68,7 @@ impl Unverified {
                 header
             }
         };
-        Ok(Self { credential: credential.clone(), header, claims, signature })
+        Ok(Self { signed, header, claims, signature })
     }
 
     /// Who the token says issued it: good for looking up a configured issuer, and for nothing else.
@@ -69,7 +77,7 @@ impl Unverified {
     /// `issuer_unknown` when `iss` is missing or not a string: no configured issuer can equal it.
     pub fn issuer(&self) -> Result<&str, Rejection> {
         let detail = match self.claims.member("iss") {
-            Some(Json::String(issuer)) => return Ok(issuer),
+            Some(Tree::String(issuer)) => return Ok(issuer),
             Some(_) => "`iss` is not a string",
             None => "the token has no `iss`",
         };
@@ -77,7 +85,7 @@ impl Unverified {
     }
 
     /// All claims, for whoever verified this very text a moment ago and needs more of them than was kept.
-    pub(crate) fn claims_once_believed(&self) -> &Json {
+    pub(crate) fn claims_once_believed(&self) -> &Tree<'t> {
         &self.claims
     }
 
@@ -85,6 +93,11 @@ impl Unverified {
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
+    }
+
+    /// The same, for whoever needs it when the token is taken.
+    pub(crate) fn kid_shared(&self) -> Option<Arc<str>> {
+        self.header.kid.clone()
     }
 
     /// The algorithm that the token says was used.
@@ -110,17 +123,19 @@ impl Unverified {
 }
 
 /// Shows the algorithm alone: the rest is the token.
-impl std::fmt::Debug for Unverified {
+impl std::fmt::Debug for Unverified<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unverified").field("algorithm", &self.algorithm()).finish_non_exhaustive()
     }
 }
 
 pub(in crate::token) fn json(part: &str, what: &str) -> Result<Json, Rejection> {
-    let text = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_stray| malformed(format!("the {what} part is not canonical base64url")))?;
-    Json::parse(&text).map_err(|error| {
+    let text = URL_SAFE_NO_PAD.decode(part).map_err(|_stray| not_base64url(what))?;
+    tree(&text, what).map(|tree| tree.to_json())
+}
+
+fn tree<'t>(text: &'t [u8], what: &str) -> Result<Tree<'t>, Rejection> {
+    Tree::read(text).map_err(|error| {
         let why = match error.classify() {
             serde_json::error::Category::Data => "is nested too deeply or has duplicate members",
             serde_json::error::Category::Io
@@ -131,6 +146,16 @@ pub(in crate::token) fn json(part: &str, what: &str) -> Result<Json, Rejection> 
     })
 }
 
+/// What a part of a token says, written into memory that is long enough for it.
+fn decode<'r>(part: &str, room: &'r mut [u8]) -> Option<&'r [u8]> {
+    let length = URL_SAFE_NO_PAD.decode_slice(part, room).ok()?;
+    room.get(..length)
+}
+
+fn not_base64url(what: &str) -> Rejection {
+    malformed(format!("the {what} part is not canonical base64url"))
+}
+
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
     Rejection::new(Reason::TokenMalformed, detail)
 }
@@ -138,9 +163,10 @@ fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::testing::parsed;
 
-    fn parse(token: &str) -> Result<Unverified, Reason> {
-        Unverified::parse(&Credential::new(token, 1 << 20).unwrap()).map_err(|rejection| rejection.reason)
+    fn parse(token: &str) -> Result<Unverified<'static>, Reason> {
+        parsed(token).map_err(|rejection| rejection.reason)
     }
 
     fn b64(text: &str) -> String {

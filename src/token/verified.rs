@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use crate::token::expectation::TokenKind;
-use crate::token::json::Json;
+use crate::token::json::Tree;
 use crate::token::time::Timestamp;
 
 /// A token whose signature, issuer, audience, times and kind were checked. Only [`crate::token::verify()`] builds one.
 #[derive(Clone, Debug)]
-pub struct VerifiedToken {
+pub struct VerifiedToken<'t> {
     pub(in crate::token) kind: TokenKind,
-    pub(in crate::token) claims: Json,
+    pub(in crate::token) claims: Tree<'t>,
     pub(in crate::token) audiences: Arc<[Box<str>]>,
     pub(in crate::token) expires: Timestamp,
     pub(in crate::token) issued: Option<Timestamp>,
 }
 
-impl VerifiedToken {
+impl<'t> VerifiedToken<'t> {
     /// Access token or `id_token`.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
@@ -25,7 +25,7 @@ impl VerifiedToken {
 
     /// All claims; always an object.
     #[must_use]
-    pub fn claims(&self) -> &Json {
+    pub fn claims(&self) -> &Tree<'t> {
         &self.claims
     }
 

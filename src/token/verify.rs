@@ -4,10 +4,9 @@ use crate::Reason;
 use crate::token::claims;
 use crate::token::expectation::Expectation;
 use crate::token::header::plain_type;
-use crate::token::json::Json;
+use crate::token::json::Tree;
 use crate::token::keys::{KeyId, KeySet, NoKey};
 use crate::token::rejection::Rejection;
-use crate::token::signature::Signature;
 use crate::token::time::Timestamp;
 use crate::token::unverified::Unverified;
 use crate::token::verified::VerifiedToken;
@@ -20,12 +19,12 @@ use crate::token::verified::VerifiedToken;
 ///
 /// # Errors
 /// The first reason that holds, in the order of [`Reason`]. `key_unknown` says that a newer key set might help.
-pub fn verify(
-    token: Unverified,
+pub fn verify<'t>(
+    token: Unverified<'t>,
     keys: &KeySet,
     expectation: &Expectation,
     now: Timestamp,
-) -> Result<(VerifiedToken, KeyId), Rejection> {
+) -> Result<(VerifiedToken<'t>, KeyId), Rejection> {
     token.allowed_by(expectation)?;
     if token.issuer()? != &*expectation.issuer {
         return Err(Rejection::new(Reason::IssuerUnknown, "`iss` is not this issuer"));
@@ -42,19 +41,19 @@ pub fn verify(
 ///
 /// # Errors
 /// The first reason that holds, in the order of [`Reason`].
-pub fn danger_assume_signed(
-    claims: Json,
+pub fn danger_assume_signed<'t>(
+    claims: Tree<'t>,
     typ: Option<&str>,
     expectation: &Expectation,
     now: Timestamp,
-) -> Result<VerifiedToken, Rejection> {
-    if !matches!(claims, Json::Object(_)) {
+) -> Result<VerifiedToken<'t>, Rejection> {
+    if !matches!(claims, Tree::Object(_)) {
         return Err(Rejection::new(Reason::TokenMalformed, "the claims are not a JSON object"));
     }
     claims::believe(claims, typ.map(plain_type).as_deref(), expectation, now)
 }
 
-pub(in crate::token) fn signing_key(token: &Unverified, keys: &KeySet) -> Result<KeyId, Rejection> {
+pub(in crate::token) fn signing_key(token: &Unverified<'_>, keys: &KeySet) -> Result<KeyId, Rejection> {
     let algorithm = token.algorithm();
     let candidates = keys.select(token.kid(), algorithm).map_err(|none| match none {
         NoKey::Unknown if token.kid().is_some() => {
@@ -68,14 +67,9 @@ pub(in crate::token) fn signing_key(token: &Unverified, keys: &KeySet) -> Result
             format!("the key that `kid` names may not be used with `{algorithm}`"),
         ),
     })?;
-    let text = token.credential.expose();
-    let Some((signed, base64url)) = text.rsplit_once('.') else {
-        return Err(Rejection::new(Reason::TokenMalformed, "a signed JWT has three parts"));
-    };
-    let signature = Signature { base64url, bytes: &token.signature };
     candidates
         .into_iter()
-        .find(|key| key.public.verifies(algorithm, signed.as_bytes(), &signature))
+        .find(|key| key.public.verifies(algorithm, token.signed.as_bytes(), &token.signature))
         .map(|key| key.id)
         .ok_or_else(|| Rejection::new(Reason::SignatureInvalid, "the signature is not that of the issuer's key"))
 }

@@ -71,7 +71,8 @@ impl Verifier {
             return Ok(assurance);
         }
         self.count(|looks| &looks.misses);
-        let token = Unverified::parse(credential).map_err(nobody)?;
+        let (mut room, mut more_room) = (Vec::new(), Vec::new());
+        let token = Unverified::parse(credential, &mut room).map_err(nobody)?;
         let iss = token.issuer().map_err(nobody)?;
         let Some(issuer) = policy.issuer_of(iss) else {
             return Err(nobody(Rejection::new(Reason::IssuerUnknown, why_unknown(iss, policy))));
@@ -90,11 +91,11 @@ impl Verifier {
         let set = keys.first().await.map_err(|wait| unavailable("the issuer's keys could not be had yet", wait))?;
 
         // The kid is all that is needed of the token should its key be asked for.
-        let kid: Option<Box<str>> = token.kid().map(Box::from);
+        let kid = token.kid_shared();
         let verified = match verify(token, &set, &issuer.expectation, now) {
             Err(rejection) if a_newer_set_might_help(&rejection, kid.as_deref()) => {
                 match keys.ask(kid.as_deref(), peer).await {
-                    Asked::Refreshed(newer) => again(credential, &newer, issuer, now),
+                    Asked::Refreshed(newer) => again(credential, &mut more_room, &newer, issuer, now),
                     Asked::AskedInVain => Err(rejection),
                     Asked::CannotAsk { retry_after } if rejection.reason == Reason::KeyUnknown => {
                         return Err(unavailable(
@@ -185,13 +186,14 @@ fn a_newer_set_might_help(rejection: &Rejection, kid: Option<&str>) -> bool {
     rejection.reason == Reason::KeyUnknown || rejection.reason == Reason::SignatureInvalid && kid.is_none()
 }
 
-fn again(
-    credential: &Credential,
+fn again<'t>(
+    credential: &'t Credential,
+    room: &'t mut Vec<u8>,
     keys: &KeySet,
     issuer: &Issuer,
     now: Timestamp,
-) -> Result<(VerifiedToken, KeyId), Rejection> {
-    verify(Unverified::parse(credential)?, keys, &issuer.expectation, now)
+) -> Result<(VerifiedToken<'t>, KeyId), Rejection> {
+    verify(Unverified::parse(credential, room)?, keys, &issuer.expectation, now)
 }
 
 /// What is told of an `iss` that no issuer of the policy has.

@@ -19,7 +19,7 @@ pub(super) fn told(issuer: &Issuer, claims: &Json, assurance: &Assurance) -> Vec
         Fact::Absent => Fact::Absent,
         Fact::Malformed => Fact::Malformed,
     };
-    let text = |fact: Fact<Box<str>>| fact.map(|text| vec![text.into_string()]);
+    let text = |fact: Fact<&str>| fact.map(|text| vec![text.to_owned()]);
     let scopes: Vec<String> = assurance.scopes.iter().map(|scope| scope.to_string()).collect();
     let scopes = if scopes.is_empty() { Fact::Absent } else { Fact::Known(scopes) };
     let mut caller = plain("subject", &mapping.subject, claims, text(mapping.subject(claims)));

@@ -220,7 +220,8 @@ fn of_text(credential: &Credential, question: &Question<'_>, told: &mut TokenTol
     };
     told.checks = checks::of_token(credential, set, issuer.map(|issuer| &issuer.expectation), now);
 
-    let token = Unverified::parse(credential).map_err(rejected)?;
+    let mut room = Vec::new();
+    let token = Unverified::parse(credential, &mut room).map_err(rejected)?;
     let iss = token.issuer().map_err(rejected)?;
     let Some(issuer) = policy.issuer_of(iss) else {
         return Err(refusal(Reason::IssuerUnknown, why_unknown(iss, policy), None));
@@ -242,7 +243,7 @@ fn of_text(credential: &Credential, question: &Question<'_>, told: &mut TokenTol
     let verified = verified.map_err(of_issuer)?;
     let assurance = issuer.assess(&verified, policy.claims());
     told.kind = Some(assurance.kind);
-    told.mapping = mapping::told(issuer, verified.claims(), &assurance);
+    told.mapping = mapping::told(issuer, &verified.claims().to_json(), &assurance);
     Ok(Believed { assurance, credential: credential.clone(), text: credential.expose().into(), kept: false })
 }
 

@@ -272,7 +272,7 @@ fn steps(claim: &ClaimPath) -> Vec<String> {
     }
 }
 
-fn insert(members: &mut Vec<(Name, Json)>, steps: &[String], value: &Json) {
+fn insert(members: &mut Vec<(Name<'_>, Json)>, steps: &[String], value: &Json) {
     let Some((first, rest)) = steps.split_first() else { return };
     if rest.is_empty() {
         members.push((first.clone().into(), value.clone()));
@@ -280,7 +280,7 @@ fn insert(members: &mut Vec<(Name, Json)>, steps: &[String], value: &Json) {
     }
     let place = members.iter().position(|(name, _)| **name == **first);
     let (name, inner) = place.map_or_else(|| (first.clone().into(), Json::Null), |place| members.swap_remove(place));
-    let mut inner: Vec<(Name, Json)> = if let Json::Object(inner) = inner { inner.into() } else { Vec::new() };
+    let mut inner: Vec<(Name<'_>, Json)> = if let Json::Object(inner) = inner { inner.into() } else { Vec::new() };
     insert(&mut inner, rest, value);
     members.push((name, Json::Object(inner.into())));
 }

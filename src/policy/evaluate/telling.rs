@@ -265,7 +265,7 @@ pub(super) fn expression(policy: &Policy, evidence: &Expression) -> String {
         Expression::Hardware => "hardware".to_owned(),
         Expression::Claim(slot, wanted) => {
             let text = |value: &Json| match value {
-                Json::String(text) => text.clone(),
+                Json::String(text) => (**text).into(),
                 other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
                     serde_json::to_string(other).unwrap_or_default().into()
                 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Reason;
 use crate::token::testing::*;
 use crate::token::{
-    Algorithm, ClaimPath, Expectation, Json, KeyLimits, KeySet, Rejection, Required, Timestamp, TokenKind, Unverified,
+    Algorithm, ClaimPath, Expectation, Json, KeyLimits, KeySet, Rejection, Required, Timestamp, TokenKind,
     VerifiedToken, danger_assume_signed, verify,
 };
 
@@ -13,8 +13,8 @@ fn signer() -> &'static Signer {
     Signer::shared(Algorithm::Es256)
 }
 
-fn judge(token: &str, expectation: &Expectation, now: Timestamp) -> Result<VerifiedToken, Rejection> {
-    let token = Unverified::parse(&credential(token))?;
+fn judge(token: &str, expectation: &Expectation, now: Timestamp) -> Result<VerifiedToken<'static>, Rejection> {
+    let token = parsed(token)?;
     verify(token, &key_set(&[signer()]), expectation, now).map(|(token, _)| token)
 }
 
@@ -46,7 +46,7 @@ fn every_algorithm_signs_tokens_that_are_believed() {
     for algorithm in Algorithm::ALL {
         let signer = Signer::shared(algorithm);
         let keys = key_set(&[signer]);
-        let token = Unverified::parse(&credential(&signer.token(&claims()))).unwrap();
+        let token = parsed(&signer.token(&claims())).unwrap();
         let (_, key) = verify(token, &keys, &expectation(), NOW).unwrap_or_else(|why| panic!("{algorithm}: {why}"));
         assert!(keys.has(key));
     }
@@ -63,7 +63,7 @@ fn t21_an_rsa_key_that_was_used_for_one_algorithm_is_read_anew_for_another() {
             for named in rsa {
                 let header = json!({ "alg": named, "kid": "RS256" }).to_string();
                 let token = signer.sign_with(Algorithm::named(signed_with).unwrap(), &header, &claims().to_string());
-                let token = Unverified::parse(&credential(&token)).unwrap();
+                let token = parsed(&token).unwrap();
                 let believed = verify(token, &keys, &expectation(), NOW).map_err(|why| why.reason);
                 let expected = if named == signed_with { Ok(()) } else { Err(Reason::SignatureInvalid) };
                 assert_eq!(believed.map(drop), expected, "signed with {signed_with}, named {named}");
@@ -76,14 +76,14 @@ fn t21_an_rsa_key_that_was_used_for_one_algorithm_is_read_anew_for_another() {
 fn eddsa_is_ed25519_by_its_older_name() {
     let signer = Signer::shared(Algorithm::Ed25519);
     let token = signer.sign(r#"{"alg":"EdDSA","kid":"Ed25519"}"#, &claims().to_string());
-    let token = Unverified::parse(&credential(&token)).unwrap();
+    let token = parsed(&token).unwrap();
     let pinned = |alg: &str| {
         let mut jwk = signer.jwk();
         jwk["alg"] = json!(alg);
         KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes(), KeyLimits::USUAL).unwrap()
     };
     assert!(verify(token, &pinned("EdDSA"), &expectation(), NOW).is_ok());
-    let token = Unverified::parse(&credential(&signer.token(&claims()))).unwrap();
+    let token = parsed(&signer.token(&claims())).unwrap();
     assert!(verify(token, &pinned("EdDSA"), &expectation(), NOW).is_ok());
 }
 
@@ -93,7 +93,7 @@ fn t21_no_algorithm_verifies_with_the_key_of_another() {
         for named in Algorithm::ALL.into_iter().filter(|named| *named != signs) {
             let signer = Signer::shared(signs);
             let header = json!({ "alg": named.name(), "kid": signer.kid }).to_string();
-            let token = Unverified::parse(&credential(&signer.sign(&header, &claims().to_string()))).unwrap();
+            let token = parsed(&signer.sign(&header, &claims().to_string())).unwrap();
             let refused = verify(token, &key_set(&[signer]), &expectation(), NOW).unwrap_err().reason;
             assert!(
                 matches!(refused, Reason::AlgorithmRefused | Reason::SignatureInvalid),
@@ -112,7 +112,7 @@ fn t21_hmac_with_the_public_key_as_secret_is_refused() {
     let header = json!({ "alg": "HS256", "kid": signer.kid }).to_string();
     let signed = format!("{}.{}", B64.encode(header), B64.encode(claims().to_string()));
     let token = format!("{signed}.{}", B64.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
-    assert_eq!(Unverified::parse(&credential(&token)).unwrap_err().reason, Reason::AlgorithmRefused);
+    assert_eq!(parsed(&token).unwrap_err().reason, Reason::AlgorithmRefused);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn an_ecdsa_signature_in_der_is_refused() {
     for (form, believed) in [(&ECDSA_P256_SHA256_FIXED_SIGNING, true), (&ECDSA_P256_SHA256_ASN1_SIGNING, false)] {
         let pair = EcdsaKeyPair::from_pkcs8(form, pkcs8.as_ref()).unwrap();
         let signature = pair.sign(&random, signed.as_bytes()).unwrap();
-        let token = Unverified::parse(&credential(&format!("{signed}.{}", B64.encode(signature)))).unwrap();
+        let token = parsed(&format!("{signed}.{}", B64.encode(signature))).unwrap();
         let result = verify(token, &keys, &expectation(), NOW).map(|_| ()).map_err(|why| why.reason);
         assert_eq!(result, if believed { Ok(()) } else { Err(Reason::SignatureInvalid) });
     }

@@ -26,8 +26,8 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::seal;
 use crate::telemetry::{Blocked, Decision, Recorder, UpstreamFailure};
-use crate::token::testing::{API, CLIENT, ISSUER, Signer, credential, jwks, key_set};
-use crate::token::{Algorithm, Json, KeySet, Timestamp, Unverified, verify};
+use crate::token::testing::{API, CLIENT, ISSUER, Signer, credential, jwks, key_set, parsed};
+use crate::token::{Algorithm, Json, KeySet, Timestamp, verify};
 
 /// The last decision that was recorded.
 #[derive(Debug, Default)]
@@ -263,7 +263,7 @@ impl Gate {
     fn cookie(&self, policy: &Policy, kept: &Kept, now: Timestamp) -> Option<String> {
         let (at, text) = (now.plus_seconds(-kept.ago), sign(&kept.claims, true));
         let issuer = policy.issuer_of(kept.claims["iss"].as_str().unwrap())?;
-        let token = Unverified::parse(&credential(&text)).unwrap();
+        let token = parsed(&text).unwrap();
         let (verified, _) = verify(token, &self.keys, &issuer.expectation, at).ok()?;
         let assurance = issuer.assess(&verified, policy.claims());
         let renamed =

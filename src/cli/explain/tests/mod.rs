@@ -24,8 +24,8 @@ use crate::config::cases;
 use crate::config::{SourceFile, load_policy};
 use crate::policy::{Asking, CanonicalPath, Denial, Policy, Requirement, Target, Tokens, canonical_host, judge};
 use crate::reason::Reason;
-use crate::token::testing::{API, ISSUER, NOW, Signer, credential, key_set};
-use crate::token::{Algorithm, ClaimPath, Json, KeySet, TokenKind, Unverified, verify};
+use crate::token::testing::{API, ISSUER, NOW, Signer, credential, key_set, parsed};
+use crate::token::{Algorithm, ClaimPath, Json, KeySet, TokenKind, verify};
 
 fn load(text: &str) -> Option<Policy> {
     let file = SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() };
@@ -93,7 +93,7 @@ impl World {
         let mut first: Option<Reason> = None;
         for text in self.texts.iter().filter(|_| route.require != Requirement::Public) {
             let one = || -> Result<Assurance, Reason> {
-                let token = Unverified::parse(&credential(text)).map_err(|rejection| rejection.reason)?;
+                let token = parsed(text).map_err(|rejection| rejection.reason)?;
                 let issuer = self.policy.issuer_of(token.issuer().unwrap()).ok_or(Reason::IssuerUnknown)?;
                 let (verified, _) = verify(token, &self.keys, &issuer.expectation, NOW).map_err(|r| r.reason)?;
                 let assurance = issuer.assess(&verified, self.policy.claims());
@@ -143,7 +143,7 @@ fn signed_in(claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]) ->
     }
     let scope = claims["scope"].as_str().unwrap_or_default();
     let scope = scopes.iter().fold(scope.to_owned(), |all, one| format!("{all} {one}"));
-    let new = ClaimPath::parse("scope").unwrap().put(new, Json::String(scope.trim().into()));
+    let new = ClaimPath::parse("scope").unwrap().put(new, scope.trim().into());
     serde_json::to_value(&new).unwrap()
 }
 
