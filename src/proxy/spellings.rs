@@ -8,7 +8,8 @@
 pub(super) fn is_ours(name: &str) -> bool {
     // A first character that an upstream folds away from in front of these is no spelling that any is known to have. Most
     // names begin otherwise.
-    let might_be = name.bytes().next().is_some_and(|first| OUR_FIRST.contains(&first));
+    let first = name.as_bytes().first_chunk::<2>().map(|first| first.map(fold));
+    let might_be = first.is_some_and(|first| OUR_FIRST.contains(&first));
     might_be
         && (OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))
             || OURS.iter().any(|ours| folded_is(name, ours)))
@@ -39,7 +40,7 @@ pub(super) fn is_disguise_of(found: &str, wanted: &str) -> bool {
 }
 
 /// What the names below begin with.
-const OUR_FIRST: &[u8] = b"xscftp";
+const OUR_FIRST: [[u8; 2]; 9] = [*b"x-", *b"ss", *b"cl", *b"cf", *b"fo", *b"fa", *b"fl", *b"tr", *b"pr"];
 const OUR_PREFIXES: [&str; 5] = ["x-stepgate", "x-forwarded-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-"];
 
 const OURS: [&str; 44] = [
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn the_first_letters_are_those_of_all_names() {
         for name in OUR_PREFIXES.iter().chain(&OURS) {
-            assert!(OUR_FIRST.contains(&name.as_bytes()[0]), "{name}");
+            assert!(OUR_FIRST.iter().any(|first| name.as_bytes().starts_with(first)), "{name}");
+            assert!(is_ours(name) && is_ours(&name.replace('-', "_")) && is_ours(&name.to_uppercase()), "{name}");
         }
     }
 }

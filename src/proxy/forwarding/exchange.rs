@@ -10,13 +10,14 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::fields::Fields;
 use crate::proxy::forwarding::bodiless;
 use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::multiplexed::chain;
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::reach::ConnectError;
 use crate::proxy::forwarding::received::Received;
-use crate::proxy::headers::{self, Fields};
+use crate::proxy::headers;
 use crate::proxy::spare;
 use crate::reason::Reason;
 

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::fields::Fields;
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, broken, cleaned, unconnected};
 use crate::proxy::forwarding::multiplexed::Slot;
@@ -24,7 +25,7 @@ use crate::proxy::forwarding::pool::{Lease, Pool, READ, Whole};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, notice_death};
 use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::several::Busy;
-use crate::proxy::headers::{self, Fields};
+use crate::proxy::headers;
 use crate::proxy::tunnel::Kind;
 use crate::proxy::tunnel::ask::Ask;
 use crate::proxy::tunnel::end::Io;
