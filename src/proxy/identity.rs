@@ -257,6 +257,59 @@ static CLIENT: HeaderName = HeaderName::from_static("x-stepgate-client");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
+    use crate::config::{SourceFile, load_policy};
+    use crate::policy::{CanonicalPath, Target, judge};
+    use crate::token::{Timestamp, TokenKind};
+
+    fn caller(subject: &str) -> Arc<Assurance> {
+        let reading = Reading::default();
+        Arc::new(Assurance {
+            issuer: IssuerId(0),
+            kind: TokenKind::Access,
+            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
+            caller: Caller::User,
+            subject: Some(subject.into()),
+            client: None,
+            scopes: List::default(),
+            audiences: List::default(),
+            session: None,
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: Timestamp::from_seconds(0),
+            issued: None,
+        })
+    }
+
+    #[test]
+    fn who_comes_twice_in_a_row_is_remembered_and_who_comes_in_turns_pushes_out_nobody() {
+        let text = "version: 1\nroutes:\n  - { name: open, match: { path: \"/**\" }, require: public }\n";
+        let file = SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.into() };
+        let policy = load_policy(vec![file]).unwrap().policy;
+        let path = CanonicalPath::parse("/").unwrap();
+        let target = Target { method: "GET", host: "a.example", path: &path };
+        let route = &policy.routes()[0];
+        let permit = judge(&policy, route, &target, None, Timestamp::from_seconds(0)).unwrap();
+        let is_known = |caller: &Arc<Assurance>, name: &str| {
+            let identity = Identity::of(Facts { policy: &policy, permit: &permit, caller, witness: caller });
+            let (mut lines, mut fields) = (Vec::new(), Vec::new());
+            identity.write_lines(&mut lines);
+            identity.each(|name, value| fields.push((name.to_string(), value.to_str().unwrap().to_owned())));
+            assert_eq!(str::from_utf8(&lines).unwrap(), format!("x-stepgate-subject: {name}\r\n"), "whoever is known");
+            assert_eq!(fields, [("x-stepgate-subject".to_owned(), name.to_owned())]);
+            matches!(identity, Identity::Again(_))
+        };
+        let ada = caller("ada");
+        // All of them, so that none is another one at the address of one that is gone.
+        let others: Vec<_> = std::iter::repeat_with(|| caller("bob")).take(40 * KNOWN).collect();
+        let bob = others.iter().find(|other| place(other) == place(&ada)).unwrap();
+        assert!(!is_known(&ada, "ada") && is_known(&ada, "ada") && is_known(&ada, "ada"));
+        for _turn in 0..3 {
+            assert!(!is_known(bob, "bob"));
+            assert!(is_known(&ada, "ada"));
+        }
+        assert!(!is_known(bob, "bob") && is_known(bob, "bob") && !is_known(&ada, "ada") && is_known(bob, "bob"));
+    }
 
     fn told(written: &Written) -> Vec<(String, String)> {
         let mut told = Vec::new();
