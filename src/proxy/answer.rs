@@ -113,10 +113,7 @@ impl ResponseBody {
         let (ended, lease) = (inner.is_end_stream() && broken.is_none(), Some(lease));
         let (watching, is_grpc) = watching.unzip();
         let is_grpc = is_grpc == Some(true) && answered.has_trailers();
-        Self {
-            content: Content::Passed { inner, rest, broken, lease, ended, watching, is_grpc, forwarding },
-            answered,
-        }
+        Self { content: Content::Passed { inner, rest, broken, lease, ended, watching, is_grpc, forwarding }, answered }
     }
 }
 

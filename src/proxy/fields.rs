@@ -6,7 +6,7 @@
 //! in one pass, here alone, whether it is written into a map or as it goes over the line (`sink`).
 
 use http::Version;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::policy::{Place, TokenSource};
@@ -68,6 +68,9 @@ impl Fields<'_> {
         let over_http2 = self.version == Version::HTTP_2;
         let listed = if self.glance.connection { listed(self.given) } else { SmallVec::new() };
         let mut told = Told { host: None, takes_trailers: false };
+        // Mostly there is nothing to look for in the names.
+        let may_hold_tokens =
+            !self.stripped.is_empty() || self.taken.iter().any(|source| matches!(source.place, Place::Header(_)));
         let mut cookies_are_written = false;
         for (name, value) in self.given {
             let text = name.as_str();
@@ -85,7 +88,11 @@ impl Fields<'_> {
                 "expect" | "x-request-id" => continue,
                 _ => {}
             }
-            if is_hop_by_hop(name) || is_ours(text) || is_listed(name, &listed) || self.holds_tokens(text) {
+            if is_hop_by_hop(name)
+                || is_ours(text)
+                || is_listed(name, &listed)
+                || (may_hold_tokens && self.holds_tokens(text))
+            {
                 continue;
             }
             if *name == header::COOKIE && self.hides_cookies() {
@@ -133,13 +140,13 @@ impl Fields<'_> {
     fn say_ours(&self, told: &Told<'_>, sink: &mut impl Sink) {
         sink.approach(self.approach);
         if let Some(host) = self.approach.host.as_ref().or(told.host) {
-            sink.say(&X_FORWARDED_HOST, host);
+            sink.say(&FORWARDED_HOST, host);
         }
         // A canonical path is text that a field can have.
         if let Some(Ok(prefix)) = self.prefix.map(HeaderValue::from_str) {
             sink.say(&X_FORWARDED_PREFIX, &prefix);
         }
-        sink.say(&X_REQUEST_ID, self.id);
+        sink.say(&REQUEST_ID, self.id);
         sink.via(self.via);
         if let Some(identity) = self.identity {
             sink.identity(identity);
@@ -179,13 +186,15 @@ fn says_trailers(value: &HeaderValue) -> bool {
     members.any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
+// No constants, which would be made and dropped anew for each request.
+static FORWARDED_HOST: HeaderName = X_FORWARDED_HOST;
+static REQUEST_ID: HeaderName = X_REQUEST_ID;
+
 /// The most fields that are set on one request, by us and by hyper.
 const MOST_SET: usize = 19;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
     use crate::policy::{Kinds, Origins};
     use crate::proxy::edge::approach::Edge;

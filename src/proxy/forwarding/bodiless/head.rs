@@ -78,7 +78,7 @@ pub(super) fn read(came: &Bytes, is_head: bool) -> Result<Option<(Answered, usiz
         fields.append(name, value);
     }
     let codings = has_coding.then(|| fields.get_all(header::TRANSFER_ENCODING));
-    let framing = framing(status, is_old, is_head, codings, &fields)?;
+    let framing = framing(status, is_old, is_head, codings.as_ref(), &fields)?;
     *response.headers_mut() = fields;
     let keeps = !closes && framing != Framing::ToTheEnd && status != StatusCode::SWITCHING_PROTOCOLS;
     Ok(Some((Answered { response, framing, keeps }, length)))
@@ -107,14 +107,14 @@ fn framing(
     status: StatusCode,
     is_old: bool,
     is_head: bool,
-    codings: Option<GetAll<'_, HeaderValue>>,
+    codings: Option<&GetAll<'_, HeaderValue>>,
     fields: &HeaderMap,
 ) -> Result<Framing, String> {
     let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || status.is_informational();
     if is_head || is_empty {
         return Ok(Framing::Sized(0));
     }
-    let mut codings = codings.iter().flatten();
+    let mut codings = codings.into_iter().flatten();
     if let Some(coding) = codings.next() {
         if is_old {
             return Err("an answer in HTTP/1.0 has a `Transfer-Encoding`".into());
