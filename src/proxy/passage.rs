@@ -1,5 +1,6 @@
 //! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -142,17 +143,20 @@ impl<V: Verify> Passage<'_, V> {
     }
 
     /// What is asked of the upstream.
-    fn target(&self, head: &Parts, upstream: &Upstream) -> Result<Uri, String> {
+    fn target<'h>(&self, head: &'h Parts, upstream: &Upstream) -> Result<Cow<'h, Uri>, String> {
         let unwritten = |error: http::Error| format!("the target cannot be written: {error}");
         let uri = match self.route.rewrite.as_deref() {
             None => target::forwarded(self.path, &head.uri),
             Some(rewrite) => {
                 let path = rewrite.of(self.path).ok_or("the path does not begin as its route's pattern does")?;
-                target::rewritten(&path, &head.uri)
+                target::rewritten(&path, &head.uri).map(Cow::Owned)
             }
         };
         let uri = uri.map_err(|error| unwritten(error.into()))?;
-        if upstream.http2 { target::absolute(&uri, &head.headers, upstream).map_err(unwritten) } else { Ok(uri) }
+        if !upstream.http2 {
+            return Ok(uri);
+        }
+        target::absolute(&uri, &head.headers, upstream).map(Cow::Owned).map_err(unwritten)
     }
 
     /// What the upstream is told of who calls, as fields or in an assertion; `None`: nothing.

@@ -1,5 +1,6 @@
 //! A permitted request in, the upstream's response out.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -75,7 +76,8 @@ impl Undone {
 #[derive(Debug)]
 pub(in crate::proxy) struct Head<'h> {
     pub(in crate::proxy) method: &'h Method,
-    pub(in crate::proxy) uri: Uri,
+    /// The client's own, where that is what is asked of the upstream.
+    pub(in crate::proxy) uri: Cow<'h, Uri>,
     pub(in crate::proxy) fields: Fields<'h>,
 }
 
