@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -55,7 +56,7 @@ enum Content {
         /// Whether it is one of gRPC, whose client reads trailers.
         is_grpc: bool,
         /// Counts the request until its answer is through, or dropped.
-        _forwarding: Forwarding,
+        forwarding: Forwarding,
     },
 }
 
@@ -112,10 +113,7 @@ impl ResponseBody {
         let (ended, lease) = (inner.is_end_stream() && broken.is_none(), Some(lease));
         let (watching, is_grpc) = watching.unzip();
         let is_grpc = is_grpc == Some(true) && answered.has_trailers();
-        Self {
-            content: Content::Passed { inner, rest, broken, lease, ended, watching, is_grpc, _forwarding: forwarding },
-            answered,
-        }
+        Self { content: Content::Passed { inner, rest, broken, lease, ended, watching, is_grpc, forwarding }, answered }
     }
 }
 
@@ -234,11 +232,13 @@ fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
 impl Drop for Content {
     /// The connection to the upstream is used again only when the whole response came; else dropping it closes it.
     fn drop(&mut self) {
-        if let Self::Passed { inner, lease, ended: true, .. } = self
+        if let Self::Passed { inner, lease, ended: true, forwarding, .. } = self
             && let Some(lease) = lease.take()
         {
-            inner.give_back();
-            lease.give_back();
+            let now = Instant::now();
+            inner.give_back(now);
+            lease.give_back(now);
+            forwarding.passed(now);
         }
     }
 }

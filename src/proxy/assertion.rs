@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::assertion::{Keyring, KeysInForce};
 use crate::assurance::{Assurance, Caller};
 use crate::policy::{Permit, Policy};
-use crate::proxy::identity::{Identity, KNOWN, place};
+use crate::proxy::identity::{KNOWN, Written, place};
 use crate::token::Timestamp;
 
 /// All that an assertion follows from, and the assertion.
@@ -29,7 +29,7 @@ struct Known {
     upstream: Box<str>,
     /// Until when it is told again.
     until: Timestamp,
-    identity: Rc<Identity>,
+    identity: Rc<Written>,
 }
 
 thread_local! {
@@ -51,7 +51,7 @@ pub(super) struct Asserted<'a> {
 impl Asserted<'_> {
     /// The field that tells it. One that was signed for the same is told again for half of its life. `None`: it can't be
     /// signed.
-    pub(super) fn signed(&self, keyring: &Keyring) -> Option<Rc<Identity>> {
+    pub(super) fn signed(&self, keyring: &Keyring) -> Option<Rc<Written>> {
         let keys = keyring.current();
         KNOWN_HERE.with_borrow_mut(|all| {
             if all.is_empty() {
@@ -72,7 +72,7 @@ impl Asserted<'_> {
             }
             let expires = self.expires(keyring);
             let jwt = keys.sign(&self.claims(keyring, expires)?)?;
-            let identity = Rc::new(Identity::one(ASSERTION, HeaderValue::try_from(jwt).ok()?));
+            let identity = Rc::new(Written::one(&ASSERTION, &HeaderValue::try_from(jwt).ok()?));
             let half = self.now.plus_seconds(keyring.seconds() / 2);
             *slot = Some(Known {
                 keys,
@@ -145,4 +145,4 @@ impl Asserted<'_> {
     }
 }
 
-const ASSERTION: HeaderName = HeaderName::from_static("x-stepgate-assertion");
+static ASSERTION: HeaderName = HeaderName::from_static("x-stepgate-assertion");

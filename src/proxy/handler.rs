@@ -70,162 +70,164 @@ struct Walk<'w, 'l, V> {
 
 /// Handles one request, whatever it is.
 #[expect(clippy::too_many_lines, reason = "the walk from its beginning to its end, read from top to bottom")]
-pub(super) async fn handle<V: Verify>(
+pub(super) fn handle<V: Verify>(
     connection: &Connection<V>,
     request: Request<Incoming>,
     exchange: Exchange,
-) -> Response<ResponseBody> {
-    let (started, now) = (Instant::now(), clock::now());
-    let turn = connection.worker.requests.turn();
-    let has_turn = turn.is_some();
-    let mut answered = Answered::new(exchange.lane.clone(), turn);
-    let live = connection.worker.live();
+) -> impl Future<Output = Response<ResponseBody>> {
+    // Here, for an async function would hold a second copy of what it is given.
     let (mut head, mut body) = request.into_parts();
-    let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
-    let glance = Glance::at(&head.headers);
-    let ids = &connection.worker.ids;
-    let id = if glance.request_id { ids.of(&head.headers) } else { ids.make() };
-    let approach = connection.edge.approach(&head.headers);
-    let mut walk = Walk {
-        connection,
-        live: &live,
-        head: &head,
-        glance,
-        seen: exchange.seen,
-        length: body.size_hint().exact(),
-        id: &id,
-        approach: &approach,
-        now,
-        started,
-        host: None,
-        path: None,
-        route: None,
-        metadata: None,
-        tokens: Verified::default(),
-        form: None,
-        ask: None,
-        ended: kept::Names::new(),
-    };
-    let mut outcome = match readable {
-        _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
-        Err(unreadable) => Err(unreadable),
-        Ok(()) => {
-            let judged = walk.judge(&mut body, &exchange).await;
-            walk.settle(judged)
-        }
-    };
-    let reader = outcome.is_err().then(|| walk.reader());
-    if walk.record(&outcome, reader.as_ref()).is_err() {
-        outcome = Err(Refusal::because(Reason::Overloaded));
-    }
-    let Walk { host, path, route, metadata, tokens, form, ask, ended, .. } = walk;
-    let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
-    let is_head = head.method == Method::HEAD;
-    if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
-        exchange.lane.leave(body, &exchange.answer_by);
-        return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
-    }
-    let overseer = &connection.worker.overseer;
-    let permit = outcome.as_ref().ok();
-    if let Some(permit) = permit.filter(|_| live.policy.renews()) {
-        let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
-        connection.worker.renewals.note(&live.policy, standing);
-    }
-    let let_in = permit.map(|permit| {
-        let is_error_response = *permit.grounds() == Grounds::ErrorResponse;
-        (permit.by(), is_error_response, permit.excepted().map(|by| by.until))
-    });
-    // What an exception let in ends with it, whatever the route keeps.
-    let let_in = route.zip(let_in).filter(|((_, route), (.., until))| route.streams.are_watched() || until.is_some());
-    let watch = |path| {
-        let ((place, _), (by, is_error_response, until)) = let_in?;
-        let (live, method, host) = (&live, &head.method, host.as_deref().unwrap_or_default());
-        let (tokens, id, lane, client) = (&tokens, &id, &exchange.lane, approach.client);
-        let tokens = (tokens, by);
-        Some(overseer.watch(Case {
-            live,
-            place,
-            method,
-            host,
-            path,
-            tokens,
-            is_error_response,
-            until,
-            id,
-            client,
-            lane,
+    async move {
+        let (started, now) = (Instant::now(), clock::now());
+        let turn = connection.worker.requests.turn();
+        let has_turn = turn.is_some();
+        let mut answered = Answered::new(exchange.lane.clone(), turn);
+        let live = connection.worker.live();
+        let readable = if exchange.lane.stream().is_some() { target::of_http2(&mut head) } else { Ok(()) };
+        let glance = Glance::at(&head.headers);
+        let ids = &connection.worker.ids;
+        let id = if glance.request_id { ids.of(&head.headers) } else { ids.make() };
+        let approach = connection.edge.approach(&head.headers);
+        let mut walk = Walk {
+            connection,
+            live: &live,
+            head: &head,
+            glance,
+            seen: exchange.seen,
+            length: body.size_hint().exact(),
+            id: &id,
+            approach: &approach,
             now,
             started,
-        }))
-    };
-    // What is here in a moment or never is watched, if at all, when there is an answer.
-    let lasts = let_in.is_some() && !exchange.lane.has_all_of(&body);
-    let mut watching = path.as_ref().filter(|_| lasts).and_then(|path| watch(path.clone()));
-    let passed = match (outcome, route, &path) {
-        (Ok(permit), Some((place, route)), Some(path)) => {
-            let (live, tokens, id, approach) = (&*live, &tokens, &id, &approach);
-            let watching = watching.as_ref();
-            let passage = Passage {
-                connection,
-                exchange: &exchange,
+            host: None,
+            path: None,
+            route: None,
+            metadata: None,
+            tokens: Verified::default(),
+            form: None,
+            ask: None,
+            ended: kept::Names::new(),
+        };
+        let mut outcome = match readable {
+            _ if !has_turn => Err(Refusal::new(Denial::because(Reason::Overloaded), "`limits.requests` is reached")),
+            Err(unreadable) => Err(unreadable),
+            Ok(()) => walk.judge(&mut body, &exchange).await,
+        };
+        walk.settle(&mut outcome);
+        let reader = outcome.is_err().then(|| walk.reader());
+        if walk.record(&outcome, reader.as_ref()).is_err() {
+            outcome = Err(Refusal::because(Reason::Overloaded));
+        }
+        let Walk { host, path, route, metadata, ref tokens, form, ask, ended, .. } = walk;
+        let desk = desk(&connection.worker.gate, host.as_deref().unwrap_or_default(), &id, now);
+        let is_head = head.method == Method::HEAD;
+        if let (Ok(_), Some(metadata)) = (&outcome, metadata) {
+            exchange.lane.leave(body, &exchange.answer_by);
+            return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
+        }
+        let overseer = &connection.worker.overseer;
+        let permit = outcome.as_ref().ok();
+        if let Some(permit) = permit.filter(|_| live.policy.renews()) {
+            let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
+            connection.worker.renewals.note(&live.policy, standing);
+        }
+        let let_in = permit.map(|permit| {
+            let is_error_response = *permit.grounds() == Grounds::ErrorResponse;
+            (permit.by(), is_error_response, permit.excepted().map(|by| by.until))
+        });
+        // What an exception let in ends with it, whatever the route keeps.
+        let let_in =
+            route.zip(let_in).filter(|((_, route), (.., until))| route.streams.are_watched() || until.is_some());
+        let watch = |path| {
+            let ((place, _), (by, is_error_response, until)) = let_in?;
+            let (live, method, host) = (&live, &head.method, host.as_deref().unwrap_or_default());
+            let (id, lane, client) = (&id, &exchange.lane, approach.client);
+            let tokens = (tokens, by);
+            Some(overseer.watch(Case {
                 live,
-                route,
                 place,
-                glance,
+                method,
+                host,
                 path,
                 tokens,
+                is_error_response,
+                until,
                 id,
-                approach,
+                client,
+                lane,
+                now,
                 started,
-                desk,
-                watching,
-            };
-            passage.forward(&head, body, form, &permit, ask.as_deref()).await
-        }
-        (Err(refusal), ..) => {
-            exchange.lane.leave(body, &exchange.answer_by);
-            Err(refusal)
-        }
-        // A permit is for a route and a path; without them there is none.
-        (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
-    };
-    let mut response = match passed {
-        Ok((mut response, Lease::Over(over), forwarding)) => {
-            if let Some(ask) = &ask {
-                let (lane, stream, turn) = (&exchange.lane, head.extensions.get().cloned(), answered.take_turn());
-                let ending = watching.or_else(|| path.and_then(watch)).map(Watching::into_ending);
-                let entrance = Entrance { ask, over: *over, lane, stream, turn, forwarding, ending };
-                entrance.enter(connection, &mut response);
+            }))
+        };
+        // What is here in a moment or never is watched, if at all, when there is an answer.
+        let lasts = let_in.is_some() && !exchange.lane.has_all_of(&body);
+        let mut watching = path.as_ref().filter(|_| lasts).and_then(|path| watch(path.clone()));
+        let passed = match (outcome, route, &path) {
+            (Ok(permit), Some((place, route)), Some(path)) => {
+                let (live, id, approach) = (&*live, &id, &approach);
+                let watching = watching.as_ref();
+                let passage = Passage {
+                    connection,
+                    exchange: &exchange,
+                    live,
+                    route,
+                    place,
+                    glance,
+                    path,
+                    tokens,
+                    id,
+                    approach,
+                    started,
+                    desk,
+                    watching,
+                };
+                passage.forward(&head, body, form, &permit, ask.as_deref()).await
             }
-            response.map(|_none| ResponseBody::own(Bytes::new(), answered))
-        }
-        Ok((mut response, lease, forwarding)) => {
-            if head.version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
-                // What has no length ends with its connection, whatever the client wished for. This tells hyper so.
-                *response.version_mut() = Version::HTTP_10;
+            (Err(refusal), ..) => {
+                exchange.lane.leave(body, &exchange.answer_by);
+                Err(refusal)
             }
-            let is_unwatched = watching.is_none() && let_in.is_some() && !response.body().is_end_stream();
-            let first = if is_unwatched { First::of(response.body_mut(), &lease) } else { First::None };
-            if is_unwatched && !first.is_all_of(response.body()) {
-                watching = path.and_then(watch);
+            // A permit is for a route and a path; without them there is none.
+            (Ok(_), ..) => Err(Refusal::because(Reason::RouteNone)),
+        };
+        let mut response = match passed {
+            Ok((mut response, Lease::Over(over), forwarding)) => {
+                if let Some(ask) = &ask {
+                    let (lane, stream, turn) = (&exchange.lane, head.extensions.get().cloned(), answered.take_turn());
+                    let ending = watching.or_else(|| path.and_then(watch)).map(Watching::into_ending);
+                    let entrance = Entrance { ask, over: *over, lane, stream, turn, forwarding, ending };
+                    entrance.enter(connection, &mut response);
+                }
+                response.map(|_none| ResponseBody::own(Bytes::new(), answered))
             }
-            let watching = watching.map(|watching| (watching, answer::is_grpc(response.headers())));
-            response.map(|body| ResponseBody::passed((first, body), lease, forwarding, answered, watching))
-        }
-        Err(refusal) => {
-            let gate = &connection.worker.gate;
-            let realm = host.as_deref().unwrap_or_default();
-            let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
-            let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
-            let (supported, resource_metadata) = (None, None);
-            let context = Context { id: &id, realm, head: is_head, supported, resource_metadata, asked, reader };
-            last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
-        }
-    };
-    kept::delete(response.headers_mut(), &ended);
-    drop(host);
-    spare::give(head.headers);
-    response
+            Ok((mut response, lease, forwarding)) => {
+                if head.version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+                    // What has no length ends with its connection, whatever the client wished for. This tells hyper so.
+                    *response.version_mut() = Version::HTTP_10;
+                }
+                let is_unwatched = watching.is_none() && let_in.is_some() && !response.body().is_end_stream();
+                let first = if is_unwatched { First::of(response.body_mut(), &lease) } else { First::None };
+                if is_unwatched && !first.is_all_of(response.body()) {
+                    watching = path.and_then(watch);
+                }
+                let watching = watching.map(|watching| (watching, answer::is_grpc(response.headers())));
+                response.map(|body| ResponseBody::passed((first, body), lease, forwarding, answered, watching))
+            }
+            Err(refusal) => {
+                let gate = &connection.worker.gate;
+                let realm = host.as_deref().unwrap_or_default();
+                let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
+                let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
+                let (supported, resource_metadata) = (None, None);
+                let context = Context { id: &id, realm, head: is_head, supported, resource_metadata, asked, reader };
+                last_if(exchange.lane.refuse(), refuse(&refusal, context, gate, &live, answered))
+            }
+        };
+        kept::delete(response.headers_mut(), &ended);
+        drop(host);
+        spare::give(head.headers);
+        response
+    }
 }
 
 /// Answers a refused request, with what its issuer supports where the answer depends on that.
@@ -326,16 +328,18 @@ impl<'l, V: Verify> Walk<'_, 'l, V> {
     }
 
     /// Ends the kept sign-ins that a permitted request logs out of, and gives up those for which one was refused.
-    fn settle(&mut self, outcome: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
+    fn settle(&mut self, outcome: &mut Result<Permit, Refusal>) {
         let policy = &self.live.policy;
-        let Some((_, route)) = self.route.filter(|_| !policy.kept().is_empty()) else { return outcome };
+        let Some((_, route)) = self.route.filter(|_| !policy.kept().is_empty()) else { return };
         let desk = desk(&self.connection.worker.gate, self.host.as_deref().unwrap_or_default(), self.id, self.now);
-        match (&outcome, &self.path) {
-            (Ok(_), Some(path)) if !route.ends.is_empty() => self.ended = desk.end(route, self.head, path)?,
+        match (&*outcome, &self.path) {
+            (Ok(_), Some(path)) if !route.ends.is_empty() => match desk.end(route, self.head, path) {
+                Ok(ended) => self.ended = ended,
+                Err(refusal) => *outcome = Err(refusal),
+            },
             (Ok(_), _) => {}
             (Err(refusal), _) => self.ended = desk.spent(route, self.head, refusal, policy),
         }
-        outcome
     }
 
     /// Who reads what comes of it, if that is a refusal.

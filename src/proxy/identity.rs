@@ -1,20 +1,50 @@
 //! What upstreams are told of the caller: `X-Stepgate-*`, set by us alone and only from verified tokens.
 
-use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::cell::{OnceCell, RefCell};
+use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::assurance::Assurance;
 use crate::policy::{Permit, Policy};
+use crate::proxy::sink::line;
 
-/// The fields that tell of a caller. What is not known is not told.
+/// What an upstream is told of the caller. What is not known is not told.
 #[derive(Debug)]
-pub(super) struct Identity(SmallVec<[(HeaderName, HeaderValue); 7]>);
+pub(super) enum Identity<'i> {
+    /// As it was told before.
+    Again(Rc<Written>),
+    /// Of a caller who is not remembered: written where it is wanted, and by nobody kept.
+    Once(Facts<'i>),
+}
+
+/// All that an identity follows from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'i> {
+    pub(super) policy: &'i Policy,
+    pub(super) permit: &'i Permit,
+    /// The token that calls.
+    pub(super) caller: &'i Arc<Assurance>,
+    /// The one whose evidence was enough; they are one, or a pair.
+    pub(super) witness: &'i Arc<Assurance>,
+}
+
+/// The fields that tell of a caller, written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// As they go over the line.
+    lines: Bytes,
+    places: Places,
+    /// As they stand in a map, which not every upstream needs.
+    fields: OnceCell<Vec<(HeaderName, HeaderValue)>>,
+}
+
+/// Each field with where its value stands in the lines.
+type Places = SmallVec<[(&'static HeaderName, usize, usize); 7]>;
 
 /// All that an identity follows from, and the identity.
 struct Known {
@@ -22,77 +52,129 @@ struct Known {
     permit: Permit,
     caller: Arc<Assurance>,
     witness: Arc<Assurance>,
-    identity: Rc<Identity>,
+    identity: Rc<Written>,
+}
+
+/// Where one identity is remembered.
+#[derive(Default)]
+struct Slot {
+    known: Option<Known>,
+    /// The address of the caller who last wanted this place in vain. A hint: another may have it by now.
+    wanted_by: usize,
 }
 
 /// How many each thread remembers. Each holds on to what its tokens proved.
 pub(super) const KNOWN: usize = 128;
 
 thread_local! {
-    static KNOWN_HERE: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
+    static KNOWN_HERE: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Identity {
-    /// `caller` is the token that calls, `witness` the one whose evidence was enough; they are one, or a pair.
-    ///
+impl<'i> Identity<'i> {
     /// What was found out of the same tokens for the same permit, under the same policy, is written once and told again.
-    pub(super) fn of(policy: &Policy, permit: &Permit, caller: &Arc<Assurance>, witness: &Arc<Assurance>) -> Rc<Self> {
+    ///
+    /// A caller takes the place of another on coming twice in a row: many who come in turns would only push out each other.
+    pub(super) fn of(facts: Facts<'i>) -> Self {
+        let Facts { policy, permit, caller, witness } = facts;
         KNOWN_HERE.with_borrow_mut(|all| {
             if all.is_empty() {
-                all.resize_with(KNOWN, || None);
+                all.resize_with(KNOWN, Slot::default);
             }
-            let Some(place) = all.get_mut(place(caller)) else {
-                return Rc::new(Self::new(policy, permit, caller, witness));
-            };
-            if let Some(known) = place
+            let Some(slot) = all.get_mut(place(caller)) else { return Self::Once(facts) };
+            if let Some(known) = &slot.known
                 // What is held can't be another by the same address.
                 && Arc::ptr_eq(&known.caller, caller)
                 && Arc::ptr_eq(&known.witness, witness)
                 && known.permit == *permit
                 && *known.policy == *policy.hash()
             {
-                return Rc::clone(&known.identity);
+                slot.wanted_by = 0;
+                return Self::Again(Rc::clone(&known.identity));
             }
-            let identity = Rc::new(Self::new(policy, permit, caller, witness));
-            *place = Some(Known {
+            let wanted_by = Arc::as_ptr(caller).addr();
+            if std::mem::replace(&mut slot.wanted_by, wanted_by) != wanted_by {
+                return Self::Once(facts);
+            }
+            let identity = Rc::new(facts.written());
+            slot.known = Some(Known {
                 policy: policy.hash().into(),
                 permit: permit.clone(),
                 caller: Arc::clone(caller),
                 witness: Arc::clone(witness),
                 identity: Rc::clone(&identity),
             });
-            identity
+            Self::Again(identity)
         })
     }
 
-    fn new(policy: &Policy, permit: &Permit, caller: &Assurance, witness: &Assurance) -> Self {
-        let mut fields = Writing::new();
-        let ladders = policy.ladders();
-        fields.list(SUBJECT, caller.subject.as_deref());
-        fields.list(LEVEL, permit.levels().iter().map(|rung| ladders.name(*rung)));
-        fields.list(ACR, witness.evidence.acr.known().into_iter().flatten().map(|acr| &**acr));
-        // A value that counts for nothing here is not to count there.
-        let methods = witness.evidence.amr.known().into_iter().flatten();
-        fields.list(
-            AMR,
-            methods.filter(|method| !method.ignored && !permit.ignores(&method.value)).map(|method| &*method.value),
-        );
-        if let Some(at) = witness.evidence.auth_time.known() {
-            fields.number(AUTH_TIME, at.seconds());
+    /// Writes the fields as they go over the line.
+    pub(super) fn write_lines(&self, text: &mut Vec<u8>) {
+        match self {
+            Self::Again(written) => text.extend_from_slice(&written.lines),
+            Self::Once(facts) => drop(facts.write(text)),
         }
-        fields.list(ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));
-        fields.list(CLIENT, caller.client.as_deref());
-        fields.done()
-    }
-
-    /// One that is told in this field alone.
-    pub(super) fn one(name: HeaderName, value: HeaderValue) -> Self {
-        Self(smallvec::smallvec![(name, value)])
     }
 
     /// What is told, each field once.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.0.iter().map(|(name, value)| (name, value))
+    pub(super) fn each(&self, say: impl FnMut(&HeaderName, &HeaderValue)) {
+        match self {
+            Self::Again(written) => written.each(say),
+            Self::Once(facts) => facts.written().each(say),
+        }
+    }
+}
+
+impl Facts<'_> {
+    fn write(&self, text: &mut Vec<u8>) -> Places {
+        let Self { policy, permit, caller, witness } = *self;
+        let mut fields = Writing { text, places: Places::new() };
+        let ladders = policy.ladders();
+        fields.list(&SUBJECT, caller.subject.as_deref());
+        fields.list(&LEVEL, permit.levels().iter().map(|rung| ladders.name(*rung)));
+        fields.list(&ACR, witness.evidence.acr.known().into_iter().flatten().map(|acr| &**acr));
+        // A value that counts for nothing here is not to count there.
+        let methods = witness.evidence.amr.known().into_iter().flatten();
+        fields.list(
+            &AMR,
+            methods.filter(|method| !method.ignored && !permit.ignores(&method.value)).map(|method| &*method.value),
+        );
+        if let Some(at) = witness.evidence.auth_time.known() {
+            fields.number(&AUTH_TIME, at.seconds());
+        }
+        fields.list(&ISSUER, policy.issuer(caller.issuer).map(|issuer| &*issuer.name));
+        fields.list(&CLIENT, caller.client.as_deref());
+        fields.places
+    }
+
+    fn written(&self) -> Written {
+        let mut text = Vec::with_capacity(USUAL);
+        let places = self.write(&mut text);
+        Written::new(&text, places)
+    }
+}
+
+impl Written {
+    /// `text`: whole lines, with the places of their values.
+    fn new(text: &[u8], places: Places) -> Self {
+        Self { lines: Bytes::copy_from_slice(text), places, fields: OnceCell::new() }
+    }
+
+    /// One that is told in this field alone.
+    pub(super) fn one(name: &'static HeaderName, value: &HeaderValue) -> Self {
+        let mut text = Vec::new();
+        line(&mut text, name.as_str(), value);
+        let start = name.as_str().len().saturating_add(": ".len());
+        Self::new(&text, smallvec::smallvec![(name, start, start.saturating_add(value.len()))])
+    }
+
+    fn each(&self, mut say: impl FnMut(&HeaderName, &HeaderValue)) {
+        let value = |(name, start, end): &(&'static HeaderName, usize, usize)| {
+            // A part of the lines, and no copy.
+            let value = self.lines.get(*start..*end).map(|value| self.lines.slice_ref(value))?;
+            Some(((*name).clone(), HeaderValue::from_maybe_shared(value).ok()?))
+        };
+        let fields = self.fields.get_or_init(|| self.places.iter().filter_map(value).collect());
+        fields.iter().for_each(|(name, value)| say(name, value));
     }
 }
 
@@ -103,98 +185,166 @@ pub(super) fn place(caller: &Arc<Assurance>) -> usize {
     (mixed >> 16).checked_rem(KNOWN).unwrap_or_default()
 }
 
-/// An identity that is being written: the values one behind the other, in one piece of memory.
-struct Writing {
-    text: BytesMut,
-    /// Where each value ends.
-    ends: SmallVec<[(HeaderName, usize); 7]>,
+/// An identity that is being written, as lines. No value can hold what ends one: see [`encode`].
+struct Writing<'t> {
+    text: &'t mut Vec<u8>,
+    places: Places,
 }
 
-impl Writing {
-    fn new() -> Self {
-        Self { text: BytesMut::with_capacity(USUAL), ends: SmallVec::new() }
-    }
-
-    fn done(self) -> Identity {
-        let text = self.text.freeze();
-        let mut start = 0;
-        let value = |(name, end)| {
-            let value = HeaderValue::from_maybe_shared(text.slice(start..end)).ok();
-            start = end;
-            value.map(|value| (name, value))
-        };
-        Identity(self.ends.into_iter().filter_map(value).collect())
-    }
-
-    fn list<'v>(&mut self, name: HeaderName, values: impl IntoIterator<Item = &'v str>) {
-        let start = self.text.len();
+impl Writing<'_> {
+    fn list<'v>(&mut self, name: &'static HeaderName, values: impl IntoIterator<Item = &'v str>) {
+        let before = self.text.len();
+        let start = self.begin(name);
         for value in values {
             if self.text.len() > start {
-                self.text.put_u8(b' ');
+                self.text.push(b' ');
             }
-            encode(value, &mut self.text);
+            encode(value, self.text);
         }
-        self.end(name, start);
+        if self.text.len() > start {
+            self.end(name, start);
+        } else {
+            self.text.truncate(before);
+        }
     }
 
-    fn number(&mut self, name: HeaderName, number: i64) {
-        let start = self.text.len();
+    fn number(&mut self, name: &'static HeaderName, number: i64) {
+        let start = self.begin(name);
         let _infallible = write!(self.text, "{number}");
         self.end(name, start);
     }
 
-    fn end(&mut self, name: HeaderName, start: usize) {
-        let end = self.text.len();
-        if end > start {
-            self.ends.push((name, end));
-        }
+    /// Where the value will stand.
+    fn begin(&mut self, name: &HeaderName) -> usize {
+        self.text.extend_from_slice(name.as_str().as_bytes());
+        self.text.extend_from_slice(b": ");
+        self.text.len()
+    }
+
+    fn end(&mut self, name: &'static HeaderName, start: usize) {
+        self.places.push((name, start, self.text.len()));
+        self.text.extend_from_slice(b"\r\n");
     }
 }
 
-/// What the values of one request take together, most of the time.
-const USUAL: usize = 256;
+/// What the lines of one request take, most of the time.
+const USUAL: usize = 512;
 
 /// Percent-encodes what is not visible ASCII, and `%` itself, so that it can be decoded.
-fn encode(value: &str, text: &mut BytesMut) {
+fn encode(value: &str, text: &mut Vec<u8>) {
     let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';
     if value.as_bytes().iter().all(plain) {
-        return text.put_slice(value.as_bytes());
+        return text.extend_from_slice(value.as_bytes());
     }
     for byte in value.bytes() {
         if plain(&byte) {
-            text.put_u8(byte);
+            text.push(byte);
         } else {
             let _infallible = write!(text, "%{byte:02X}");
         }
     }
 }
 
-const SUBJECT: HeaderName = HeaderName::from_static("x-stepgate-subject");
-const LEVEL: HeaderName = HeaderName::from_static("x-stepgate-level");
-const ACR: HeaderName = HeaderName::from_static("x-stepgate-acr");
-const AMR: HeaderName = HeaderName::from_static("x-stepgate-amr");
-const AUTH_TIME: HeaderName = HeaderName::from_static("x-stepgate-auth-time");
-const ISSUER: HeaderName = HeaderName::from_static("x-stepgate-issuer");
-const CLIENT: HeaderName = HeaderName::from_static("x-stepgate-client");
+// No constants, which would be made anew at each use.
+static SUBJECT: HeaderName = HeaderName::from_static("x-stepgate-subject");
+static LEVEL: HeaderName = HeaderName::from_static("x-stepgate-level");
+static ACR: HeaderName = HeaderName::from_static("x-stepgate-acr");
+static AMR: HeaderName = HeaderName::from_static("x-stepgate-amr");
+static AUTH_TIME: HeaderName = HeaderName::from_static("x-stepgate-auth-time");
+static ISSUER: HeaderName = HeaderName::from_static("x-stepgate-issuer");
+static CLIENT: HeaderName = HeaderName::from_static("x-stepgate-client");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
+    use crate::config::{SourceFile, load_policy};
+    use crate::policy::{CanonicalPath, Target, judge};
+    use crate::token::{Timestamp, TokenKind};
+
+    fn caller(subject: &str) -> Arc<Assurance> {
+        let reading = Reading::default();
+        Arc::new(Assurance {
+            issuer: IssuerId(0),
+            kind: TokenKind::Access,
+            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
+            caller: Caller::User,
+            subject: Some(subject.into()),
+            client: None,
+            scopes: List::default(),
+            audiences: List::default(),
+            session: None,
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: Timestamp::from_seconds(0),
+            issued: None,
+        })
+    }
+
+    #[test]
+    fn who_comes_twice_in_a_row_is_remembered_and_who_comes_in_turns_pushes_out_nobody() {
+        let text = "version: 1\nroutes:\n  - { name: open, match: { path: \"/**\" }, require: public }\n";
+        let file = SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.into() };
+        let policy = load_policy(vec![file]).unwrap().policy;
+        let path = CanonicalPath::parse("/").unwrap();
+        let target = Target { method: "GET", host: "a.example", path: &path };
+        let route = &policy.routes()[0];
+        let permit = judge(&policy, route, &target, None, Timestamp::from_seconds(0)).unwrap();
+        let is_known = |caller: &Arc<Assurance>, name: &str| {
+            let identity = Identity::of(Facts { policy: &policy, permit: &permit, caller, witness: caller });
+            let (mut lines, mut fields) = (Vec::new(), Vec::new());
+            identity.write_lines(&mut lines);
+            identity.each(|name, value| fields.push((name.to_string(), value.to_str().unwrap().to_owned())));
+            assert_eq!(str::from_utf8(&lines).unwrap(), format!("x-stepgate-subject: {name}\r\n"), "whoever is known");
+            assert_eq!(fields, [("x-stepgate-subject".to_owned(), name.to_owned())]);
+            matches!(identity, Identity::Again(_))
+        };
+        let ada = caller("ada");
+        // All of them, so that none is another one at the address of one that is gone.
+        let others: Vec<_> = std::iter::repeat_with(|| caller("bob")).take(40 * KNOWN).collect();
+        let bob = others.iter().find(|other| place(other) == place(&ada)).unwrap();
+        assert!(!is_known(&ada, "ada") && is_known(&ada, "ada") && is_known(&ada, "ada"));
+        for _turn in 0..3 {
+            assert!(!is_known(bob, "bob"));
+            assert!(is_known(&ada, "ada"));
+        }
+        assert!(!is_known(bob, "bob") && is_known(bob, "bob") && !is_known(&ada, "ada") && is_known(bob, "bob"));
+    }
+
+    fn told(written: &Written) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        written.each(|name, value| told.push((name.to_string(), value.to_str().unwrap().to_owned())));
+        told
+    }
 
     #[test]
     fn values_are_encoded_so_that_none_breaks_a_line_or_a_list() {
-        let mut identity = Writing::new();
-        identity.list(SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
-        identity.list(AMR, ["a b", "100%", "pwd"]);
-        identity.list(CLIENT, None);
-        identity.number(AUTH_TIME, -7);
-        let identity = identity.done();
-        let told: Vec<_> = identity.fields().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        // Behind what stands there already.
+        let mut text = b"host: a\r\n".to_vec();
+        let mut writing = Writing { text: &mut text, places: Places::new() };
+        writing.list(&SUBJECT, ["Zoë\r\nX-Stepgate-Level: top"]);
+        writing.list(&ACR, ["", ""]);
+        writing.list(&AMR, ["a b", "100%", "pwd"]);
+        writing.list(&CLIENT, None);
+        writing.number(&AUTH_TIME, -7);
+        let places = writing.places;
         let expected = [
             ("x-stepgate-subject", "Zo%C3%AB%0D%0AX-Stepgate-Level:%20top"),
             ("x-stepgate-amr", "a%20b 100%25 pwd"),
             ("x-stepgate-auth-time", "-7"),
         ];
-        assert_eq!(told, expected);
+        let lines = expected.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+        assert_eq!(str::from_utf8(&text).unwrap(), format!("host: a\r\n{lines}"));
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(told(&Written::new(&text, places)), expected);
+    }
+
+    #[test]
+    fn what_is_told_in_one_field_is_the_same_over_the_line_and_in_a_map() {
+        let written = Written::one(&CLIENT, &HeaderValue::from_static("a.b.c"));
+        assert_eq!(told(&written), [("x-stepgate-client".to_owned(), "a.b.c".to_owned())]);
+        let mut text = Vec::new();
+        Identity::Again(Rc::new(written)).write_lines(&mut text);
+        assert_eq!(text, b"x-stepgate-client: a.b.c\r\n");
     }
 }

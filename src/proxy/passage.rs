@@ -1,7 +1,7 @@
 //! A permitted request on its way to the upstream, and what its answer means for kept sign-ins.
 
+use std::borrow::Cow;
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::HeaderValue;
@@ -18,14 +18,14 @@ use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::Exchange;
 use crate::proxy::edge::approach::Approach;
 use crate::proxy::evidence::Verified;
+use crate::proxy::fields::Fields;
 use crate::proxy::form::Form;
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{self, Head};
 use crate::proxy::forwarding::pool::Lease;
 use crate::proxy::forwarding::received::Received;
 use crate::proxy::glance::Glance;
-use crate::proxy::headers::Fields;
-use crate::proxy::identity::Identity;
+use crate::proxy::identity::{Facts, Identity};
 use crate::proxy::kept::{self, Desk};
 use crate::proxy::oversight::{Watching, unless_ended};
 use crate::proxy::refusal::Refusal;
@@ -93,8 +93,8 @@ impl<V: Verify> Passage<'_, V> {
             glance: self.glance,
             approach: self.approach,
             id: self.id,
-            via: worker.via.value(head.version),
-            identity: identity.as_deref(),
+            via: worker.via.of(head.version),
+            identity: identity.as_ref(),
             // Where nothing was verified (`observe-all`), whatever stands in the place of a token goes.
             stripped: match permit.would_deny() {
                 Some(_) if gate.identity.strip_token && permit.by().is_none() => self.route.take.iter().collect(),
@@ -143,32 +143,35 @@ impl<V: Verify> Passage<'_, V> {
     }
 
     /// What is asked of the upstream.
-    fn target(&self, head: &Parts, upstream: &Upstream) -> Result<Uri, String> {
+    fn target<'h>(&self, head: &'h Parts, upstream: &Upstream) -> Result<Cow<'h, Uri>, String> {
         let unwritten = |error: http::Error| format!("the target cannot be written: {error}");
         let uri = match self.route.rewrite.as_deref() {
             None => target::forwarded(self.path, &head.uri),
             Some(rewrite) => {
                 let path = rewrite.of(self.path).ok_or("the path does not begin as its route's pattern does")?;
-                target::rewritten(&path, &head.uri)
+                target::rewritten(&path, &head.uri).map(Cow::Owned)
             }
         };
         let uri = uri.map_err(|error| unwritten(error.into()))?;
-        if upstream.http2 { target::absolute(&uri, &head.headers, upstream).map_err(unwritten) } else { Ok(uri) }
+        if !upstream.http2 {
+            return Ok(uri);
+        }
+        target::absolute(&uri, &head.headers, upstream).map(Cow::Owned).map_err(unwritten)
     }
 
     /// What the upstream is told of who calls, as fields or in an assertion; `None`: nothing.
-    fn identity(&self, permit: &Permit, upstream: &Upstream) -> Result<Option<Rc<Identity>>, Refusal> {
+    fn identity<'i>(&'i self, permit: &'i Permit, upstream: &Upstream) -> Result<Option<Identity<'i>>, Refusal> {
         let gate = &self.connection.worker.gate;
         let told = (gate.identity.headers || gate.assertion.is_some()) && permit.by().is_some();
         let Some((caller, witness)) = self.tokens.speakers(permit.by()).filter(|_| told) else { return Ok(None) };
         let policy = &self.live.policy;
         let Some(keyring) = &gate.assertion else {
-            return Ok(Some(Identity::of(policy, permit, caller, witness)));
+            return Ok(Some(Identity::of(Facts { policy, permit, caller, witness })));
         };
         let (upstream, now) = (&*upstream.name, self.desk.now);
         let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);
         let unsigned = || Refusal::new(Denial::because(Reason::Overloaded), "the assertion can't be signed");
-        signed.ok_or_else(unsigned).map(Some)
+        signed.ok_or_else(unsigned).map(|signed| Some(Identity::Again(signed)))
     }
 
     /// Keeps what was proved, where the route says so and the application did not refuse it. Of kept cookies the gate alone

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -16,10 +16,12 @@ const LONGEST: usize = 128;
 pub(super) struct RequestIds {
     prefix: [u8; 16],
     next: Cell<u64>,
-    /// Where ids are written one behind the other, so that not each of them asks for memory, and its copies for more.
-    room: RefCell<BytesMut>,
+    /// The next ids one behind the other, so that not each of them asks for memory, and its copies for more.
+    ready: RefCell<Bytes>,
 }
 
+/// The length of an id.
+const LENGTH: usize = 32;
 /// How many ids share a piece of memory. One that is held on to holds the others with it.
 const TOGETHER: usize = 32;
 
@@ -28,7 +30,7 @@ impl RequestIds {
         let mut random = [0u8; 8];
         // Without it ids are only less unlike those of another process.
         let _unlikely = getrandom::fill(&mut random);
-        Self { prefix: hex(u64::from_ne_bytes(random)), next: Cell::new(0), room: RefCell::default() }
+        Self { prefix: hex(u64::from_ne_bytes(random)), next: Cell::new(0), ready: RefCell::default() }
     }
 
     /// The client's own id if there is one of a harmless form, else a new one.
@@ -42,16 +44,24 @@ impl RequestIds {
 
     /// A new id.
     pub(super) fn make(&self) -> HeaderValue {
-        let number = self.next.get();
-        self.next.set(number.wrapping_add(1));
-        let mut room = self.room.borrow_mut();
-        if room.capacity() < 32 {
-            *room = BytesMut::with_capacity(32 * TOGETHER);
+        let mut ready = self.ready.borrow_mut();
+        if ready.len() < LENGTH {
+            *ready = self.more();
         }
-        room.extend_from_slice(&self.prefix);
-        room.extend_from_slice(&hex(number));
-        let text = room.split().freeze();
+        let text = ready.split_to(LENGTH);
         HeaderValue::from_maybe_shared(text).unwrap_or_else(|_never| HeaderValue::from_static("unnamed"))
+    }
+
+    /// The next ids.
+    fn more(&self) -> Bytes {
+        let mut text = BytesMut::with_capacity(LENGTH * TOGETHER);
+        for _ in 0..TOGETHER {
+            let number = self.next.get();
+            self.next.set(number.wrapping_add(1));
+            text.extend_from_slice(&self.prefix);
+            text.extend_from_slice(&hex(number));
+        }
+        text.freeze()
     }
 }
 

@@ -188,14 +188,11 @@ pub(super) fn check_framing(head: &Parts, glance: Glance) -> Result<(), Refusal>
 }
 
 /// The target as it is forwarded: the path that was judged, the query as it was sent.
-pub(super) fn forwarded(path: &CanonicalPath, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
+pub(super) fn forwarded<'u>(path: &CanonicalPath, uri: &'u Uri) -> Result<Cow<'u, Uri>, http::uri::InvalidUri> {
     if uri.authority().is_none() && uri.path() == path.as_str() {
-        return Ok(uri.clone());
+        return Ok(Cow::Borrowed(uri));
     }
-    match uri.query() {
-        None => path.as_str().parse(),
-        Some(query) => format!("{path}?{query}").parse(),
-    }
+    rewritten(path.as_str(), uri).map(Cow::Owned)
 }
 
 /// The same with the path that a route makes of the one that was judged.
@@ -359,7 +356,7 @@ mod tests {
             ("http://a.example", "/"),
         ] {
             let uri: Uri = uri.parse().unwrap();
-            assert_eq!(forwarded(&CanonicalPath::parse(uri.path()).unwrap(), &uri).unwrap(), is);
+            assert_eq!(*forwarded(&CanonicalPath::parse(uri.path()).unwrap(), &uri).unwrap(), is);
         }
     }
 }

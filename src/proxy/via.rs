@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use crate::policy::Denial;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::sink::line;
 use crate::reason::Reason;
 
 /// What this gate is called on the way: by a name of its own, so that two of them one behind the other are no loop.
@@ -49,23 +50,47 @@ impl Pseudonym {
 #[derive(Debug)]
 pub(super) struct Via {
     pub(super) pseudonym: Pseudonym,
-    of_http1_0: HeaderValue,
-    of_http1_1: HeaderValue,
-    of_http2: HeaderValue,
+    of_http1_0: Said,
+    of_http1_1: Said,
+    of_http2: Said,
+}
+
+/// What is said, and the line that says it.
+#[derive(Debug)]
+pub(super) struct Said {
+    value: HeaderValue,
+    line: Box<[u8]>,
+}
+
+impl Said {
+    pub(super) fn new(value: HeaderValue) -> Self {
+        let mut text = Vec::new();
+        line(&mut text, header::VIA.as_str(), &value);
+        Self { value, line: text.into() }
+    }
+
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+
+    /// As it goes over the line.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
 }
 
 impl Via {
     pub(super) fn new(pseudonym: Pseudonym) -> Self {
         let value = |version: &str| {
             let text = format!("{version} {}", pseudonym.0);
-            HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("1.1 stepgate"))
+            Said::new(HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("1.1 stepgate")))
         };
         let (of_http1_0, of_http1_1, of_http2) = (value("1.0"), value("1.1"), value("2.0"));
         Self { pseudonym, of_http1_0, of_http1_1, of_http2 }
     }
 
     /// What is said of a request that came in this version.
-    pub(super) fn value(&self, version: Version) -> &HeaderValue {
+    pub(super) fn of(&self, version: Version) -> &Said {
         match version {
             Version::HTTP_10 => &self.of_http1_0,
             Version::HTTP_2 => &self.of_http2,
@@ -86,7 +111,7 @@ mod tests {
         for _pass in 0..MOST {
             assert!(ours.check(&fields).is_ok(), "{fields:?}");
             fields.append(header::VIA, HeaderValue::from_static("1.1 stepgate-12, 1.1 edge (stepgate-1's neighbour)"));
-            fields.append(header::VIA, via.value(Version::HTTP_2).clone());
+            fields.append(header::VIA, via.of(Version::HTTP_2).value().clone());
         }
         assert_eq!(ours.check(&fields).unwrap_err().denial.reason, Reason::RequestMalformed);
         let joined: Vec<&str> = fields.get_all(header::VIA).iter().map(|value| value.to_str().unwrap()).collect();
@@ -104,7 +129,8 @@ mod tests {
             (Version::HTTP_11, "1.1 stepgate-1"),
             (Version::HTTP_2, "2.0 stepgate-1"),
         ] {
-            assert_eq!(via.value(version), is);
+            assert_eq!(via.of(version).value(), is);
+            assert_eq!(via.of(version).line(), format!("via: {is}\r\n").as_bytes());
         }
         assert_ne!(Pseudonym::new().unwrap().0, Pseudonym::new().unwrap().0);
     }

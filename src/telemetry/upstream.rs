@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::reason::Reason;
 use crate::telemetry::histogram::{Histogram, Read};
@@ -96,7 +96,8 @@ enum Settled {
     /// Nothing was heard yet.
     Not,
     Answered,
-    Failed,
+    /// Nothing more is to be counted when it goes.
+    Done,
 }
 
 impl Forwarding {
@@ -120,12 +121,20 @@ impl Forwarding {
         if let Some(class) = counters.responses.get(usize::from((status / 100).saturating_sub(1))) {
             class.fetch_add(1, Ordering::Relaxed);
         }
-        counters.answer.observe(micros(self.sent));
+        counters.answer.observe(micros(self.sent.elapsed()));
+    }
+
+    /// The answer was passed on whole. Untold, it ends when this is dropped.
+    pub fn passed(&mut self, now: Instant) {
+        if self.settled == Settled::Answered {
+            self.settled = Settled::Done;
+            self.meter.0.whole.observe(micros(now.saturating_duration_since(self.began)));
+        }
     }
 
     /// There will be no answer, by the upstream's doing.
     pub fn failed(&mut self, reason: Reason) {
-        self.settled = Settled::Failed;
+        self.settled = Settled::Done;
         let counters = &self.meter.0;
         let counter = if reason == Reason::UpstreamTimeout { &counters.timeout } else { &counters.unreachable };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -137,15 +146,15 @@ impl Drop for Forwarding {
         let counters = &self.meter.0;
         counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         match self.settled {
-            Settled::Answered => counters.whole.observe(micros(self.began)),
+            Settled::Answered => counters.whole.observe(micros(self.began.elapsed())),
             Settled::Not => {
                 counters.abandoned.fetch_add(1, Ordering::Relaxed);
             }
-            Settled::Failed => {}
+            Settled::Done => {}
         }
     }
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

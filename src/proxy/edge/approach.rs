@@ -23,7 +23,8 @@ use crate::config::settings::Listener;
 use crate::policy::canonical_host;
 use crate::proxy::edge::forwarded::{self, Element, Scheme, element};
 use crate::proxy::edge::peers::is_trusted;
-use crate::proxy::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
+use crate::proxy::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP};
+use crate::proxy::sink::line;
 
 /// What is believed of where a request comes from, and how upstreams are told.
 #[derive(Clone, Debug)]
@@ -41,6 +42,42 @@ pub(in crate::proxy) struct Approach {
     pub(in crate::proxy) host: Option<HeaderValue>,
     /// `Forwarded`.
     pub(in crate::proxy) forwarded: HeaderValue,
+    /// All of these but the host as they go over the line, where that is the same for many requests.
+    lines: Option<Box<[u8]>>,
+}
+
+impl Approach {
+    /// The fields that tell upstreams, each once: all but the host, which may be the request's own.
+    pub(in crate::proxy) fn fields(&self) -> [(HeaderName, &HeaderValue); 5] {
+        static HTTP: HeaderValue = HeaderValue::from_static(Scheme::Http.name());
+        static HTTPS: HeaderValue = HeaderValue::from_static(Scheme::Https.name());
+        let proto = match self.scheme {
+            Scheme::Http => &HTTP,
+            Scheme::Https => &HTTPS,
+        };
+        [
+            (X_FORWARDED_FOR, &self.for_),
+            (X_FORWARDED_PROTO, proto),
+            (X_FORWARDED_PORT, &self.port),
+            (header::FORWARDED, &self.forwarded),
+            (X_REAL_IP, &self.real_ip),
+        ]
+    }
+
+    /// Writes them as they go over the line.
+    pub(in crate::proxy) fn write_lines(&self, text: &mut Vec<u8>) {
+        match &self.lines {
+            Some(lines) => text.extend_from_slice(lines),
+            None => self.fields().iter().for_each(|(name, value)| line(text, name.as_str(), value)),
+        }
+    }
+
+    fn with_lines(mut self) -> Self {
+        let mut text = Vec::new();
+        self.write_lines(&mut text);
+        self.lines = Some(text.into());
+        self
+    }
 }
 
 /// One connection's edge.
@@ -68,7 +105,9 @@ impl Edge {
             port: value(&local.port().to_string()),
             host: None,
             forwarded: value(&element(peer, scheme)),
+            lines: None,
         };
+        let own = own.with_lines();
         Self { own, peer, trusted: trusted.cloned().unwrap_or_default() }
     }
 
@@ -164,6 +203,7 @@ impl Edge {
             port: port.or(elsewhere).map_or_else(|| self.own.port.clone(), HeaderValue::from),
             host: host.map(value),
             forwarded: value(&forwarded),
+            lines: None,
         }
     }
 }

@@ -229,19 +229,8 @@ pub(super) fn pair(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Takes a token out of where it was found, and nothing else: of the cookies only that one. A form stays as it came: whoever
-/// it is posted to is there to read it.
-pub(super) fn strip(fields: &mut HeaderMap, source: &TokenSource) {
-    match &source.place {
-        Place::Authorization => drop(fields.remove(header::AUTHORIZATION)),
-        Place::Header(name) => drop(fields.remove(&**name)),
-        Place::Form { .. } => {}
-        Place::Cookie(name, _) | Place::Kept(name, _) => strip_cookies(fields, |found| found == name.as_bytes()),
-    }
-}
-
-/// Takes the cookies with these names out, and no others.
-pub(super) fn strip_cookies(fields: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool) {
+/// The cookies of a request without those that go, in one field; `None`: none is left.
+pub(super) fn other_cookies(fields: &HeaderMap, goes: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
     let stays: Vec<&[u8]> = fields
         .get_all(header::COOKIE)
         .iter()
@@ -249,11 +238,7 @@ pub(super) fn strip_cookies(fields: &mut HeaderMap, goes: impl Fn(&[u8]) -> bool
         .map(<[u8]>::trim_ascii)
         .filter(|text| !text.is_empty() && !goes(pair(text).0))
         .collect();
-    let left = HeaderValue::from_bytes(&stays.join(&b"; "[..])).ok().filter(|left| !left.is_empty());
-    match left {
-        Some(left) => drop(fields.insert(header::COOKIE, left)),
-        None => drop(fields.remove(header::COOKIE)),
-    }
+    HeaderValue::from_bytes(&stays.join(&b"; "[..])).ok().filter(|left| !left.is_empty())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A permitted request in, the upstream's response out.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,13 +11,14 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::fields::Fields;
 use crate::proxy::forwarding::bodiless;
 use crate::proxy::forwarding::body::{End, RequestBody};
 use crate::proxy::forwarding::multiplexed::chain;
 use crate::proxy::forwarding::pool::{Lease, Pool};
 use crate::proxy::forwarding::reach::ConnectError;
 use crate::proxy::forwarding::received::Received;
-use crate::proxy::headers::{self, Fields};
+use crate::proxy::headers;
 use crate::proxy::spare;
 use crate::reason::Reason;
 
@@ -74,7 +76,8 @@ impl Undone {
 #[derive(Debug)]
 pub(in crate::proxy) struct Head<'h> {
     pub(in crate::proxy) method: &'h Method,
-    pub(in crate::proxy) uri: Uri,
+    /// The client's own, where that is what is asked of the upstream.
+    pub(in crate::proxy) uri: Cow<'h, Uri>,
     pub(in crate::proxy) fields: Fields<'h>,
 }
 

@@ -89,10 +89,10 @@ impl<T> Shelf<T> {
         }
     }
 
-    fn put(&self, connection: T, born: Instant) {
+    fn put(&self, connection: T, born: Instant, since: Instant) {
         let mut idle = self.0.borrow_mut();
         if idle.len() < KEPT {
-            idle.push(Idle { connection, born, since: Instant::now() });
+            idle.push(Idle { connection, born, since });
         }
     }
 
@@ -231,8 +231,8 @@ impl Pool {
     }
 
     /// Keeps a connection whose last answer has come whole.
-    pub(in crate::proxy) fn keep_line(&self, line: Line, born: Instant) {
-        self.lines.put(line, born);
+    pub(in crate::proxy) fn keep_line(&self, line: Line, born: Instant, now: Instant) {
+        self.lines.put(line, born, now);
     }
 
     /// A new one of these.
@@ -375,11 +375,11 @@ impl Whole {
         &mut self.spoken.sender
     }
 
-    fn give_back(self) {
+    fn give_back(self, now: Instant) {
         let Self { spoken, born, pool, request } = self;
         let sent = request.is_none_or(|end| end.get() == End::Whole);
         if sent && !spoken.sender.is_closed() {
-            pool.idle.put(spoken, born);
+            pool.idle.put(spoken, born, now);
         }
     }
 }
@@ -396,14 +396,14 @@ impl Lease {
     }
 
     /// The response was read to its end.
-    pub(in crate::proxy) fn give_back(self) {
+    pub(in crate::proxy) fn give_back(self, now: Instant) {
         match self {
-            Self::Whole(whole) => whole.give_back(),
+            Self::Whole(whole) => whole.give_back(now),
             Self::Held => {}
             Self::Slot(slot, _) => drop(slot),
             Self::Counted(counted) => {
                 let (lease, busy) = *counted;
-                lease.give_back();
+                lease.give_back(now);
                 drop(busy);
             }
             Self::Over(over) => drop(over),

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -31,9 +32,9 @@ pub(in crate::proxy) enum Unreceived {
 
 impl Received {
     /// It was read to its end: a connection that goes with it is given back. Of hyper's, the lease is.
-    pub(in crate::proxy) fn give_back(&mut self) {
+    pub(in crate::proxy) fn give_back(&mut self, now: Instant) {
         if let Self::Bodiless(body) = self {
-            body.give_back();
+            body.give_back(now);
         }
     }
 }

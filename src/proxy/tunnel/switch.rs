@@ -4,6 +4,7 @@
 //! that it takes them (RFC 8441); if not, and it is spoken to in TLS, a connection of its own in HTTP/1.1. Of one in the clear
 //! nobody knows whether it speaks HTTP/1.1 too: there it is refused.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use crate::proxy::downstream::timing::{Deadline, Passed};
+use crate::proxy::fields::Fields;
 use crate::proxy::forwarding::body::RequestBody;
 use crate::proxy::forwarding::exchange::{Failure, Head, Undone, broken, cleaned, unconnected};
 use crate::proxy::forwarding::multiplexed::Slot;
@@ -24,7 +26,7 @@ use crate::proxy::forwarding::pool::{Lease, Pool, READ, Whole};
 use crate::proxy::forwarding::reach::{ConnectError, Reached, notice_death};
 use crate::proxy::forwarding::received::Received;
 use crate::proxy::forwarding::several::Busy;
-use crate::proxy::headers::{self, Fields};
+use crate::proxy::headers;
 use crate::proxy::tunnel::Kind;
 use crate::proxy::tunnel::ask::Ask;
 use crate::proxy::tunnel::end::Io;
@@ -96,6 +98,7 @@ async fn send(pool: &Rc<Pool>, head: &Head<'_>, ask: &Ask) -> Result<(Response<R
     let uri: Uri = format!("{}{query}", head.uri.path())
         .parse()
         .map_err(|error| Failure::unreachable(format!("the target cannot be written: {error}")))?;
+    let uri = Cow::Owned(uri);
     let head = Head { uri, fields: Fields { version: Version::HTTP_11, ..head.fields.clone() }, method: head.method };
     by_upgrade(pool, &head, ask).await
 }

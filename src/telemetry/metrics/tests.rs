@@ -93,11 +93,14 @@ pub(crate) fn busy() -> Arc<Metrics> {
     let (one, other) = (Rc::new(metrics.upstream("app")), Rc::new(metrics.upstream("app")));
     one.connected();
     for status in [200, 204, 503] {
-        Forwarding::begin(&one, Instant::now()).answered(status);
+        let mut forwarding = Forwarding::begin(&one, Instant::now());
+        forwarding.answered(status);
+        // Counted once, by this or by being dropped.
+        forwarding.passed(Instant::now());
     }
+    Forwarding::begin(&other, Instant::now()).passed(Instant::now());
     Forwarding::begin(&other, Instant::now()).answered(200);
     Forwarding::begin(&other, Instant::now()).failed(Reason::UpstreamTimeout);
-    drop(Forwarding::begin(&other, Instant::now()));
     std::mem::forget(Forwarding::begin(&other, Instant::now()));
     metrics
 }

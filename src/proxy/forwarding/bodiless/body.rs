@@ -70,12 +70,12 @@ impl Body {
     }
 
     /// Has the connection be used again, where the body has come whole and nothing came behind it. Once.
-    pub(in crate::proxy) fn give_back(&mut self) {
+    pub(in crate::proxy) fn give_back(&mut self, now: Instant) {
         if matches!(self.left, Left::None)
             && self.rest.is_empty()
             && let (Some(line), Some((pool, born))) = (self.line.take(), self.home.take())
         {
-            pool.keep_line(line, born);
+            pool.keep_line(line, born, now);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, GetAll, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
@@ -68,15 +68,17 @@ pub(super) fn read(came: &Bytes, is_head: bool) -> Result<Option<(Answered, usiz
     }
     let mut fields = spare::take();
     fields.reserve(parsed.headers.len());
-    let mut closes = is_old;
+    let (mut closes, mut has_coding) = (is_old, false);
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_badly| "invalid HTTP header parsed")?;
         let value = HeaderValue::from_maybe_shared(came.slice_ref(field.value));
         let value = value.map_err(|_badly| "invalid HTTP header parsed")?;
         closes |= name == header::CONNECTION && lists_close(&value);
+        has_coding |= name == header::TRANSFER_ENCODING;
         fields.append(name, value);
     }
-    let framing = framing(status, is_old, is_head, &fields)?;
+    let codings = has_coding.then(|| fields.get_all(header::TRANSFER_ENCODING));
+    let framing = framing(status, is_old, is_head, codings.as_ref(), &fields)?;
     *response.headers_mut() = fields;
     let keeps = !closes && framing != Framing::ToTheEnd && status != StatusCode::SWITCHING_PROTOCOLS;
     Ok(Some((Answered { response, framing, keeps }, length)))
@@ -100,12 +102,19 @@ fn lists_close(value: &HeaderValue) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
-fn framing(status: StatusCode, is_old: bool, is_head: bool, fields: &HeaderMap) -> Result<Framing, String> {
+/// `codings`: what `Transfer-Encoding` says, where it is there.
+fn framing(
+    status: StatusCode,
+    is_old: bool,
+    is_head: bool,
+    codings: Option<&GetAll<'_, HeaderValue>>,
+    fields: &HeaderMap,
+) -> Result<Framing, String> {
     let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || status.is_informational();
     if is_head || is_empty {
         return Ok(Framing::Sized(0));
     }
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.into_iter().flatten();
     if let Some(coding) = codings.next() {
         if is_old {
             return Err("an answer in HTTP/1.0 has a `Transfer-Encoding`".into());
