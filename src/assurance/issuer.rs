@@ -1,20 +1,18 @@
 //! One issuer of the policy: what its tokens must look like, how they are read, and what proves a level.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::assurance::claims::{ClaimFacts, ClaimTable};
+use crate::assurance::common;
 use crate::assurance::dialect::Dialect;
-use crate::assurance::evidence::{Evidence, Fact, Method, Reading};
+use crate::assurance::evidence::{Evidence, Fact, Reading};
 use crate::assurance::expression::{Expression, Source, View};
 use crate::assurance::level::{Ladders, Rung, Rungs};
 use crate::assurance::list::List;
-use crate::assurance::mapping::{Mapping, Values};
+use crate::assurance::mapping::Mapping;
 use crate::assurance::methods::MethodTable;
 use crate::reason::Hints;
 use crate::token::claims::believe_again;
-use crate::token::lately::{self, Lately, Texts};
 use crate::token::{Expectation, Rejection, Timestamp, TokenKind, Tree, VerifiedToken};
 
 /// The place of an issuer in its policy's list.
@@ -205,7 +203,7 @@ impl Issuer {
             evidence: self.evidence(claims, caller == Caller::User),
             caller,
             subject: subject.known().copied().map(Box::from),
-            client: client.known().map(|client| shared_client(client)),
+            client: client.known().map(|client| common::client(client)),
             scopes: self.mapping.scopes(claims),
             audiences,
             session: string("sid"),
@@ -227,37 +225,15 @@ impl Issuer {
     /// What claims say of the sign-in. `user`: whether a user signed in; `absent` never stands in for a client.
     pub(crate) fn evidence(&self, claims: &Tree<'_>, user: bool) -> Evidence {
         Evidence {
-            acr: self.mapping.acr.values(claims, user).map(|values| lately::texts(&ACRS_HERE, &values).into()),
-            amr: self.mapping.amr.values(claims, user).map(|values| self.judged(&values)),
+            acr: self.mapping.acr.values(claims, user).map(|values| common::acr(&values)),
+            amr: self
+                .mapping
+                .amr
+                .values(claims, user)
+                .map(|values| common::methods(&values, &self.methods, &self.ignore_amr)),
             auth_time: self.mapping.auth_time(claims),
             reading: self.reading,
         }
-    }
-
-    /// `amr` values with what each is worth at this issuer.
-    fn judged(&self, values: &Values<'_>) -> List<Method> {
-        let worth = |value: &str| {
-            (self.methods.get(value).unwrap_or_default(), self.ignore_amr.iter().any(|ignored| **ignored == *value))
-        };
-        let make = || {
-            let method = |value: &Cow<'_, str>| {
-                let (class, ignored) = worth(value);
-                Method { value: (**value).into(), class, ignored }
-            };
-            values.iter().map(method).collect()
-        };
-        if !lately::is_little(values) {
-            return make();
-        }
-        // What another issuer made of the same values is not the same.
-        let same = |known: &List<Method>| {
-            known.len() == values.len()
-                && known
-                    .iter()
-                    .zip(values)
-                    .all(|(known, value)| *known.value == **value && (known.class, known.ignored) == worth(value))
-        };
-        METHODS_HERE.with_borrow_mut(|lately| lately.get(same, make))
     }
 
     /// The highest rung of a ladder whose proof holds. A client that acts for itself reaches none.
@@ -320,19 +296,6 @@ impl Issuer {
     pub fn names_acr(&self, acr: &str) -> bool {
         self.proofs.iter().any(|proof| proof.names_acr(acr))
     }
-}
-
-thread_local! {
-    static ACRS_HERE: RefCell<Lately<Texts>> = const { RefCell::new(Lately::new()) };
-    static METHODS_HERE: RefCell<Lately<List<Method>>> = const { RefCell::new(Lately::new()) };
-    static CLIENTS_HERE: RefCell<Lately<Arc<str>>> = const { RefCell::new(Lately::new()) };
-}
-
-fn shared_client(client: &str) -> Arc<str> {
-    if !lately::is_little(&[client]) {
-        return Arc::from(client);
-    }
-    CLIENTS_HERE.with_borrow_mut(|lately| lately.get(|known| **known == *client, || Arc::from(client)))
 }
 
 impl Proof {

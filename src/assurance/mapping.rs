@@ -1,14 +1,13 @@
 //! From an issuer's own claims to evidence: source, `absent`, `rename`, `ignore_amr`, in this order (docs/policy.md).
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::assurance::common;
 use crate::assurance::evidence::Fact;
 use crate::assurance::list::List;
-use crate::token::lately::{self, Lately, Texts};
 use crate::token::{ClaimPath, Timestamp, Tree};
 
 /// Where an issuer's evidence, subject, client and scopes are found.
@@ -154,12 +153,8 @@ impl Mapping {
     pub fn scopes(&self, claims: &Tree<'_>) -> List<Box<str>> {
         let accept = Accept { array: true, space_separated: true, ..Accept::default() };
         let scopes = first(&self.scopes, claims).and_then(|claim| accept.read(claim)).unwrap_or_default();
-        lately::texts(&SCOPES_HERE, &scopes).into()
+        common::scopes(&scopes)
     }
-}
-
-thread_local! {
-    static SCOPES_HERE: RefCell<Lately<Texts>> = const { RefCell::new(Lately::new()) };
 }
 
 fn name<'c>(claim: Option<&'c Tree<'_>>) -> Fact<&'c str> {

@@ -4,6 +4,7 @@
 //! and `verification`. Never knows HTTP, routes or the clock.
 
 pub mod claims;
+mod common;
 pub mod dialect;
 pub mod evidence;
 pub mod expression;

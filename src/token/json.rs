@@ -10,6 +10,8 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+use crate::token::names::{mark, same_name, usual};
+
 /// How deep a token's JSON may nest. Real tokens stay below 6.
 pub const MAX_DEPTH: usize = 16;
 
@@ -284,60 +286,6 @@ impl<'de> Visitor<'de> for MemberName {
     }
 }
 
-/// A name that most tokens have, and that need not be copied out of each.
-fn usual(name: &str) -> Option<&'static str> {
-    macro_rules! one_of {
-        ($($usual:literal),* $(,)?) => {
-            match name {
-                $($usual => Some($usual),)*
-                _ => None,
-            }
-        };
-    }
-    one_of!(
-        "acr",
-        "alg",
-        "amr",
-        "at_hash",
-        "aud",
-        "auth_time",
-        "azp",
-        "client_id",
-        "email",
-        "exp",
-        "groups",
-        "iat",
-        "iss",
-        "jti",
-        "kid",
-        "name",
-        "nbf",
-        "nonce",
-        "roles",
-        "scope",
-        "scp",
-        "sid",
-        "sub",
-        "typ",
-        "ver",
-    )
-}
-
-/// One of 64, by length, middle and last character: names whose marks differ differ. By these factors the usual names of
-/// one token have marks of their own.
-fn mark(name: &str) -> u64 {
-    let bytes = name.as_bytes();
-    let at = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
-    let (middle, last) = (at(bytes.len() / 2), at(bytes.len().saturating_sub(1)));
-    let sum = middle.wrapping_mul(1).wrapping_add(last.wrapping_mul(3)).wrapping_add(bytes.len().wrapping_mul(3));
-    1 << (sum & 63)
-}
-
-/// Whether these are one name. Of a token's names few have the same length, and fewer the same end.
-fn same_name(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.as_bytes().last() == other.as_bytes().last() && one == other
-}
-
 /// Whether two members have one name. A few are compared each with each. More are sorted first, or a sender could choose
 /// how long it takes.
 fn has_duplicate(members: &[(Name<'_>, Tree<'_>)]) -> bool {
@@ -402,6 +350,23 @@ mod tests {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(Json::parse(deep(MAX_DEPTH).as_bytes()).is_ok());
         assert!(Json::parse(deep(MAX_DEPTH + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_tree_says_what_its_copy_says() {
+        let text = r#"{"iss":"i","\u0061":"\u00e9\n","l":["x",1,null,{"y":true}],"n":-1.5}"#;
+        let tree = Tree::read(text.as_bytes()).unwrap();
+        let copy = tree.to_json();
+        assert_eq!(tree, copy);
+        assert_eq!(copy.member("a").and_then(Json::as_str), Some("\u{e9}\n"));
+        assert_eq!(serde_json::to_value(&copy).unwrap(), serde_json::from_str::<serde_json::Value>(text).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+        for text in [&b"\xff"[..], b"\"\xff\"", b"{\"\xff\":1}", b"{\"a\":[\"\xc3\"]}", b"{} \xff", b"\xff{}"] {
+            assert!(Tree::read(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

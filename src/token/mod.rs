@@ -18,6 +18,7 @@ mod jwk;
 pub mod key_source;
 pub mod keys;
 pub(crate) mod lately;
+mod names;
 pub mod rejection;
 mod signature;
 #[cfg(test)]

@@ -96,7 +96,8 @@ impl<'t> Unverified<'t> {
     }
 
     /// The same, for whoever needs it when the token is taken.
-    pub(crate) fn kid_shared(&self) -> Option<Arc<str>> {
+    #[must_use]
+    pub fn kid_shared(&self) -> Option<Arc<str>> {
         self.header.kid.clone()
     }
 
