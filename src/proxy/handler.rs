@@ -21,7 +21,7 @@ use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::{Answered, Exchange};
 use crate::proxy::downstream::wire::Seen;
 use crate::proxy::downstream::worker::Gate;
-use crate::proxy::edge::approach::Approach;
+use crate::proxy::edge::told::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::extract::Posted;
 use crate::proxy::form::{self, Form};
@@ -125,8 +125,7 @@ pub(super) fn handle<V: Verify>(
             exchange.lane.leave(body, &exchange.answer_by);
             return last_if(exchange.lane.refuse(), metadata::answer(metadata, &id, is_head, answered));
         }
-        let overseer = &connection.worker.overseer;
-        let permit = outcome.as_ref().ok();
+        let (overseer, permit) = (&connection.worker.overseer, outcome.as_ref().ok());
         if let Some(permit) = permit.filter(|_| live.policy.renews()) {
             let standing = tokens.standing(permit.by()).map(|(found, one)| (&found.credential, found.source, one));
             connection.worker.renewals.note(&live.policy, standing);
@@ -214,8 +213,7 @@ pub(super) fn handle<V: Verify>(
                 response.map(|body| ResponseBody::passed((first, body), lease, forwarding, answered, watching))
             }
             Err(refusal) => {
-                let gate = &connection.worker.gate;
-                let realm = host.as_deref().unwrap_or_default();
+                let (gate, realm) = (&connection.worker.gate, host.as_deref().unwrap_or_default());
                 let asked = Asked { head: &head, path: path.as_ref(), public_url: gate.public_url.as_deref() };
                 let reader = reader.unwrap_or_else(|| Reader::of(&asked, route.map(|(_, route)| route)));
                 let (supported, resource_metadata) = (None, None);

@@ -16,7 +16,7 @@ use crate::policy::{BodyLimit, CanonicalPath, Denial, Permit, Rewrite, Route};
 use crate::proxy::assertion::Asserted;
 use crate::proxy::downstream::connection::Connection;
 use crate::proxy::downstream::lane::Exchange;
-use crate::proxy::edge::approach::Approach;
+use crate::proxy::edge::told::Approach;
 use crate::proxy::evidence::Verified;
 use crate::proxy::fields::Fields;
 use crate::proxy::form::Form;

@@ -5,7 +5,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::proxy::edge::approach::Approach;
+use crate::proxy::edge::told::Approach;
 use crate::proxy::identity::Identity;
 use crate::proxy::via::Said;
 

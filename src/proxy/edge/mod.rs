@@ -3,3 +3,4 @@
 pub(in crate::proxy) mod approach;
 pub(in crate::proxy) mod forwarded;
 pub(in crate::proxy) mod peers;
+pub(in crate::proxy) mod told;
