@@ -1,8 +1,8 @@
 //! [`AtHand`]: the few things that one thread meets again and again, each in the one place that its mark says.
 //!
-//! A look costs one line of memory, and nothing that another thread writes. Where many things come in a circle each would
-//! throw another out and be thrown out before it comes again: to put it there would only cost. So what has a place keeps it
-//! until another came there twice with none in between, which a thing that is met often soon does.
+//! A look touches nothing that another thread writes. Where many things come in a circle each would throw another out and be
+//! thrown out before it comes again: to put it there would only cost. So what has a place keeps it until another came there
+//! twice with none in between, which a thing that is met often soon does; or until so many came that it is not met any more.
 //!
 //! Used by outer rooms. A mark is only where to look: whoever finds something holds it against all that it was made of.
 
@@ -16,8 +16,10 @@ pub(crate) struct AtHand<T> {
 #[derive(Debug)]
 struct Place<T> {
     held: Option<(Mark, T)>,
-    /// Whose thing was offered last.
+    /// Whose thing was offered last, since what is held was found.
     offered: Option<Mark>,
+    /// How many others were offered since then.
+    others: u8,
 }
 
 /// Some bits by which a thing is told from others. Two things may have the same.
@@ -38,6 +40,8 @@ impl Mark {
     }
 }
 
+/// So many others in a row, and what is held is let go: it would stay for ever where none of them comes twice.
+const PATIENCE: u8 = 16;
 /// The longest token that has a mark, in bytes.
 const LONGEST: usize = 4 << 10;
 
@@ -49,8 +53,12 @@ impl<T> AtHand<T> {
 
     /// What is held under this mark.
     pub(crate) fn find(&mut self, mark: Mark) -> Option<&mut T> {
-        match &mut self.place(mark)?.held {
-            Some((held, thing)) if *held == mark => Some(thing),
+        let place = self.place(mark)?;
+        match &mut place.held {
+            Some((held, thing)) if *held == mark => {
+                (place.offered, place.others) = (None, 0);
+                Some(thing)
+            }
             Some(_) | None => None,
         }
     }
@@ -59,12 +67,18 @@ impl<T> AtHand<T> {
     /// the same mark, or when the last that was offered there had this mark too.
     pub(crate) fn offer(&mut self, mark: Mark, make: impl FnOnce() -> T) {
         if self.places.is_empty() {
-            self.places.resize_with(self.most, || Place { held: None, offered: None });
+            self.places.resize_with(self.most, || Place { held: None, offered: None, others: 0 });
         }
         let Some(place) = self.place(mark) else { return };
         let again = place.offered.replace(mark) == Some(mark);
         if again || place.held.as_ref().is_some_and(|(held, _)| *held == mark) {
             place.held = Some((mark, make()));
+            place.others = 0;
+            return;
+        }
+        place.others = place.others.saturating_add(1);
+        if place.others >= PATIENCE {
+            place.held = None;
         }
     }
 
@@ -92,16 +106,36 @@ mod tests {
         assert_eq!(all.find(one), None);
         all.offer(one, || "one");
         assert_eq!(all.find(one), Some(&mut "one"));
-        for _ in 0..10 {
+        for _ in 0..7 {
             all.offer(other, || "other");
             all.offer(third, || "third");
         }
         assert_eq!(all.find(one), Some(&mut "one"), "a circle throws nothing out");
+        for _ in 0..40 {
+            all.offer(other, || "other");
+            assert_eq!(all.find(one), Some(&mut "one"), "nor does one that comes between");
+        }
         assert_eq!(all.places.len(), 8);
         all.offer(third, || "third");
         assert_eq!(all.find(third), Some(&mut "third"));
         assert_eq!(all.find(one), None);
         assert_eq!(all.find(other), None);
+    }
+
+    #[test]
+    fn what_is_not_found_any_more_is_let_go() {
+        let [one, other, third] = marks();
+        let mut all = AtHand::new(8);
+        let thing = std::rc::Rc::new(());
+        all.offer(one, || std::rc::Rc::clone(&thing));
+        all.offer(one, || std::rc::Rc::clone(&thing));
+        assert_eq!(std::rc::Rc::strong_count(&thing), 2);
+        for _ in 0..PATIENCE {
+            all.offer(other, std::rc::Rc::default);
+            all.offer(third, std::rc::Rc::default);
+        }
+        assert_eq!(std::rc::Rc::strong_count(&thing), 1);
+        assert_eq!(all.find(one), None);
     }
 
     #[test]

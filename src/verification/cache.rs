@@ -1,4 +1,4 @@
-//! Tokens that were verified, by a hash of their text.
+//! Tokens that were verified, by a code of their text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -69,7 +69,7 @@ impl TokenCache {
         Ok(Self { entries, digester: Digester::new()?, number, epoch: AtomicU64::new(0) })
     }
 
-    /// Looks for a token: among those that this thread found lately, else by its hash.
+    /// Looks for a token: among those that this thread finds often, else by its code.
     pub(super) fn find(&self, credential: &Credential) -> Found {
         // Taken before the look: what is let go while we look is not remembered past it.
         let now = Moment { cache: self.number, epoch: self.epoch.load(Ordering::Acquire) };

@@ -9,7 +9,7 @@ use crate::token::Credential;
 
 /// What a message authentication code gives for a token's whole text under a key that this process made and nobody else knows:
 /// a hit means "this very token was verified". Nobody can tell which other token would have the same, or try it out anywhere
-/// but here, one request each; with 128 bits that is as hopeless as to guess the tag of a TLS record.
+/// but here, one request each: of 16 KiB, against 100,000 tokens that are remembered, one in 2^100 is taken for another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Digest([u8; 16]);
 
@@ -30,8 +30,9 @@ impl Digester {
     }
 
     /// The tag of AES-GCM-SIV (RFC 8452) with the token as what is authenticated and nothing as what is encrypted. Of the
-    /// ciphers it is the one that needs no nonce of its own for each text, and processors do it several times as fast as a
-    /// hash. `None` only for a text longer than it takes, which is some gigabytes.
+    /// ciphers it is the one that needs no nonce of its own for each text: there is no text of which one would tell anything, and
+    /// no tag is ever shown. On x86-64 with AES-NI it takes a third of the time of a hash. `None` where the library refuses a
+    /// text, which it does of none as short as a head: such a token is verified anew each time.
     pub(super) fn digest(&self, credential: &Credential) -> Option<Digest> {
         let token = Aad::from(credential.expose().as_bytes());
         let tag = self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key([0; 12]), token, &mut []).ok()?;
@@ -88,7 +89,7 @@ mod tests {
             let mut other = text.clone();
             other.replace_range(at..=at, "_");
             assert_ne!(ours.digest(&token(&other)).unwrap().0, digest, "{at}");
-            assert_ne!(ours.digest(&token(&text[..at])).unwrap().0, digest, "{at}");
+            assert_ne!(ours.digest(&token(text.split_at(at).0)).unwrap().0, digest, "{at}");
         }
     }
 }

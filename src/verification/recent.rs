@@ -1,5 +1,5 @@
-//! The tokens that this thread found in the cache last, so that one which comes again and again is neither hashed nor looked
-//! up: all threads share what a lookup writes.
+//! The tokens that this thread found in the cache again and again, so that these are neither hashed nor looked up there: all
+//! threads share what a lookup writes.
 //!
 //! A token is compared whole, so what is found is what the cache would give. Nothing is judged here: whoever finds an entry
 //! checks it as any other. What was found before the cache let anything go is not found any more.
@@ -62,7 +62,7 @@ pub(super) fn find(now: Moment, token: &Credential) -> Known {
     })
 }
 
-/// Remembers what the cache gave at a moment, or later, for a token.
+/// Takes note of what the cache gave at a moment, or later, for a token: remembered are those that come often.
 pub(super) fn remember(moment: Moment, token: &Credential, digest: Digest, entry: &Arc<Entry>) {
     let Some(mark) = Mark::of_token(token.expose().as_bytes()) else { return };
     TOKENS_HERE.with_borrow_mut(|all| {

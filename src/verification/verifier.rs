@@ -71,7 +71,7 @@ impl Verifier {
             return Ok(assurance);
         }
         self.count(|looks| &looks.misses);
-        let (mut room, mut more_room) = (Vec::new(), Vec::new());
+        let mut room = Vec::new();
         let token = Unverified::parse(credential, &mut room).map_err(nobody)?;
         let iss = token.issuer().map_err(nobody)?;
         let Some(issuer) = policy.issuer_of(iss) else {
@@ -90,12 +90,14 @@ impl Verifier {
         };
         let set = keys.first().await.map_err(|wait| unavailable("the issuer's keys could not be had yet", wait))?;
 
-        // The kid is all that is needed of the token should its key be asked for.
+        // The kid is all that is needed of the token should its key be asked for; nothing else is held meanwhile.
         let kid = token.kid_shared();
-        let verified = match verify(token, &set, &issuer.expectation, now) {
+        let assess = |(verified, key): (VerifiedToken<'_>, KeyId)| (issuer.assess(&verified, policy.claims()), key);
+        let verified = match verify(token, &set, &issuer.expectation, now).map(assess) {
             Err(rejection) if a_newer_set_might_help(&rejection, kid.as_deref()) => {
+                room = Vec::new();
                 match keys.ask(kid.as_deref(), peer).await {
-                    Asked::Refreshed(newer) => again(credential, &mut more_room, &newer, issuer, now),
+                    Asked::Refreshed(newer) => again(credential, &mut room, &newer, issuer, now).map(assess),
                     Asked::AskedInVain => Err(rejection),
                     Asked::CannotAsk { retry_after } if rejection.reason == Reason::KeyUnknown => {
                         return Err(unavailable(
@@ -108,10 +110,10 @@ impl Verifier {
             }
             either => either,
         };
-        let (verified, key) = verified.map_err(rejected)?;
+        let (assurance, key) = verified.map_err(rejected)?;
         // A key that left the set while we were verifying is found out at the first hit.
         let signed = Signed { fingerprint: issuer.fingerprint, keys, key };
-        Ok(self.keep(digest, issuer.assess(&verified, policy.claims()), signed, now))
+        Ok(self.keep(digest, assurance, signed, now))
     }
 
     /// What the cache did and holds.
