@@ -96,13 +96,15 @@ impl<'i> Identity<'i> {
                 return Self::Once(facts);
             }
             let identity = Rc::new(facts.written());
-            slot.known = Some(Known {
+            let known = Known {
                 policy: policy.hash().into(),
                 permit: permit.clone(),
                 caller: Arc::clone(caller),
                 witness: Arc::clone(witness),
                 identity: Rc::clone(&identity),
-            });
+            };
+            // Who now wants it for another permit waits too: one token on two routes in turns must not write it each time.
+            *slot = Slot { known: Some(known), wanted_by: 0 };
             Self::Again(identity)
         })
     }

@@ -166,7 +166,10 @@ impl<V: Verify> Passage<'_, V> {
         let Some((caller, witness)) = self.tokens.speakers(permit.by()).filter(|_| told) else { return Ok(None) };
         let policy = &self.live.policy;
         let Some(keyring) = &gate.assertion else {
-            return Ok(Some(Identity::of(Facts { policy, permit, caller, witness })));
+            let facts = Facts { policy, permit, caller, witness };
+            // What is opened from a cookie is found anew each time, so there is nothing to know it again by.
+            let is_once = self.tokens.is_kept(permit.by());
+            return Ok(Some(if is_once { Identity::Once(facts) } else { Identity::of(facts) }));
         };
         let (upstream, now) = (&*upstream.name, self.desk.now);
         let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);

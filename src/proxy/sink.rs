@@ -1,7 +1,7 @@
 //! Where the fields for an upstream are written: into a map, for hyper, or as they go over the line.
 //!
 //! What is known before the request comes, or comes again and again, has its lines ready and is copied whole. Called by
-//! `fields`, which alone decides what is written.
+//! `fields`, which alone decides what is written; `line` also by those who make lines ready.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 

@@ -1,10 +1,11 @@
 //! Which names of fields are ours alone to say, in whatever spelling an upstream may fold into one of them.
 //!
-//! Called by `headers` for each field of each request, so what most names are not is found out first.
+//! Called by `fields` for each field of each request, and by `headers` for trailers, so what most names are not is found out
+//! first.
 
-/// Whether only we may say the field of this name, which is in lower case: what upstreams could take for ours in any spelling, what would have them serve another
-/// method or path than was judged (checklist T12), what tells of the connection, and what could be taken for a field that
-/// was looked at under its own name alone.
+/// Whether only we may say the field of this name, which is in lower case: what upstreams could take for ours in any
+/// spelling, what would have them serve another method or path than was judged (checklist T12), what tells of the connection,
+/// and what could be taken for a field that was looked at under its own name alone.
 pub(super) fn is_ours(name: &str) -> bool {
     begins_as_ours(name)
         && (OUR_PREFIXES.iter().any(|prefix| folded_starts(name, prefix))

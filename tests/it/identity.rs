@@ -105,7 +105,8 @@ fn what_is_told_follows_the_token_the_route_and_the_policy_each_time() {
   - { name: deaf, match: { path: "/deaf" }, require: { level: single-factor, ignore_amr: [otp] } }
 "#;
     let policy = World::issuers_and(ROUTES);
-    let world = World::with_policy(&policy);
+    // One, which meets each caller often enough to remember it.
+    let world = World::before(Upstream::start(), |setup| setup.policy(&policy).settings("workers: 1"));
     let both = Token::access().without("acr").sign(&world.bank);
     let one = Token::access().without("acr").claim("amr", json!(["pwd"])).claim("sub", "bob").sign(&world.bank);
     let told = |path: &str, token: &str| {

@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::config::settings::ServerTls;
+    use crate::proxy::sink::line;
 
     fn listener(trusted: &[&str]) -> Listener {
         let trusted_peers = trusted.iter().map(|net| net.parse().unwrap()).collect();
@@ -219,7 +220,12 @@ mod tests {
 
     /// Of a request from 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are trusted.
     fn seen(given: &[(&'static str, &str)]) -> Approach {
-        edge("10.0.0.1", &["10.0.0.0/8", "fd00::/8"]).approach(&fields(given)).into_owned()
+        let approach = edge("10.0.0.1", &["10.0.0.0/8", "fd00::/8"]).approach(&fields(given)).into_owned();
+        let (mut ready, mut written) = (Vec::new(), Vec::new());
+        approach.write_lines(&mut ready);
+        approach.fields().iter().for_each(|(name, value)| line(&mut written, name.as_str(), value));
+        assert_eq!(ready, written, "the lines that are ready say what is believed of this request");
+        approach
     }
 
     #[test]
