@@ -82,20 +82,10 @@ pub(in crate::proxy) fn handle<V: Verify>(
 
 async fn work<V: Verify>(desk: Rc<Desk<V>>) -> Infallible {
     loop {
-        // Taken here and not handed over by what is awaited, which would move it once more.
-        match desk.asked.take() {
-            Some((connection, request, exchange)) => {
-                desk.answer.set(Some(handler::handle(&connection, request, exchange).await));
-            }
-            None => poll_once().await,
-        }
+        let asked = poll_fn(|_| desk.asked.take().map_or(Poll::Pending, Poll::Ready));
+        let (connection, request, exchange) = asked.await;
+        desk.answer.set(Some(handler::handle(&connection, request, exchange).await));
     }
-}
-
-/// Waits until it is polled again.
-async fn poll_once() {
-    let mut was_polled = false;
-    poll_fn(|_| if std::mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 impl<V: Verify> Future for Handling<V> {
