@@ -117,6 +117,7 @@ mod tests {
         }
         assert_eq!(all.places.len(), 8);
         all.offer(third, || "third");
+        all.offer(third, || "third");
         assert_eq!(all.find(third), Some(&mut "third"));
         assert_eq!(all.find(one), None);
         assert_eq!(all.find(other), None);
