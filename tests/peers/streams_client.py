@@ -18,10 +18,13 @@ from websockets.sync.client import connect
 
 ADDRESS, BEARER = sys.argv[1], f"Bearer {os.environ['TOKEN']}"
 BEGAN = time.monotonic()
+ONE_AT_A_TIME = threading.Lock()
 
 
 def note(**what) -> None:
-    print(json.dumps({**what, "after": time.monotonic() - BEGAN}), flush=True)
+    # `print` writes a line and its end apart, so that another thread's may come between.
+    with ONE_AT_A_TIME:
+        print(json.dumps({**what, "after": time.monotonic() - BEGAN}), flush=True)
 
 
 def messages():
