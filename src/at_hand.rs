@@ -31,12 +31,7 @@ impl Mark {
     /// one, which holds few bits. What is no token, or so long that it is better not kept, has none.
     pub(crate) fn of_token(text: &[u8]) -> Option<Self> {
         let [bytes @ .., _last] = text.last_chunk::<9>()?;
-        (text.len() <= LONGEST).then(|| Self::of_bits(u64::from_le_bytes(*bytes)))
-    }
-
-    /// That of what these bits tell apart.
-    fn of_bits(bits: u64) -> Self {
-        Self(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        (text.len() <= LONGEST).then(|| Self(u64::from_le_bytes(*bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 }
 

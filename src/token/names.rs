@@ -45,7 +45,7 @@ pub(in crate::token) fn mark(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let at = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
     let (middle, last) = (at(bytes.len() / 2), at(bytes.len().saturating_sub(1)));
-    let sum = middle.wrapping_mul(1).wrapping_add(last.wrapping_mul(3)).wrapping_add(bytes.len().wrapping_mul(3));
+    let sum = middle.wrapping_add(last.wrapping_mul(3)).wrapping_add(bytes.len().wrapping_mul(3));
     1 << (sum & 63)
 }
 
