@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
@@ -14,7 +14,8 @@ use moka::sync::Cache;
 use crate::assurance::{Assurance, Fact};
 use crate::token::{Credential, Json};
 use crate::verification::digest::{Digest, Digester, FirstBytes};
-use crate::verification::recent::{self, Known, Moment};
+use crate::verification::nearby;
+use crate::verification::recent::{self, Known};
 use crate::verification::shared::{Held, Signed, share};
 
 /// The cache. Bounded by the bytes that its entries hold.
@@ -23,8 +24,6 @@ pub(super) struct TokenCache {
     digester: Digester,
     /// Tells it from every other cache of the process.
     number: u64,
-    /// How often something was let go.
-    epoch: AtomicU64,
 }
 
 /// What a verified token proved, and what must still hold for it to be believed.
@@ -34,23 +33,28 @@ pub(super) struct Entry {
     /// How many seconds it can be of use; only tidies up, each hit looks at `exp` itself.
     useful_seconds: u32,
     weight: u32,
+    digest: Digest,
+    /// Whether the cache was told to let it go, which threads that have it at hand look at.
+    gone: AtomicBool,
 }
 
 impl Entry {
     /// `useful_for`: how long it can be of use.
-    pub(super) fn new(assurance: Assurance, signed: Signed, useful_for: Duration) -> Self {
+    pub(super) fn new(digest: Digest, assurance: Assurance, signed: Signed, useful_for: Duration) -> Self {
         let (assurance, signed, held) = share(assurance, signed);
         let weight = weight(&assurance, held);
         let useful_seconds = u32::try_from(useful_for.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
-        Self { assurance: Arc::new(assurance), signed, useful_seconds, weight }
+        Self { assurance: Arc::new(assurance), signed, useful_seconds, weight, digest, gone: AtomicBool::new(false) }
     }
-}
 
-/// A look into the cache.
-pub(super) struct Found {
-    /// Under which the token stands or will stand there.
-    pub(super) digest: Option<Digest>,
-    pub(super) entry: Option<Arc<Entry>>,
+    /// Of the token whose entry it is.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
 }
 
 impl TokenCache {
@@ -66,38 +70,42 @@ impl TokenCache {
             .build_with_hasher(BuildHasherDefault::default());
         static CACHES: AtomicU64 = AtomicU64::new(0);
         let number = CACHES.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { entries, digester: Digester::new()?, number, epoch: AtomicU64::new(0) })
+        Ok(Self { entries, digester: Digester::new()?, number })
     }
 
-    /// Looks for a token: among those that this thread finds often, else by its code.
-    pub(super) fn find(&self, credential: &Credential) -> Found {
-        // Taken before the look: what is let go while we look is not remembered past it.
-        let now = Moment { cache: self.number, epoch: self.epoch.load(Ordering::Acquire) };
-        let digest = match recent::find(now, credential) {
-            Known::Entry(digest, entry) => return Found { digest: Some(digest), entry: Some(entry) },
-            Known::Digest(digest) => Some(digest),
-            Known::Nothing => self.digester.digest(credential),
+    /// What is kept of a token: what this thread has at hand or nearby, else what all threads share.
+    ///
+    /// # Errors
+    /// With the digest under which the token can be kept, when nothing is.
+    pub(super) fn find(&self, credential: &Credential) -> Result<Arc<Entry>, Option<Digest>> {
+        let (digest, nearby) = match recent::find(self.number, credential) {
+            Known::Entry(entry) => return Ok(entry),
+            Known::Digest(digest) => (digest, None),
+            Known::Nothing => {
+                let digest = self.digester.digest(credential).ok_or(None)?;
+                (digest, nearby::find(digest))
+            }
         };
-        let found = digest.and_then(|digest| Some((digest, self.entries.get(&digest)?)));
-        if let Some((digest, entry)) = &found {
-            recent::remember(now, credential, *digest, entry);
-        }
-        Found { digest, entry: found.map(|(_, entry)| entry) }
+        let entry = nearby.or_else(|| self.shared(digest)).ok_or(Some(digest))?;
+        recent::remember(self.number, credential, &entry);
+        Ok(entry)
     }
 
-    pub(super) fn insert(&self, token: Option<Digest>, entry: Arc<Entry>) {
-        if let Some(token) = token {
-            self.entries.insert(token, entry);
-        }
+    /// What all threads share.
+    fn shared(&self, digest: Digest) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(&digest)?;
+        nearby::remember(&entry);
+        Some(entry)
     }
 
-    /// Lets a token go: after this no thread finds it here that begins to look.
-    pub(super) fn remove(&self, token: Option<Digest>) {
-        if let Some(token) = token {
-            self.entries.invalidate(&token);
-        }
-        // After the removal: who sees the new number finds what the cache holds now.
-        self.epoch.fetch_add(1, Ordering::Release);
+    pub(super) fn insert(&self, entry: Arc<Entry>) {
+        self.entries.insert(entry.digest, entry);
+    }
+
+    /// Lets an entry go: after this no thread finds it that begins to look.
+    pub(super) fn remove(&self, entry: &Entry) {
+        entry.gone.store(true, Ordering::Release);
+        self.entries.invalidate(&entry.digest);
     }
 
     /// Entries and the bytes they hold, both as of the cache's last housekeeping.
@@ -196,5 +204,5 @@ fn allocated(bytes: usize) -> usize {
 const LITTLE: usize = 512;
 /// The two counters of an `Arc`.
 const COUNTS: usize = 16;
-/// What the cache itself spends on an entry: key, pointers, queues, timer.
-const ENTRY: usize = 400;
+/// What the cache itself spends on an entry: key, pointers, queues, timer; and the places of it in the tables of two threads.
+const ENTRY: usize = 450;

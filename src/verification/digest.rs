@@ -40,6 +40,21 @@ impl Digester {
     }
 }
 
+impl Digest {
+    /// Another half of it than its hash is made of.
+    pub(super) fn tag(self) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Another one with the same tag.
+    #[cfg(test)]
+    pub(super) fn with_the_same_tag(mut self) -> Self {
+        self.0[0] ^= 1;
+        self
+    }
+}
+
 impl fmt::Debug for Digester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")

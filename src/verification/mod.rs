@@ -6,6 +6,7 @@
 
 mod cache;
 mod digest;
+mod nearby;
 mod recent;
 mod shared;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! threads share what a lookup writes.
 //!
 //! A token is compared whole, so what is found is what the cache would give. Nothing is judged here: whoever finds an entry
-//! checks it as any other. What was found before the cache let anything go is not found any more.
+//! checks it as any other. What the cache was told to let go is not found any more.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,19 +15,10 @@ use crate::verification::digest::Digest;
 /// After so many finds the cache is asked again, which else would think the token out of use.
 const FINDS: u8 = 64;
 
-/// The state of one cache at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    /// Tells the cache from every other of the process.
-    pub(super) cache: u64,
-    /// Another number whenever the cache was told to let something go.
-    pub(super) epoch: u64,
-}
-
 struct Slot {
-    moment: Moment,
+    /// The cache that it was found in.
+    cache: u64,
     token: Credential,
-    digest: Digest,
     entry: Arc<Entry>,
     finds: u8,
 }
@@ -35,8 +26,8 @@ struct Slot {
 /// What this thread knows of a token.
 pub(super) enum Known {
     /// This entry.
-    Entry(Digest, Arc<Entry>),
-    /// Under which digest the cache can be asked.
+    Entry(Arc<Entry>),
+    /// Under which digest others can be asked.
     Digest(Digest),
     Nothing,
 }
@@ -45,27 +36,27 @@ thread_local! {
     static TOKENS_HERE: RefCell<AtHand<Slot>> = const { RefCell::new(AtHand::new(256)) };
 }
 
-/// What this thread knows of a token.
-pub(super) fn find(now: Moment, token: &Credential) -> Known {
+/// What this thread knows of a token, from that cache.
+pub(super) fn find(cache: u64, token: &Credential) -> Known {
     let Some(mark) = Mark::of_token(token.expose().as_bytes()) else { return Known::Nothing };
     TOKENS_HERE.with_borrow_mut(|all| {
         let Some(slot) = all.find(mark) else { return Known::Nothing };
-        if slot.moment.cache != now.cache || slot.token != *token {
+        if slot.cache != cache || slot.token != *token {
             return Known::Nothing;
         }
         slot.finds = slot.finds.saturating_add(1);
-        if slot.moment == now && slot.finds < FINDS {
-            Known::Entry(slot.digest, Arc::clone(&slot.entry))
+        if slot.finds < FINDS && !slot.entry.is_gone() {
+            Known::Entry(Arc::clone(&slot.entry))
         } else {
-            Known::Digest(slot.digest)
+            Known::Digest(slot.entry.digest())
         }
     })
 }
 
-/// Takes note of what the cache gave at a moment, or later, for a token: remembered are those that come often.
-pub(super) fn remember(moment: Moment, token: &Credential, digest: Digest, entry: &Arc<Entry>) {
+/// Takes note of what was found for a token: remembered are those that come often.
+pub(super) fn remember(cache: u64, token: &Credential, entry: &Arc<Entry>) {
     let Some(mark) = Mark::of_token(token.expose().as_bytes()) else { return };
     TOKENS_HERE.with_borrow_mut(|all| {
-        all.offer(mark, || Slot { moment, token: token.clone(), digest, entry: Arc::clone(entry), finds: 0 });
+        all.offer(mark, || Slot { cache, token: token.clone(), entry: Arc::clone(entry), finds: 0 });
     });
 }

@@ -16,7 +16,7 @@ use crate::jwks::{IssuerKeysConfig, KeySettings, KeyStore, Pace};
 use crate::policy::{Policy, PolicyParts};
 use crate::token::testing::{ISSUER, NOW, Signer, claims, claims_with, credential, expectation, jwks};
 use crate::token::{Algorithm, ClaimPath, Credential, Expectation, KeyPlace, KeySource, TokenKind};
-use crate::verification::{Rejected, Verifier};
+use crate::verification::{Rejected, Verifier, nearby};
 
 struct Bench {
     verifier: Verifier,
@@ -298,6 +298,35 @@ async fn what_is_let_go_on_one_thread_is_found_on_none() {
         assert!(other.join().unwrap());
     });
     assert!(bench.verifier.cached(&token, &policy, NOW).is_none());
+}
+
+#[tokio::test]
+async fn what_a_thread_has_nearby_is_found_until_the_cache_is_told_or_finds_to_let_it_go() {
+    let bench = bench(&[es()], CACHE);
+    let (policy, token) = (policy(1), credential(&es().token(&claims())));
+    let verify = async || drop(bench.verifier.verify(&token, &policy, peer(1), NOW).await.unwrap());
+    verify().await;
+    let entry = bench.verifier.cache().find(&token).ok().unwrap();
+    let digest = entry.digest();
+    assert!(nearby::find(digest).is_some_and(|nearby| Arc::ptr_eq(&nearby, &entry)));
+    assert!(nearby::find(digest.with_the_same_tag()).is_none());
+    bench.verifier.cache().remove(&entry);
+    assert!(nearby::find(digest).is_none(), "it is held here still");
+    drop(entry);
+    verify().await;
+    // On a thread that has it nearby and not yet at hand, which holds it.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
+            assert!(nearby::find(digest).is_some());
+            bench.verifier.cache().empty_for_tests();
+            // The cache frees what it let go a little later.
+            assert!((0..10_000).any(|_| {
+                bench.verifier.cache().settle();
+                nearby::find(digest).is_none() && nearby::find(digest).is_none()
+            }));
+        });
+    });
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::telemetry::{CacheUse, Sharded};
 use crate::token::claims::{LEEWAY_SECONDS, is_expired};
 use crate::token::rejection::quoted;
 use crate::token::{Credential, KeyId, KeySet, Rejection, Timestamp, Unverified, VerifiedToken, verify};
-use crate::verification::cache::{Entry, Found, TokenCache};
+use crate::verification::cache::{Entry, TokenCache};
 use crate::verification::digest::Digest;
 use crate::verification::shared::Signed;
 
@@ -64,12 +64,13 @@ impl Verifier {
         peer: IpAddr,
         now: Timestamp,
     ) -> Result<Arc<Assurance>, Rejected> {
-        let found = self.cache.find(credential);
-        let digest = found.digest;
-        if let Some(assurance) = self.hit(found, policy, now) {
-            self.count(|looks| &looks.hits);
-            return Ok(assurance);
-        }
+        let digest = match self.hit(credential, policy, now) {
+            Ok(assurance) => {
+                self.count(|looks| &looks.hits);
+                return Ok(assurance);
+            }
+            Err(digest) => digest,
+        };
         self.count(|looks| &looks.misses);
         let mut room = Vec::new();
         let token = Unverified::parse(credential, &mut room).map_err(nobody)?;
@@ -134,7 +135,7 @@ impl Verifier {
 
     #[cfg(test)]
     pub(super) fn cached(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
-        self.hit(self.cache.find(credential), policy, now)
+        self.hit(credential, policy, now).ok()
     }
 
     #[cfg(test)]
@@ -142,9 +143,9 @@ impl Verifier {
         &self.cache
     }
 
-    fn hit(&self, found: Found, policy: &Policy, now: Timestamp) -> Option<Arc<Assurance>> {
-        let Found { digest, entry } = found;
-        let entry = entry?;
+    /// What is remembered of a token, if it still holds; else the digest under which it can be kept.
+    fn hit(&self, credential: &Credential, policy: &Policy, now: Timestamp) -> Result<Arc<Assurance>, Option<Digest>> {
+        let entry = self.cache.find(credential)?;
         let signed = &*entry.signed;
         let same = |issuer: &&Issuer| {
             issuer.fingerprint == signed.fingerprint && issuer.expectation.issuer == signed.keys.config().issuer
@@ -153,27 +154,29 @@ impl Verifier {
         // An issuer that a reload put in another place is still the same.
         let issuer = here.or_else(|| policy.issuers().iter().find(same));
         match issuer.filter(|_| !is_expired(entry.assurance.expires, now) && signed.keys.honours(signed.key)) {
-            Some(issuer) if issuer.id == entry.assurance.issuer => Some(Arc::clone(&entry.assurance)),
+            Some(issuer) if issuer.id == entry.assurance.issuer => Ok(Arc::clone(&entry.assurance)),
             Some(issuer) => {
                 let assurance = Assurance { issuer: issuer.id, ..Assurance::clone(&entry.assurance) };
                 let Signed { fingerprint, ref keys, key } = *signed;
                 let signed = Signed { fingerprint, keys: Arc::clone(keys), key };
-                // What this thread remembers of it is of the other place.
-                self.cache.remove(digest);
-                Some(self.keep(digest, assurance, signed, now))
+                // What threads have at hand of it is of the other place.
+                self.cache.remove(&entry);
+                Ok(self.keep(Some(entry.digest()), assurance, signed, now))
             }
             None => {
-                self.cache.remove(digest);
-                None
+                self.cache.remove(&entry);
+                Err(Some(entry.digest()))
             }
         }
     }
 
     fn keep(&self, digest: Option<Digest>, assurance: Assurance, signed: Signed, now: Timestamp) -> Arc<Assurance> {
+        let Some(digest) = digest else { return Arc::new(assurance) };
         let useful_for = useful_for(assurance.expires, now);
-        let entry = Arc::new(Entry::new(assurance, signed, useful_for));
-        self.cache.insert(digest, Arc::clone(&entry));
-        Arc::clone(&entry.assurance)
+        let entry = Arc::new(Entry::new(digest, assurance, signed, useful_for));
+        let assurance = Arc::clone(&entry.assurance);
+        self.cache.insert(entry);
+        assurance
     }
 }
 
