@@ -1,5 +1,7 @@
 //! Evidence expressions: the one language of `proves` and of a route's own demands.
 
+use smallvec::SmallVec;
+
 use crate::assurance::claims::{ClaimFacts, ClaimSlot};
 use crate::assurance::evidence::{Evidence, Fact, Method};
 use crate::assurance::methods::Classes;
@@ -225,8 +227,8 @@ impl Expression {
 
     /// The evidence claims that it depends on, in the order in which it names them, each once.
     #[must_use]
-    pub fn consults(&self) -> Vec<Source> {
-        let mut sources = Vec::new();
+    pub fn consults(&self) -> SmallVec<[Source; 2]> {
+        let mut sources = SmallVec::new();
         self.walk(&mut |part| {
             if let Some(source) = part.source().filter(|source| !sources.contains(source)) {
                 sources.push(source);

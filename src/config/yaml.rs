@@ -151,7 +151,8 @@ impl Builder<'_, '_> {
                 self.check_marks(span, anchor, tag.is_some());
                 let plain = style == ScalarStyle::Plain;
                 let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let kind = if null { Kind::Null } else { Kind::Scalar { text: text.into(), plain } };
+                // A copy of its own length: to cut the parser's text to it costs more, for that piece and for the next ones.
+                let kind = if null { Kind::Null } else { Kind::Scalar { text: Box::from(&*text), plain } };
                 self.add(Node { span, kind })
             }
             Event::SequenceStart(anchor, tag) => {

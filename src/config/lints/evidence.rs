@@ -123,7 +123,7 @@ fn by_acr_alone(evidence: &Expression, issuer: &Issuer) -> bool {
     speaks && evidence.consults().contains(&Source::Acr) && without_amr(evidence) && {
         // One way without `amr` must be one by `acr`, and not by another claim.
         let mut by_acr = false;
-        ways(evidence, &mut |way| by_acr |= way.consults() == [Source::Acr]);
+        ways(evidence, &mut |way| by_acr |= *way.consults() == [Source::Acr]);
         by_acr
     }
 }

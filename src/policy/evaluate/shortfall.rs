@@ -1,7 +1,9 @@
 //! What a refused request lacks: gathered condition by condition, once it is known that some do not hold.
 
+use smallvec::SmallVec;
+
 use crate::assurance::expression::Ignored;
-use crate::assurance::{Rung, Source};
+use crate::assurance::{Rungs, Source};
 use crate::policy::evaluate::{Case, Place};
 use crate::policy::requirement::{Condition, Demand};
 use crate::reason::Reason;
@@ -10,10 +12,10 @@ use crate::reason::Reason;
 #[derive(Default)]
 pub(super) struct Shortfall<'c> {
     /// Every reason found, each with the condition that it speaks of.
-    pub(super) reasons: Vec<(Reason, &'c Condition)>,
+    pub(super) reasons: SmallVec<[(Reason, &'c Condition); 2]>,
     /// The rungs asked for that were not reached, then those that were.
-    pub(super) missed: Vec<Rung>,
-    pub(super) reached: Vec<Rung>,
+    pub(super) missed: Rungs,
+    pub(super) reached: Rungs,
     /// Some of the route's own evidence does not hold; and whether that was some about `acr`.
     pub(super) own_failed: bool,
     pub(super) acr_failed: bool,
@@ -51,25 +53,29 @@ impl<'c> Case<'c> {
     pub(super) fn shortfall(&self) -> Shortfall<'c> {
         let mut short = Shortfall::default();
         for (demand, place) in self.demands() {
-            short.add(self.demand_shortfall(demand, place));
+            self.gather(demand, place, &mut short);
         }
         short
     }
 
     fn demand_shortfall(&self, demand: &'c Demand, place: Place<'_>) -> Shortfall<'c> {
+        let mut short = Shortfall::default();
+        self.gather(demand, place, &mut short);
+        short
+    }
+
+    fn gather(&self, demand: &'c Demand, place: Place<'_>, short: &mut Shortfall<'c>) {
         let ignored = Ignored { values: &demand.ignore_amr, outer: place.ignored };
         let place = Place { ignored: Some(&ignored), ..place };
-        let mut short = Shortfall::default();
         for condition in &demand.conditions {
             if let Condition::All(parts) = condition {
-                parts.iter().for_each(|part| short.add(self.demand_shortfall(part, place)));
+                parts.iter().for_each(|part| self.gather(part, place, short));
             } else if let Condition::Any(parts) = condition {
                 short.add(self.alternatives(parts, place));
             } else {
-                self.note(condition, place, &mut short);
+                self.note(condition, place, short);
             }
         }
-        short
     }
 
     /// What speaks for alternatives: one that holds, else the one that came furthest (of equals one that this issuer can

@@ -206,7 +206,7 @@ fn absent_malformed_unknown_and_insufficient_are_told_apart() {
     assert_eq!(both, None, "a claim that the decision does not depend on refuses nobody");
 
     let mut by_acr = issuer();
-    by_acr.proofs = by_acr.proofs.iter().filter(|p| p.evidence.consults() != [Source::Amr]).cloned().collect();
+    by_acr.proofs = by_acr.proofs.iter().filter(|p| *p.evidence.consults() != [Source::Amr]).cloned().collect();
     for proof in &mut by_acr.proofs {
         proof.evidence = Expression::Acr(proof.evidence.acr_values().into());
     }
