@@ -267,28 +267,12 @@ static CLIENT: HeaderName = HeaderName::from_static("x-stepgate-client");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
     use crate::config::{SourceFile, load_policy};
     use crate::policy::{CanonicalPath, Target, judge};
     use crate::token::{Timestamp, TokenKind};
 
     fn caller(subject: &str) -> Arc<Assurance> {
-        let reading = Reading::default();
-        Arc::new(Assurance {
-            issuer: IssuerId(0),
-            kind: TokenKind::Access,
-            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
-            caller: Caller::User,
-            subject: Some(subject.into()),
-            client: None,
-            scopes: List::default(),
-            audiences: List::default(),
-            session: None,
-            at_hash: None,
-            claims: ClaimFacts::default(),
-            expires: Timestamp::from_seconds(0),
-            issued: None,
-        })
+        Arc::new(Assurance { subject: Some(subject.into()), ..Assurance::bare(TokenKind::Access) })
     }
 
     #[test]

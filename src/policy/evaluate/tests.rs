@@ -8,8 +8,8 @@ use super::*;
 use crate::assurance::List;
 use crate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use crate::assurance::{
-    Challenge, ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method,
-    MethodClass, MethodTable, Pair, Proof, Reading,
+    Challenge, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method, MethodClass,
+    MethodTable, Pair, Proof, Reading,
 };
 use crate::policy::host::HostPattern;
 use crate::policy::path::{Allowances, CanonicalPath};
@@ -91,24 +91,18 @@ pub(in crate::policy) fn amr(values: &[&str]) -> Fact<List<Method>> {
 
 pub(in crate::policy) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     Assurance {
-        issuer: IssuerId(0),
-        kind: TokenKind::Access,
         evidence: Evidence {
             acr: acr.map_or(Fact::Absent, |acr| Fact::Known(texts(&[acr]).into())),
             amr: methods.map_or(Fact::Absent, amr),
             auth_time: Fact::Known(NOW.plus_seconds(-60)),
             reading: Reading::default(),
         },
-        caller: Caller::User,
         subject: Some("ada".into()),
         client: Some("app".into()),
         scopes: texts(&["accounts"]).into(),
         audiences: texts(&["api"]).into(),
-        session: None,
-        at_hash: None,
-        claims: ClaimFacts::default(),
         expires: NOW.plus_seconds(300),
-        issued: None,
+        ..Assurance::bare(TokenKind::Access)
     }
 }
 
