@@ -150,7 +150,7 @@ impl Kept {
             KIND_ID => TokenKind::Id,
             _ => return None,
         };
-        let Json::Array(parts) = Json::parse(json).ok()? else { return None };
+        let Json::Array(parts) = Json::parse(str::from_utf8(json).ok()?).ok()? else { return None };
         let [Json::String(issuer), Json::String(iss), claims @ Json::Object(_)]: [Json; 3] =
             parts.into_vec().try_into().ok()?
         else {

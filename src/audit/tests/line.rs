@@ -75,7 +75,7 @@ pub(crate) fn with_exception(policy: Policy) -> Policy {
 }
 
 fn token(policy: &Policy, claims: &str) -> Assurance {
-    let claims = Json::parse(claims.as_bytes()).unwrap();
+    let claims = Json::parse(claims).unwrap();
     let method = |value: &str| Method { value: value.into(), class: MethodClass::default(), ignored: false };
     Assurance {
         evidence: Evidence {

@@ -480,7 +480,7 @@ fn without_a_token_only_a_public_route_lets_through() {
 
 #[test]
 fn a_bound_path_parameter_equals_the_claim() {
-    let json = |text: &str| Json::parse(text.as_bytes()).unwrap();
+    let json = |text: &str| Json::parse(text).unwrap();
     for (claim, is) in [
         ("\"7\"", true),
         ("7", true),
