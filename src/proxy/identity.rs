@@ -159,14 +159,14 @@ impl Facts<'_> {
     fn written(&self) -> Written {
         let mut text = Vec::with_capacity(USUAL);
         let places = self.write(&mut text);
-        Written::new(&text, places)
+        Written::new(text.into(), places)
     }
 }
 
 impl Written {
-    /// `text`: whole lines, with the places of their values.
-    fn new(text: &[u8], places: Places) -> Self {
-        Self { lines: Bytes::copy_from_slice(text), places, fields: OnceCell::new() }
+    /// `lines`: whole ones, with the places of their values.
+    fn new(lines: Bytes, places: Places) -> Self {
+        Self { lines, places, fields: OnceCell::new() }
     }
 
     /// One that is told in this field alone.
@@ -174,7 +174,7 @@ impl Written {
         let mut text = Vec::new();
         line(&mut text, name.as_str(), value);
         let start = name.as_str().len().saturating_add(": ".len());
-        Self::new(&text, smallvec::smallvec![(name, start, start.saturating_add(value.len()))])
+        Self::new(text.into(), smallvec::smallvec![(name, start, start.saturating_add(value.len()))])
     }
 
     fn each(&self, mut say: impl FnMut(&HeaderName, &HeaderValue)) {
@@ -330,7 +330,7 @@ mod tests {
         let lines = expected.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
         assert_eq!(str::from_utf8(&text).unwrap(), format!("host: a\r\n{lines}"));
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(told(&Written::new(&text, places)), expected);
+        assert_eq!(told(&Written::new(text.into(), places)), expected);
     }
 
     #[test]
