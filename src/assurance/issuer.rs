@@ -149,6 +149,29 @@ pub struct Assurance {
     pub issued: Option<Timestamp>,
 }
 
+#[cfg(test)]
+impl Assurance {
+    /// Of a token that says nothing.
+    pub(crate) fn bare(kind: TokenKind) -> Self {
+        let reading = Reading::default();
+        Self {
+            issuer: IssuerId(0),
+            kind,
+            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
+            caller: Caller::User,
+            subject: None,
+            client: None,
+            scopes: List::default(),
+            audiences: List::default(),
+            session: None,
+            at_hash: None,
+            claims: ClaimFacts::default(),
+            expires: Timestamp::from_seconds(0),
+            issued: None,
+        }
+    }
+}
+
 /// What a token says besides what is mapped.
 struct Stated {
     kind: TokenKind,

@@ -183,7 +183,7 @@ mod tests {
             rename: BTreeMap::from([("theirs".into(), "ours".into())]),
         };
         let claims = format!("{{\"claim\":{claim}}}");
-        mapping.values(&Tree::read(claims.as_bytes()).unwrap(), true).map(|values| owned(&values))
+        mapping.values(&Tree::read(&claims).unwrap(), true).map(|values| owned(&values))
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
             ("7", Fact::Malformed),
             ("[\"user-7\"]", Fact::Malformed),
         ] {
-            assert_eq!(name(Some(&Tree::parse(claim.as_bytes()).unwrap())), is, "{claim}");
+            assert_eq!(name(Some(&Tree::parse(claim).unwrap())), is, "{claim}");
         }
         assert_eq!(name(None), Fact::Absent);
     }

@@ -55,31 +55,8 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
-    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
-    use crate::token::{Timestamp, TokenKind};
-
-    fn token(kind: TokenKind) -> Assurance {
-        Assurance {
-            issuer: IssuerId(0),
-            kind,
-            evidence: Evidence {
-                acr: Fact::Absent,
-                amr: Fact::Absent,
-                auth_time: Fact::Absent,
-                reading: Reading::default(),
-            },
-            caller: Caller::User,
-            subject: None,
-            client: None,
-            scopes: List::default(),
-            audiences: List::default(),
-            session: None,
-            at_hash: None,
-            claims: ClaimFacts::default(),
-            expires: Timestamp::from_seconds(0),
-            issued: None,
-        }
-    }
+    use crate::assurance::IssuerId;
+    use crate::token::TokenKind;
 
     fn hashed(algorithm: &'static digest::Algorithm, text: &str) -> Box<str> {
         let whole = digest::digest(algorithm, text.as_bytes());
@@ -88,9 +65,10 @@ mod tests {
 
     #[test]
     fn at_hash_ties_an_id_token_to_the_very_access_token_under_each_hash() {
-        let access = token(TokenKind::Access);
+        let access = Assurance::bare(TokenKind::Access);
         for algorithm in [&digest::SHA256, &digest::SHA384, &digest::SHA512] {
-            let id = Assurance { at_hash: Some(hashed(algorithm, "the.access.token")), ..token(TokenKind::Id) };
+            let id =
+                Assurance { at_hash: Some(hashed(algorithm, "the.access.token")), ..Assurance::bare(TokenKind::Id) };
             assert!(tied(Pair::Bound, &access, "the.access.token", &id), "{algorithm:?}");
             assert!(!tied(Pair::Bound, &access, "the.other.token", &id), "{algorithm:?}");
         }
@@ -99,13 +77,13 @@ mod tests {
     #[test]
     fn an_equal_session_ties_even_after_a_refresh_but_an_absent_one_never_does() {
         let session = |name: Option<&str>| name.map(Box::from);
-        let access = Assurance { session: session(Some("s1")), ..token(TokenKind::Access) };
-        let id = |name, at_hash| Assurance { session: session(name), at_hash, ..token(TokenKind::Id) };
+        let access = Assurance { session: session(Some("s1")), ..Assurance::bare(TokenKind::Access) };
+        let id = |name, at_hash| Assurance { session: session(name), at_hash, ..Assurance::bare(TokenKind::Id) };
         assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), None)));
         assert!(!tied(Pair::Bound, &access, "t", &id(Some("s2"), None)));
         assert!(!tied(Pair::Bound, &access, "t", &id(None, None)));
-        assert!(!tied(Pair::Bound, &token(TokenKind::Access), "t", &id(None, None)), "absent is not equal");
-        let nameless = Assurance { session: session(Some("")), ..token(TokenKind::Access) };
+        assert!(!tied(Pair::Bound, &Assurance::bare(TokenKind::Access), "t", &id(None, None)), "absent is not equal");
+        let nameless = Assurance { session: session(Some("")), ..Assurance::bare(TokenKind::Access) };
         assert!(!tied(Pair::Bound, &nameless, "t", &id(Some(""), None)), "an empty name is none");
         let stale = Some(hashed(&digest::SHA256, "the token before the refresh"));
         assert!(tied(Pair::Bound, &access, "t", &id(Some("s1"), stale.clone())));
@@ -117,7 +95,7 @@ mod tests {
         let with = |subject: Option<&str>, client: Option<&str>| Assurance {
             subject: subject.map(Box::from),
             client: client.map(Into::into),
-            ..token(TokenKind::Access)
+            ..Assurance::bare(TokenKind::Access)
         };
         let of = |issuer| Assurance { issuer: IssuerId(issuer), ..with(Some("u"), None) };
         assert!(kept_beside(&with(Some("u"), Some("c")), &with(Some("u"), Some("c"))));
@@ -136,7 +114,7 @@ mod tests {
         let with = |subject: Option<&str>, client: Option<&str>| Assurance {
             subject: subject.map(Box::from),
             client: client.map(Into::into),
-            ..token(TokenKind::Access)
+            ..Assurance::bare(TokenKind::Access)
         };
         let tied = |a: &Assurance, b: &Assurance| tied(Pair::Subject, a, "t", b);
         assert!(tied(&with(Some("u"), Some("c")), &with(Some("u"), Some("c"))));

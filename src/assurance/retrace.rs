@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn each_step_is_told_up_to_the_claim_that_is_taken() {
-        let claims = Json::parse(br#"{"a":null,"b":["x","y"],"c":["z"]}"#).unwrap();
+        let claims = Json::parse(r#"{"a":null,"b":["x","y"],"c":["z"]}"#).unwrap();
         let mapping = mapping(&["none", "a", "b", "c"], LIST, Some(&["pwd"]), &[("x", "otp")], true);
         let told = mapping.retrace(&claims, true);
         let looked: Vec<(&str, bool)> =
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_stands_in_is_told_for_a_user_alone_and_nothing_of_what_is_not_trusted() {
-        let claims = Json::parse(b"{}").unwrap();
+        let claims = Json::parse("{}").unwrap();
         let stands_in = mapping(&["amr"], LIST, Some(&["pwd"]), &[], true);
         assert_eq!(stands_in.retrace(&claims, true).stand_in.map(<[_]>::len), Some(1));
         assert_eq!(stands_in.retrace(&claims, false).stand_in, None);
@@ -203,7 +203,7 @@ mod tests {
             ]),
             user in any::<bool>(),
         ) {
-            let claims = Json::parse(claims.as_bytes()).unwrap();
+            let claims = Json::parse(claims).unwrap();
             let told = mapping.retrace(&claims, user);
             prop_assert_eq!(&told.fact, &mapping.values(&claims, user).map(|values| owned(&values)));
             let taken = told.looked.last().and_then(|last| last.found).is_some_and(|value| !value.is_absent());

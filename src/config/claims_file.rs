@@ -28,7 +28,7 @@ pub fn load_token(file: SourceFile, policy: &Policy, now: Timestamp) -> Result<T
             return token("the token", &root, policy, now, &mut out);
         }
         // What is JSON is taken as a token would have it, to the last digit.
-        let exact = Json::parse(text.as_bytes()).ok();
+        let exact = Json::parse(&text).ok();
         let claims = match exact {
             Some(claims) => claims,
             None => with_no_defaults(members(&root, now, &mut out)?),

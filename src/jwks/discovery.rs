@@ -72,7 +72,8 @@ fn places(issuer: &str, allow_http: bool) -> Result<[Url; 2], String> {
 }
 
 fn read(body: &[u8], issuer: &str, allow_http: bool) -> Result<Discovered, String> {
-    let document = Json::parse(body).map_err(|error| format!("the document is not JSON that we take: {error}"))?;
+    let json = str::from_utf8(body).map_err(|error| format!("the document is not text: {error}"))?;
+    let document = Json::parse(json).map_err(|error| format!("the document is not JSON that we take: {error}"))?;
     let text = |name: &str| document.member(name).and_then(Json::as_str);
     match text("issuer") {
         // RFC 8414 section 3.3: identical, or another server could hand us its keys.

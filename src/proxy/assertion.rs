@@ -14,36 +14,27 @@ use http::header::HeaderName;
 use serde_json::{Map, Value};
 
 use crate::assertion::{Keyring, KeysInForce};
-use crate::assurance::{Assurance, Caller};
-use crate::policy::{Permit, Policy};
-use crate::proxy::identity::{KNOWN, Written, place};
+use crate::assurance::Caller;
+use crate::proxy::identity::{Facts, KNOWN, Known, Written, place};
 use crate::token::Timestamp;
 
-/// All that an assertion follows from, and the assertion.
-struct Known {
+/// An assertion, with what else it follows from.
+struct Signed {
+    known: Known,
     keys: Arc<KeysInForce>,
-    policy: Box<str>,
-    permit: Permit,
-    caller: Arc<Assurance>,
-    witness: Arc<Assurance>,
     upstream: Box<str>,
     /// Until when it is told again.
     until: Timestamp,
-    identity: Rc<Written>,
 }
 
 thread_local! {
-    static KNOWN_HERE: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
+    static KNOWN_HERE: RefCell<Vec<Option<Signed>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is asserted, and to whom.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asserted<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) permit: &'a Permit,
-    /// The token that calls, and the one whose evidence was enough; they are one, or a pair.
-    pub(super) caller: &'a Arc<Assurance>,
-    pub(super) witness: &'a Arc<Assurance>,
+    pub(super) facts: Facts<'a>,
     pub(super) upstream: &'a str,
     pub(super) now: Timestamp,
 }
@@ -57,33 +48,26 @@ impl Asserted<'_> {
             if all.is_empty() {
                 all.resize_with(KNOWN, || None);
             }
-            let slot = all.get_mut(place(self.caller))?;
-            if let Some(known) = slot
-                && self.now < known.until
+            let slot = all.get_mut(place(self.facts.caller))?;
+            if let Some(signed) = slot
+                && self.now < signed.until
                 // What is held can't be another by the same address.
-                && Arc::ptr_eq(&known.keys, &keys)
-                && Arc::ptr_eq(&known.caller, self.caller)
-                && Arc::ptr_eq(&known.witness, self.witness)
-                && *known.upstream == *self.upstream
-                && known.permit == *self.permit
-                && *known.policy == *self.policy.hash()
+                && Arc::ptr_eq(&signed.keys, &keys)
+                && *signed.upstream == *self.upstream
+                && let Some(identity) = signed.known.again(&self.facts)
             {
-                return Some(Rc::clone(&known.identity));
+                return Some(identity);
             }
             let expires = self.expires(keyring);
             let jwt = keys.sign(&self.claims(keyring, expires)?)?;
             let identity = Rc::new(Written::one(&ASSERTION, &HeaderValue::try_from(jwt).ok()?));
             let half = self.now.plus_seconds(keyring.seconds() / 2);
-            *slot = Some(Known {
+            *slot = Some(Signed {
+                known: Known::new(self.facts, &identity),
                 keys,
-                policy: self.policy.hash().into(),
-                permit: self.permit.clone(),
-                caller: Arc::clone(self.caller),
-                witness: Arc::clone(self.witness),
                 upstream: self.upstream.into(),
                 // Of a token that ended within the leeway, another would say no more.
                 until: if expires > self.now { half.min(expires) } else { half },
-                identity: Rc::clone(&identity),
             });
             Some(identity)
         })
@@ -91,11 +75,12 @@ impl Asserted<'_> {
 
     /// When it ends: in time, and never after the tokens that it stands for.
     fn expires(&self, keyring: &Keyring) -> Timestamp {
-        self.now.plus_seconds(keyring.seconds()).min(self.caller.expires).min(self.witness.expires)
+        let Facts { caller, witness, .. } = self.facts;
+        self.now.plus_seconds(keyring.seconds()).min(caller.expires).min(witness.expires)
     }
 
     fn claims(&self, keyring: &Keyring, expires: Timestamp) -> Option<Value> {
-        let Self { policy, permit, caller, witness, upstream, now } = *self;
+        let Self { facts: Facts { policy, permit, caller, witness }, upstream, now } = *self;
         let mut id = [0; 16];
         getrandom::fill(&mut id).ok()?;
         let mut claims = Map::new();

@@ -22,7 +22,7 @@ pub(super) enum Identity<'i> {
     Once(Facts<'i>),
 }
 
-/// All that an identity follows from.
+/// All that what is told of a caller follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'i> {
     pub(super) policy: &'i Policy,
@@ -46,8 +46,8 @@ pub(super) struct Written {
 /// Each field with where its value stands in the lines.
 type Places = SmallVec<[(&'static HeaderName, usize, usize); 7]>;
 
-/// All that an identity follows from, and the identity.
-struct Known {
+/// What was told of a caller, with all that it follows from.
+pub(super) struct Known {
     policy: Box<str>,
     permit: Permit,
     caller: Arc<Assurance>,
@@ -75,36 +75,22 @@ impl<'i> Identity<'i> {
     ///
     /// A caller takes the place of another on coming twice in a row: many who come in turns would only push out each other.
     pub(super) fn of(facts: Facts<'i>) -> Self {
-        let Facts { policy, permit, caller, witness } = facts;
         KNOWN_HERE.with_borrow_mut(|all| {
             if all.is_empty() {
                 all.resize_with(KNOWN, Slot::default);
             }
-            let Some(slot) = all.get_mut(place(caller)) else { return Self::Once(facts) };
-            if let Some(known) = &slot.known
-                // What is held can't be another by the same address.
-                && Arc::ptr_eq(&known.caller, caller)
-                && Arc::ptr_eq(&known.witness, witness)
-                && known.permit == *permit
-                && *known.policy == *policy.hash()
-            {
+            let Some(slot) = all.get_mut(place(facts.caller)) else { return Self::Once(facts) };
+            if let Some(identity) = slot.known.as_ref().and_then(|known| known.again(&facts)) {
                 slot.wanted_by = 0;
-                return Self::Again(Rc::clone(&known.identity));
+                return Self::Again(identity);
             }
-            let wanted_by = Arc::as_ptr(caller).addr();
+            let wanted_by = Arc::as_ptr(facts.caller).addr();
             if std::mem::replace(&mut slot.wanted_by, wanted_by) != wanted_by {
                 return Self::Once(facts);
             }
             let identity = Rc::new(facts.written());
-            let known = Known {
-                policy: policy.hash().into(),
-                permit: permit.clone(),
-                caller: Arc::clone(caller),
-                witness: Arc::clone(witness),
-                identity: Rc::clone(&identity),
-            };
             // Who now wants it for another permit waits too: one token on two routes in turns must not write it each time.
-            *slot = Slot { known: Some(known), wanted_by: 0 };
+            *slot = Slot { known: Some(Known::new(facts, &identity)), wanted_by: 0 };
             Self::Again(identity)
         })
     }
@@ -123,6 +109,28 @@ impl<'i> Identity<'i> {
             Self::Again(written) => written.each(say),
             Self::Once(facts) => facts.written().each(say),
         }
+    }
+}
+
+impl Known {
+    pub(super) fn new(facts: Facts<'_>, identity: &Rc<Written>) -> Self {
+        Self {
+            policy: facts.policy.hash().into(),
+            permit: facts.permit.clone(),
+            caller: Arc::clone(facts.caller),
+            witness: Arc::clone(facts.witness),
+            identity: Rc::clone(identity),
+        }
+    }
+
+    /// The same, where it follows from these.
+    pub(super) fn again(&self, facts: &Facts<'_>) -> Option<Rc<Written>> {
+        // What is held can't be another by the same address.
+        let follows = Arc::ptr_eq(&self.caller, facts.caller)
+            && Arc::ptr_eq(&self.witness, facts.witness)
+            && self.permit == *facts.permit
+            && *self.policy == *facts.policy.hash();
+        follows.then(|| Rc::clone(&self.identity))
     }
 }
 
@@ -151,14 +159,14 @@ impl Facts<'_> {
     fn written(&self) -> Written {
         let mut text = Vec::with_capacity(USUAL);
         let places = self.write(&mut text);
-        Written::new(&text, places)
+        Written::new(text.into(), places)
     }
 }
 
 impl Written {
-    /// `text`: whole lines, with the places of their values.
-    fn new(text: &[u8], places: Places) -> Self {
-        Self { lines: Bytes::copy_from_slice(text), places, fields: OnceCell::new() }
+    /// `lines`: whole ones, with the places of their values.
+    fn new(lines: Bytes, places: Places) -> Self {
+        Self { lines, places, fields: OnceCell::new() }
     }
 
     /// One that is told in this field alone.
@@ -166,7 +174,7 @@ impl Written {
         let mut text = Vec::new();
         line(&mut text, name.as_str(), value);
         let start = name.as_str().len().saturating_add(": ".len());
-        Self::new(&text, smallvec::smallvec![(name, start, start.saturating_add(value.len()))])
+        Self::new(text.into(), smallvec::smallvec![(name, start, start.saturating_add(value.len()))])
     }
 
     fn each(&self, mut say: impl FnMut(&HeaderName, &HeaderValue)) {
@@ -259,28 +267,12 @@ static CLIENT: HeaderName = HeaderName::from_static("x-stepgate-client");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
     use crate::config::{SourceFile, load_policy};
     use crate::policy::{CanonicalPath, Target, judge};
     use crate::token::{Timestamp, TokenKind};
 
     fn caller(subject: &str) -> Arc<Assurance> {
-        let reading = Reading::default();
-        Arc::new(Assurance {
-            issuer: IssuerId(0),
-            kind: TokenKind::Access,
-            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
-            caller: Caller::User,
-            subject: Some(subject.into()),
-            client: None,
-            scopes: List::default(),
-            audiences: List::default(),
-            session: None,
-            at_hash: None,
-            claims: ClaimFacts::default(),
-            expires: Timestamp::from_seconds(0),
-            issued: None,
-        })
+        Arc::new(Assurance { subject: Some(subject.into()), ..Assurance::bare(TokenKind::Access) })
     }
 
     #[test]
@@ -338,7 +330,7 @@ mod tests {
         let lines = expected.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
         assert_eq!(str::from_utf8(&text).unwrap(), format!("host: a\r\n{lines}"));
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(told(&Written::new(&text, places)), expected);
+        assert_eq!(told(&Written::new(text.into(), places)), expected);
     }
 
     #[test]

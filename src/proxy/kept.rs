@@ -351,7 +351,7 @@ routes:
         let claims = r#"{"iss":"https://bank.example","aud":"app","sub":"ada","exp":1767269000,"amr":["pwd"]}"#;
         let token = [r#"{"alg":"ES256"}"#, claims, "s"].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
         let issuer = policy.issuer_of("https://bank.example").unwrap();
-        let json = crate::token::Json::parse(claims.as_bytes()).unwrap();
+        let json = crate::token::Json::parse(claims).unwrap();
         let verified = crate::token::danger_assume_signed(json, None, &issuer.expectation, now).unwrap();
         let (credential, assurance) =
             (Credential::new(&token, 4_096).unwrap(), issuer.assess(&verified, policy.claims()));

@@ -164,15 +164,13 @@ impl<V: Verify> Passage<'_, V> {
         let gate = &self.connection.worker.gate;
         let told = (gate.identity.headers || gate.assertion.is_some()) && permit.by().is_some();
         let Some((caller, witness)) = self.tokens.speakers(permit.by()).filter(|_| told) else { return Ok(None) };
-        let policy = &self.live.policy;
+        let facts = Facts { policy: &self.live.policy, permit, caller, witness };
         let Some(keyring) = &gate.assertion else {
-            let facts = Facts { policy, permit, caller, witness };
             // What is opened from a cookie is found anew each time, so there is nothing to know it again by.
             let is_once = self.tokens.is_kept(permit.by());
             return Ok(Some(if is_once { Identity::Once(facts) } else { Identity::of(facts) }));
         };
-        let (upstream, now) = (&*upstream.name, self.desk.now);
-        let signed = Asserted { policy, permit, caller, witness, upstream, now }.signed(keyring);
+        let signed = Asserted { facts, upstream: &upstream.name, now: self.desk.now }.signed(keyring);
         let unsigned = || Refusal::new(Denial::because(Reason::Overloaded), "the assertion can't be signed");
         signed.ok_or_else(unsigned).map(|signed| Some(Identity::Again(signed)))
     }

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 
 use crate::assurance::{ClaimTable, Expression, Issuer};
-use crate::token::{ClaimPath, Json, TokenKind};
+use crate::token::{ClaimPath, Json, TokenKind, Tree};
 
 /// Claims that are read whatever the policy says: the session that pairs are tied by, for whom an `id_token` is, and when the
 /// token was issued.
@@ -69,7 +69,7 @@ pub(super) fn unread<'p>(issuer: &'p Issuer, table: &'p ClaimTable, marks: &[u8]
 
 /// The claims without what none of the paths reads. What is nested keeps its place, so that every path finds in them what it
 /// found before, and lists stay whole.
-pub(super) fn only(claims: &Json, paths: &[&ClaimPath]) -> Json {
+pub(super) fn only(claims: &Tree<'_>, paths: &[&ClaimPath]) -> Json {
     let always: Vec<[Box<str>; 1]> = ALWAYS.iter().map(|name| [Box::from(*name)]).collect();
     let steps: Vec<&[Box<str>]> =
         paths.iter().map(|path| path.steps()).chain(always.iter().map(<[Box<str>; 1]>::as_slice)).collect();
@@ -77,12 +77,12 @@ pub(super) fn only(claims: &Json, paths: &[&ClaimPath]) -> Json {
 }
 
 /// A value without what no path reads; `None`: nothing of it is read.
-fn pruned(value: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
+fn pruned(value: &Tree<'_>, paths: &[&[Box<str>]]) -> Option<Json> {
     if paths.iter().any(|path| path.is_empty()) {
-        return Some(value.clone());
+        return Some(value.to_json());
     }
     match value {
-        Json::Object(members) => {
+        Tree::Object(members) => {
             let read = members.iter().filter_map(|(name, value)| {
                 let below: Vec<&[Box<str>]> = paths
                     .iter()
@@ -90,14 +90,15 @@ fn pruned(value: &Json, paths: &[&[Box<str>]]) -> Option<Json> {
                     .filter(|(step, _)| ***step == **name)
                     .map(|(_, rest)| rest)
                     .collect();
-                (!below.is_empty()).then(|| pruned(value, &below).map(|value| (name.clone(), value))).flatten()
+                let value = (!below.is_empty()).then(|| pruned(value, &below)).flatten()?;
+                Some((name.to_string().into(), value))
             });
             let read: Box<[_]> = read.collect();
             (!read.is_empty()).then_some(Json::Object(read))
         }
         // A step into a list is an index: what stands before it must stay.
-        Json::Array(_) => Some(value.clone()),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+        Tree::Array(_) => Some(value.to_json()),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => None,
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
 
     fn kept(claims: &str, paths: &[&str]) -> String {
         let paths: Vec<ClaimPath> = paths.iter().map(|path| ClaimPath::parse(path).unwrap()).collect();
-        let claims = Json::parse(claims.as_bytes()).unwrap();
+        let claims = Json::parse(claims).unwrap();
         let kept = only(&claims, &paths.iter().collect::<Vec<_>>());
         for path in &paths {
             assert_eq!(path.find(&kept), path.find(&claims), "{path}: read after as before");
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn sizes_name_claims_largest_first() {
-        let claims = Json::parse(br#"{"a":"x","groups":["one","two"]}"#).unwrap();
+        let claims = Json::parse(r#"{"a":"x","groups":["one","two"]}"#).unwrap();
         assert_eq!(sizes(&claims), [("groups".to_owned(), 13), ("a".to_owned(), 3)]);
     }
 }

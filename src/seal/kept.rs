@@ -65,12 +65,11 @@ impl Kept {
         let issuer = policy.issuer(assurance.issuer).ok_or(NotKept::Unreadable)?;
         let mut room = Vec::new();
         let token = Unverified::parse(credential, &mut room).map_err(|_bug| NotKept::Unreadable)?;
-        let all = token.claims_once_believed().to_json();
+        let all = token.claims_once_believed();
         if all.member("cnf").is_some_and(|cnf| *cnf != Json::Null) {
             return Err(NotKept::Bound);
         }
         let paths = claims::read(issuer, assurance.kind, policy.claims());
-        let kept = claims::only(&all, &paths);
         Ok(Self {
             id: SessionId::of(credential),
             // Whole seconds, rounded down: never longer than was said.
@@ -79,7 +78,7 @@ impl Kept {
             issuer: issuer.name.clone(),
             iss: issuer.expectation.issuer.clone(),
             read: claims::marks(&paths),
-            claims: kept,
+            claims: claims::only(all, &paths),
         })
     }
 
@@ -150,7 +149,7 @@ impl Kept {
             KIND_ID => TokenKind::Id,
             _ => return None,
         };
-        let Json::Array(parts) = Json::parse(json).ok()? else { return None };
+        let Json::Array(parts) = Json::parse(str::from_utf8(json).ok()?).ok()? else { return None };
         let [Json::String(issuer), Json::String(iss), claims @ Json::Object(_)]: [Json; 3] =
             parts.into_vec().try_into().ok()?
         else {

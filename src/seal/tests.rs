@@ -46,7 +46,7 @@ fn believed(policy: &Policy, claims: &Value) -> (Credential, Assurance) {
     let text = |value: &str| URL_SAFE_NO_PAD.encode(value);
     let token = format!("{}.{}.{}", text(r#"{"alg":"ES256"}"#), text(&claims.to_string()), text("signature"));
     let issuer = policy.issuer_of(ISS).unwrap();
-    let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+    let claims = Json::parse(&claims.to_string()).unwrap();
     let verified = danger_assume_signed(claims, None, &issuer.expectation, NOW).unwrap();
     (Credential::new(&token, 64 << 10).unwrap(), issuer.assess(&verified, policy.claims()))
 }

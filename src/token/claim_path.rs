@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_put_where_a_path_names_it_is_found_there_and_the_rest_stays() {
-        let claims = || Json::parse(br#"{"a":{"b":2,"c":1},"d":[7],"e":"x"}"#).unwrap();
+        let claims = || Json::parse(r#"{"a":{"b":2,"c":1},"d":[7],"e":"x"}"#).unwrap();
         for path in ["e", "new", "/a/b", "/a/new/er", "/d/x", "/a~1b/c"] {
             let path = ClaimPath::parse(path).unwrap();
             let put = path.put(claims(), Json::Bool(true));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn names_and_pointers_find_what_they_name() {
-        let claims = Json::parse(br#"{"a/b":1,"a":{"b":2,"~":3},"list":[{"b":4}]}"#).unwrap();
+        let claims = Json::parse(r#"{"a/b":1,"a":{"b":2,"~":3},"list":[{"b":4}]}"#).unwrap();
         let find = |path: &str| ClaimPath::parse(path).unwrap().find(&claims).cloned();
         let number = |n: u64| Some(Json::Number(n.into()));
         assert_eq!(find("a/b"), number(1));

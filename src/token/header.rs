@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     fn read(header: &str) -> Result<Header, Reason> {
-        let claims = Tree::read(br#"{"iss":"https://idp.example","sub":"u","aud":["a"]}"#).unwrap();
-        Header::read(&Tree::read(header.as_bytes()).unwrap(), &claims).map_err(|rejection| rejection.reason)
+        let claims = Tree::read(r#"{"iss":"https://idp.example","sub":"u","aud":["a"]}"#).unwrap();
+        Header::read(&Tree::read(header).unwrap(), &claims).map_err(|rejection| rejection.reason)
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(in crate::token) struct Key {
 
 impl Key {
     /// Reads one member of `keys`.
-    pub(in crate::token) fn read(text: &[u8]) -> Result<Self, DroppedKey> {
+    pub(in crate::token) fn read(text: &str) -> Result<Self, DroppedKey> {
         let dropped = |kid: Option<&str>, why: Cow<'static, str>| DroppedKey { kid: kid.map(quoted), why };
         let jwk = Json::parse(text)
             .map_err(|_unread| dropped(None, "it nests too deeply or has a duplicate member".into()))?;

@@ -98,7 +98,7 @@ impl KeySet {
         let mut ids = HashSet::new();
         let mut dropped = Vec::new();
         for raw in members(jwks, limits)? {
-            match Key::read(raw.get().as_bytes()) {
+            match Key::read(raw.get()) {
                 Ok(key) => {
                     if ids.insert(key.id) {
                         keys.push(key);
@@ -125,7 +125,7 @@ impl KeySet {
     /// # Errors
     /// When the document is no key set, is too large or has too many keys.
     pub fn usable(jwks: &[u8], limits: KeyLimits) -> Result<Vec<&RawValue>, KeySetError> {
-        let usable = |raw: &&RawValue| Key::read(raw.get().as_bytes()).is_ok();
+        let usable = |raw: &&RawValue| Key::read(raw.get()).is_ok();
         Ok(members(jwks, limits)?.into_iter().filter(usable).collect())
     }
 

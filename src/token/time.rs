@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn t18_a_numeric_date_is_a_number_within_reason() {
-        let read = |text: &str| Timestamp::from_claim(&Tree::read(text.as_bytes()).unwrap());
+        let read = |text: &str| Timestamp::from_claim(&Tree::read(text).unwrap());
         assert_eq!(read("1767268740"), Some(Timestamp::from_seconds(1_767_268_740)));
         assert_eq!(read("1767268740.5"), Some(Timestamp::from_micros(1_767_268_740_500_000)));
         assert_eq!(read("0"), Some(Timestamp::from_seconds(0)));

@@ -136,6 +136,8 @@ pub(in crate::token) fn json(part: &str, what: &str) -> Result<Json, Rejection> 
 }
 
 fn tree<'t>(text: &'t [u8], what: &str) -> Result<Tree<'t>, Rejection> {
+    // Looked through once, and not string by string.
+    let Ok(text) = str::from_utf8(text) else { return Err(malformed(format!("the {what} part is not JSON"))) };
     Tree::read(text).map_err(|error| {
         let why = match error.classify() {
             serde_json::error::Category::Data => "is nested too deeply or has duplicate members",
@@ -170,7 +172,7 @@ mod tests {
         parsed(token).map_err(|rejection| rejection.reason)
     }
 
-    fn b64(text: &str) -> String {
+    fn b64(text: impl AsRef<[u8]>) -> String {
         URL_SAFE_NO_PAD.encode(text)
     }
 
@@ -202,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+        for bad in [&b"\xff"[..], b"\"\xff\"", b"{\"\xff\":1}", b"{\"a\":[\"\xc3\"]}", b"{} \xff", b"\xff{}"] {
+            for (header, claims) in [(bad, &b"{}"[..]), (HEADER.as_bytes(), bad)] {
+                let token = format!("{}.{}.AAAA", b64(header), b64(claims));
+                assert_eq!(parse(&token).unwrap_err(), Reason::TokenMalformed, "{bad:?}");
+            }
+        }
+    }
+
+    #[test]
     fn t19_duplicate_members_are_refused_in_header_and_claims() {
         let twice = format!("{}.{}.AAAA", b64(HEADER), b64(r#"{"acr":"1","acr":"2"}"#));
         assert_eq!(parse(&twice).unwrap_err(), Reason::TokenMalformed);
@@ -211,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_header_that_was_read_before_is_believed_no_more_than_a_new_one() {
-        let claims = |iss: &str| b64(&format!(r#"{{"iss":"{iss}"}}"#));
+        let claims = |iss: &str| b64(format!(r#"{{"iss":"{iss}"}}"#));
         let token = |header: &str, iss: &str| parse(&format!("{}.{}.AAAA", b64(header), claims(iss)));
         for _ in 0..3 {
             assert_eq!(token(r#"{"alg":"ES256","kid":"a"}"#, "i").unwrap().kid(), Some("a"));

@@ -132,6 +132,11 @@ fn what_is_told_follows_the_token_the_route_and_the_policy_each_time() {
     for _ in 0..3 {
         assert_eq!(told("/plain", &both)[0], "ada");
     }
+    // A level of another name, which leaves whatever is known of tokens as it is.
+    let levels = "version: 1\nlevels: [single-factor, two-factors, phishing-resistant]\n";
+    let policy = policy.replace("multi-factor", "two-factors").replacen("version: 1\n", levels, 1);
+    world.gate.reload(&policy);
+    eventually("the level has another name", Duration::from_secs(10), || told("/plain", &both)[1] == "two-factors");
     world.gate.reload(&policy.replacen("  bank:", "  bench:", 1));
     eventually("the issuer has another name", Duration::from_secs(10), || told("/plain", &both)[3] == "bench");
 }

@@ -5,7 +5,7 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::assurance::{Assurance, Fact, Method};
-use crate::assurance::{Caller, ClaimTable, Evidence, Expression, IssuerId, Ladders, List, MethodClass, Reading};
+use crate::assurance::{ClaimTable, Evidence, Expression, IssuerId, Ladders, MethodClass, Reading};
 use crate::audit::record::{FailureLine, GapLine, Line, Record};
 use crate::policy::{Allowances, CanonicalPath, Denial, Exception, Permit, Policy, Route, Target, Who, decide};
 use crate::policy::{
@@ -75,27 +75,21 @@ pub(crate) fn with_exception(policy: Policy) -> Policy {
 }
 
 fn token(policy: &Policy, claims: &str) -> Assurance {
-    let claims = Json::parse(claims.as_bytes()).unwrap();
+    let claims = Json::parse(claims).unwrap();
     let method = |value: &str| Method { value: value.into(), class: MethodClass::default(), ignored: false };
     Assurance {
-        issuer: IssuerId(0),
-        kind: TokenKind::Access,
         evidence: Evidence {
             acr: Fact::Known(["urn:example:loa:1".into()].into()),
             amr: Fact::Known([method("pwd")].into()),
             auth_time: Fact::Known(Timestamp::from_seconds(1_767_268_740)),
             reading: Reading::default(),
         },
-        caller: Caller::User,
         subject: Some("alice".into()),
         client: Some("app".into()),
         scopes: ["payments".into()].into(),
-        audiences: List::default(),
-        session: None,
-        at_hash: None,
         claims: policy.claims().pick(&claims),
         expires: Timestamp::from_seconds(1_767_269_000),
-        issued: None,
+        ..Assurance::bare(TokenKind::Access)
     }
 }
 

@@ -203,7 +203,7 @@ fn stop(route: &Route, case: &Case, queries: &[Query], policy: &Policy, mint: &M
     for query in queries {
         let content = mint.content(&Wish::read(query).ok()?, now).ok()?;
         says.push(sign_in(&content.claims));
-        let claims = Json::parse(content.claims.to_string().as_bytes()).ok()?;
+        let claims = Json::parse(&content.claims.to_string()).ok()?;
         let token = TestToken { name: "token".into(), typ: content.typ.map(Into::into), claims };
         let carrier = carrier(route, kind(&token, policy, now)).or_else(|| kept(route, case, &token, policy, now))?;
         carried.push((carrier, written(query)));

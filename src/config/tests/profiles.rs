@@ -33,7 +33,7 @@ fn assess(loaded: &Loaded, claims: &Value) -> Assurance {
     let mut all = json!({ "iss": "https://idp.example", "aud": "api", "exp": 1_767_268_860, "sub": "ann" });
     all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
     let issuer = &loaded.policy.issuers()[0];
-    let claims = Json::parse(all.to_string().as_bytes()).unwrap();
+    let claims = Json::parse(&all.to_string()).unwrap();
     let token = danger_assume_signed(claims, None, &issuer.expectation, NOW).unwrap();
     issuer.assess(&token, loaded.policy.claims())
 }

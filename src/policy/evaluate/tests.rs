@@ -8,8 +8,8 @@ use super::*;
 use crate::assurance::List;
 use crate::assurance::mapping::{Accept, Mapping, ValueMapping};
 use crate::assurance::{
-    Challenge, ClaimFacts, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method,
-    MethodClass, MethodTable, Pair, Proof, Reading,
+    Challenge, ClaimTable, Classes, Evidence, FactorClass, IssuerId, Ladders, ListedChallenge, Method, MethodClass,
+    MethodTable, Pair, Proof, Reading,
 };
 use crate::policy::host::HostPattern;
 use crate::policy::path::{Allowances, CanonicalPath};
@@ -91,24 +91,18 @@ pub(in crate::policy) fn amr(values: &[&str]) -> Fact<List<Method>> {
 
 pub(in crate::policy) fn token(acr: Option<&str>, methods: Option<&[&str]>) -> Assurance {
     Assurance {
-        issuer: IssuerId(0),
-        kind: TokenKind::Access,
         evidence: Evidence {
             acr: acr.map_or(Fact::Absent, |acr| Fact::Known(texts(&[acr]).into())),
             amr: methods.map_or(Fact::Absent, amr),
             auth_time: Fact::Known(NOW.plus_seconds(-60)),
             reading: Reading::default(),
         },
-        caller: Caller::User,
         subject: Some("ada".into()),
         client: Some("app".into()),
         scopes: texts(&["accounts"]).into(),
         audiences: texts(&["api"]).into(),
-        session: None,
-        at_hash: None,
-        claims: ClaimFacts::default(),
         expires: NOW.plus_seconds(300),
-        issued: None,
+        ..Assurance::bare(TokenKind::Access)
     }
 }
 
@@ -486,7 +480,7 @@ fn without_a_token_only_a_public_route_lets_through() {
 
 #[test]
 fn a_bound_path_parameter_equals_the_claim() {
-    let json = |text: &str| Json::parse(text.as_bytes()).unwrap();
+    let json = |text: &str| Json::parse(text).unwrap();
     for (claim, is) in [
         ("\"7\"", true),
         ("7", true),

@@ -148,26 +148,11 @@ impl Renewals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assurance::{Caller, ClaimFacts, Evidence, Fact, IssuerId, List, Reading};
     use crate::token::TokenKind;
 
     fn of(subject: Option<&str>, session: Option<&str>) -> Assurance {
-        let reading = Reading::default();
-        Assurance {
-            issuer: IssuerId(0),
-            kind: TokenKind::Access,
-            evidence: Evidence { acr: Fact::Absent, amr: Fact::Absent, auth_time: Fact::Absent, reading },
-            caller: Caller::User,
-            subject: subject.map(Box::from),
-            client: None,
-            scopes: List::default(),
-            audiences: List::default(),
-            session: session.map(Box::from),
-            at_hash: None,
-            claims: ClaimFacts::default(),
-            expires: Timestamp::from_seconds(0),
-            issued: None,
-        }
+        let (subject, session) = (subject.map(Box::from), session.map(Box::from));
+        Assurance { subject, session, ..Assurance::bare(TokenKind::Access) }
     }
 
     #[test]

@@ -417,7 +417,7 @@ fn of_several_faults_the_first_by_precedence_is_said() {
 #[test]
 fn what_a_person_claims_is_judged_by_the_same_rules() {
     let assume = |claims: &Value, typ| {
-        let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+        let claims = Json::parse(&claims.to_string()).unwrap();
         danger_assume_signed(claims, typ, &expectation(), NOW).map(|token| token.kind()).map_err(|why| why.reason)
     };
     assert_eq!(assume(&claims(), Some("application/AT+JWT")), Ok(TokenKind::Access));

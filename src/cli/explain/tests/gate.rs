@@ -304,7 +304,7 @@ impl Gate {
         beside.form = sent.form.as_ref().map(|form| ("f".to_owned(), posted(form).into()));
         let claims =
             sent.kept.as_ref().filter(|kept| kept.spoilt == Spoilt::Not && sent.in_cookie.is_none()).map(|kept| {
-                let claims = Json::parse(kept.claims.to_string().as_bytes()).unwrap();
+                let claims = Json::parse(&kept.claims.to_string()).unwrap();
                 let (route, keep) =
                     policy.routes().iter().find_map(|route| Some((route, route.keep.as_deref()?.clone()))).unwrap();
                 let (route, hosts, at) = (route.name.clone(), route.matches.hosts.clone(), now.plus_seconds(-kept.ago));

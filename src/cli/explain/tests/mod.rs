@@ -137,7 +137,7 @@ fn runner(cases: u32) -> TestRunner {
 
 /// Claims after a sign-in that says this, with these scopes too.
 fn signed_in(claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]) -> Value {
-    let mut new = Json::parse(claims.to_string().as_bytes()).unwrap();
+    let mut new = Json::parse(&claims.to_string()).unwrap();
     for (path, value) in said {
         new = path.put(new, value.clone());
     }
@@ -278,7 +278,7 @@ fn without_keys_the_rest_is_explained_and_it_is_said_loudly_that_the_signature_w
 #[test]
 fn what_stands_in_claims_cannot_move_a_terminal() {
     let claims = json!({ "iss": ISSUER, "aud": API, "sub": "\u{1b}[2J\u{9b}\u{202e}x", "exp": NOW.seconds() + 60 });
-    let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+    let claims = Json::parse(&claims.to_string()).unwrap();
     let text = human::text(&told_of(What::Claims { claims, typ: None }, Keys::None(String::new())));
     assert!(text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{text}");
 }
@@ -289,7 +289,7 @@ fn told_of_claims(more: &Value) -> Explained {
     for (name, value) in more.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+    let claims = Json::parse(&claims.to_string()).unwrap();
     told_of(What::Claims { claims, typ: None }, Keys::None(String::new()))
 }
 
@@ -327,7 +327,7 @@ fn what_a_route_only_observes_is_forwarded_and_told_with_what_it_would_be_refuse
     let policy = load(&observing).unwrap();
     for exp in [0, NOW.seconds() + 60] {
         let claims = json!({ "iss": ISSUER, "aud": API, "sub": "u", "exp": exp, "amr": ["pwd"] });
-        let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+        let claims = Json::parse(&claims.to_string()).unwrap();
         let given = [Given { name: "t".into(), what: What::Claims { claims, typ: None } }];
         let (policy, keys) = (&policy, &[Keys::None(String::new())]);
         let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");
@@ -361,7 +361,7 @@ fn what_an_exception_lets_in_is_told_with_what_the_route_says_and_one_that_does_
     let policy = load(&format!("{POLICY}{exceptions}")).unwrap();
     for (subject, exception) in [("u", json!("outage")), ("v", Value::Null)] {
         let claims = json!({ "iss": ISSUER, "aud": API, "sub": subject, "exp": NOW.seconds() + 60, "amr": ["pwd"] });
-        let claims = Json::parse(claims.to_string().as_bytes()).unwrap();
+        let claims = Json::parse(&claims.to_string()).unwrap();
         let given = [Given { name: "t".into(), what: What::Claims { claims, typ: None } }];
         let (policy, keys, given) = (&policy, &[Keys::None(String::new())], &given);
         let (request, method, authority, path) = ("POST https://api.example/pay", "POST", "api.example", "/pay");

@@ -236,7 +236,7 @@ pub(super) fn worlds() -> impl Strategy<Value = (String, &'static str, Vec<Made>
 
 /// Sign-ins made now, as issuers of these tests would write them.
 pub(super) fn usual_sign_ins() -> Vec<Vec<(ClaimPath, Json)>> {
-    let json = |value: Value| Json::parse(value.to_string().as_bytes()).unwrap();
+    let json = |value: Value| Json::parse(&value.to_string()).unwrap();
     let path = |path: &str| ClaimPath::parse(path).unwrap();
     let acr = [json!("1"), json!("2"), json!("gold"), json!("phr"), json!(["2"]), json!(["gold"]), json!(["phr"])];
     let amr = [
