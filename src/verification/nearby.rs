@@ -15,7 +15,8 @@ const LOOKS: u8 = 61;
 /// Where a set is full, one offer of so many takes a place: in a circle of more tokens than there are places, most of what has one
 /// is still there when it comes again.
 const OFFERS: u8 = 8;
-/// The sets of a thread that begins, and the most it may have: those take 256 KiB.
+/// The sets of a thread that begins, and the most it may have: those take 256 KiB, and what is left of entries that are no more, until
+/// others take their places, at most 1.3 MiB.
 const FEWEST: usize = 1 << 6;
 const MOST: usize = 1 << 12;
 
