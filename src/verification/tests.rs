@@ -308,23 +308,27 @@ async fn what_a_thread_has_nearby_is_found_until_the_cache_is_told_or_finds_to_l
     verify().await;
     let entry = bench.verifier.cache().find(&token).ok().unwrap();
     let digest = entry.digest();
-    assert!(nearby::find(digest).is_some_and(|nearby| Arc::ptr_eq(&nearby, &entry)));
-    assert!(nearby::find(digest.with_the_same_tag()).is_none());
+    // The cache itself is asked now and then.
+    let near = |digest| (0..10).find_map(|_| nearby::find(digest));
+    assert!(near(digest).is_some_and(|nearby| Arc::ptr_eq(&nearby, &entry)));
+    assert!(near(digest.with_the_same_tag()).is_none());
     bench.verifier.cache().remove(&entry);
-    assert!(nearby::find(digest).is_none(), "it is held here still");
+    assert!(near(digest).is_none(), "it is held here still");
     drop(entry);
     verify().await;
     // On a thread that has it nearby and not yet at hand, which holds it.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             assert!(bench.verifier.cached(&token, &policy, NOW).is_some());
-            assert!(nearby::find(digest).is_some());
+            assert!(near(digest).is_some());
             bench.verifier.cache().empty_for_tests();
             // The cache frees what it let go a little later.
-            assert!((0..10_000).any(|_| {
+            let started = std::time::Instant::now();
+            while near(digest).is_some() {
+                assert!(started.elapsed() < Duration::from_secs(30));
                 bench.verifier.cache().settle();
-                nearby::find(digest).is_none() && nearby::find(digest).is_none()
-            }));
+                std::thread::sleep(Duration::from_millis(1));
+            }
         });
     });
 }
