@@ -43,18 +43,25 @@ lint: ## clippy, warnings are errors
 core: ## the fence: the core builds without a socket, a file or a clock (`unit` runs its tests)
 	$(CARGO) check --locked --lib --no-default-features
 
+# Most tests wait far more than they compute, so that more run at once than there are cores, where these are few.
+TEST_THREADS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 6 ? cores : 6)))
+
 .PHONY: unit
 unit: ## tests that need nothing but Rust
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked
 
 .PHONY: doc
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
+# The program is optimised and what drives it is not: built as for `unit`, it takes over what that has built. Half as many
+# tests at once as there, since these have programs of their own to run.
 .PHONY: e2e
+e2e: export STEPGATE_TESTED := $(CURDIR)/$(BIN)
 e2e: tools .tools/peers/requirements.txt ## the whole program against a real OpenID provider, with real clients and peers
-	$(CARGO) test --locked --profile e2e --features e2e --test e2e
-	$(CARGO) test --locked --profile e2e --features e2e --test it reload_load
+	$(CARGO) build --locked --profile e2e --features e2e --bin stepgate
+	RUST_TEST_THREADS=$$(($(TEST_THREADS) / 2)) $(CARGO) test --locked --features e2e --test e2e
+	$(CARGO) test --locked --test it reload_load
 
 # Made anew when the list changes, as the one of `deploy`.
 .tools/peers/requirements.txt: $(PEERS)/requirements.txt

@@ -61,6 +61,8 @@ pub mod yaml;
 
 pub use cases::{Tests, load_tests};
 pub use layers::InUse;
+#[cfg(test)]
+pub use policy::load_policy_without_lints;
 pub use policy::{IssuerKeys, Loaded, load_policy, load_policy_at, load_policy_over};
 pub use problem::{Problem, Rejected, Report, Severity};
 pub use profile::Profile;

@@ -89,7 +89,7 @@ pub struct IssuerKeys {
 /// # Errors
 /// Every problem found, when one of them is an error.
 pub fn load_policy(files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
-    load(files, profile::ALL, None)
+    load(files, By { shipped: profile::ALL, now: None, lints: true })
 }
 
 /// The same where somebody has a clock: exceptions are held against it.
@@ -97,7 +97,7 @@ pub fn load_policy(files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
 /// # Errors
 /// Every problem found, when one of them is an error.
 pub fn load_policy_at(files: Vec<SourceFile>, now: Timestamp) -> Result<Loaded, Box<Rejected>> {
-    load(files, profile::ALL, Some(now))
+    load(files, By { shipped: profile::ALL, now: Some(now), lints: true })
 }
 
 /// The same with other profiles than those that are shipped.
@@ -105,14 +105,20 @@ pub fn load_policy_at(files: Vec<SourceFile>, now: Timestamp) -> Result<Loaded, 
 /// # Errors
 /// Every problem found, when one of them is an error.
 pub fn load_policy_over(files: Vec<SourceFile>, shipped: &'static [Profile]) -> Result<Loaded, Box<Rejected>> {
-    load(files, shipped, None)
+    load(files, By { shipped, now: None, lints: true })
 }
 
-fn load(
-    mut files: Vec<SourceFile>,
+/// What a policy is loaded by.
+#[derive(Clone, Copy, Debug)]
+struct By {
     shipped: &'static [Profile],
+    /// Exceptions are held against it.
     now: Option<Timestamp>,
-) -> Result<Loaded, Box<Rejected>> {
+    /// Whether it is looked over, once nothing is wrong with it.
+    lints: bool,
+}
+
+fn load(mut files: Vec<SourceFile>, by: By) -> Result<Loaded, Box<Rejected>> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut sources, mut out) = (Sources::default(), Report::default());
     let ids: Vec<FileId> = files.into_iter().map(|file| sources.add(file)).collect();
@@ -121,7 +127,7 @@ fn load(
     let roots: Vec<Node> = texts.iter().filter_map(|(id, text)| root(*id, text, &mut out)).collect();
     let unread = roots.len() < texts.len();
     let parts = Parts::gather(&roots, &mut out);
-    match compile(&parts, unread, (shipped, now), &mut sources, &mut out) {
+    match compile(&parts, unread, by, &mut sources, &mut out) {
         Some(mut loaded) if !out.has_errors() => {
             loaded.lints = lints::settle(out.into_problems(), &sources, true);
             loaded.sources = sources;
@@ -242,20 +248,14 @@ fn once<'n>(fields: &Fields<'n>, name: &'static str, slot: &mut Option<&'n Node>
 }
 
 /// Compiles what was gathered. `unread`: some file could not be read, so what is missing may stand there.
-fn compile(
-    parts: &Parts<'_>,
-    unread: bool,
-    (shipped, now): (&'static [Profile], Option<Timestamp>),
-    sources: &mut Sources,
-    out: &mut Report,
-) -> Option<Loaded> {
+fn compile(parts: &Parts<'_>, unread: bool, by: By, sources: &mut Sources, out: &mut Report) -> Option<Loaded> {
     let own = sources.iter().count();
     let scale = Scale::read(parts.levels, parts.ladders, out);
     let (mut claims, mut plain, mut files) = (ClaimTable::default(), Vec::new(), Vec::new());
 
     unique_names(parts.profiles.iter().map(|(key, _)| (&key.text, key.span)), "profile", out);
     let local = parts.profiles.iter().map(|(key, node)| ((*key).clone(), (*node).clone()));
-    let mut layers = Layers::new(shipped, local.collect(), out);
+    let mut layers = Layers::new(by.shipped, local.collect(), out);
     let mut expanded = issuer::local_profiles(&parts.profiles, &scale, &mut layers, sources, out);
     let names = issuer_names(&parts.issuers, out);
     let mut workshop = Workshop {
@@ -283,7 +283,7 @@ fn compile(
     let floors: Vec<(Floor, Spans)> = parts.floors.iter().filter_map(|node| routes::floor(node, &mut needs)).collect();
     let routes: Vec<(Route, Spans)> =
         parts.routes.iter().filter_map(|node| routes::route(node, &inherited, &mut needs)).collect();
-    let around = Around::of(&routes, parts.routes.len(), now);
+    let around = Around::of(&routes, parts.routes.len(), by.now);
     let (exceptions, exception_spans) = exceptions::read_all(&parts.exceptions, &around, &mut needs);
     among_themselves(&routes, &floors, parts.routes.len(), out);
 
@@ -303,7 +303,7 @@ fn compile(
         Ok(policy) => {
             let policy = policy.with_exceptions(exceptions);
             // Of what is wrong anyway nothing more need be said.
-            if !out.has_errors() {
+            if by.lints && !out.has_errors() {
                 let places = lints::Places {
                     routes_key: parts.routes_key,
                     routes: &spans,
@@ -420,4 +420,10 @@ impl Loaded {
         };
         self.plain.iter().map(lint).collect()
     }
+}
+
+/// As [`load_policy`], without lints, which try thousands of sign-ins: for tests that take hundreds of policies and ask nothing of those.
+#[cfg(test)]
+pub fn load_policy_without_lints(files: Vec<SourceFile>) -> Result<Loaded, Box<Rejected>> {
+    load(files, By { shipped: profile::ALL, now: None, lints: false })
 }

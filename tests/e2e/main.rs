@@ -2,8 +2,9 @@
 //! discovery and key sets, real sockets; nothing is mocked but the user's hands. Clients and peers that people have: curl,
 //! openssl, nghttp, h2load, and nginx on either side.
 //!
-//! `make e2e` runs it (`cargo test --profile e2e --features e2e --test e2e`). A program that is missing fails the
-//! suite; it never skips. Every test starts its own provider, upstream and gate on ports of its own.
+//! `make e2e` runs it (`cargo test --features e2e --test e2e`) against the optimised program, which `STEPGATE_TESTED` names;
+//! unset, it is the one that cargo builds beside it. A program that is missing fails the suite; it never skips. Every test
+//! starts its own provider, upstream and gate on ports of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -4,13 +4,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::shared::gate::program;
 use crate::support::{POLICY, Provider};
 
 /// Exit code, and the codes of what is found.
 fn check(policy: &str) -> (Option<i32>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stepgate"));
+    let mut command = Command::new(program());
     let out = command.args(["check", "--online", "--format", "json"]).arg(folder.path()).output().unwrap();
     let found: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
     (out.status.code(), found.iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect())

@@ -53,8 +53,8 @@ def fail(_request: bytes, context: grpc.ServicerContext) -> bytes:
     context.abort(grpc.StatusCode.NOT_FOUND, "no such thing: 100% zoë")
 
 
-def wait(context: grpc.ServicerContext, method: str) -> None:
-    """Waits for the end of the call, and notes that it came."""
+def noted(context: grpc.ServicerContext, method: str) -> threading.Event:
+    """Notes the end of the call when it comes, and sets what it returns."""
     ended = threading.Event()
     begun = time.monotonic()
     left = context.time_remaining()
@@ -63,18 +63,21 @@ def wait(context: grpc.ServicerContext, method: str) -> None:
         NOTES.append({"ended": method, "left": left, "after": time.monotonic() - begun})
         ended.set()
 
-    if context.add_callback(over):
-        ended.wait(30)
+    if not context.add_callback(over):
+        over()
+    return ended
 
 
 def slow(_request: bytes, context: grpc.ServicerContext) -> bytes:
-    wait(context, "Slow")
+    noted(context, "Slow").wait(30)
     return b"late"
 
 
 def drip(_request: bytes, context: grpc.ServicerContext):
+    # Before the first message: a client may have it and be gone before this goes on.
+    ended = noted(context, "Drip")
     yield b"first"
-    wait(context, "Drip")
+    ended.wait(30)
 
 
 def notes(_request: bytes, _context: grpc.ServicerContext) -> bytes:

@@ -1,5 +1,7 @@
 //! The program under test, as an operator runs it: a configuration folder, a process, an admin port, an audit log.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +14,19 @@ use tempfile::TempDir;
 use super::http::{Request, Response};
 use super::upstream::Upstream;
 use super::{eventually, free_port};
+
+/// Names the program under test, as `make e2e` does with the optimised one: what drives it then needs no optimised build.
+const NAMED: &str = "STEPGATE_TESTED";
+
+/// The program under test: the one that is named, or what cargo built beside the tests.
+pub(crate) fn program() -> OsString {
+    env::var_os(NAMED).unwrap_or_else(|| env!("CARGO_BIN_EXE_stepgate").into())
+}
+
+/// Whether the program under test is named, and so one in release code.
+pub(crate) fn is_named() -> bool {
+    env::var_os(NAMED).is_some()
+}
 
 /// A gate that is not running yet.
 pub(crate) struct Setup {
@@ -100,12 +115,12 @@ impl Setup {
         );
         fs::write(folder.path().join("stepgate.yaml"), config).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let program = env!("CARGO_BIN_EXE_stepgate");
+        let program = program();
         let mut command = match largest_file {
-            None => Command::new(program),
+            None => Command::new(&program),
             Some(kibibytes) => {
                 let mut shell = Command::new("bash");
-                shell.args(["-c", &format!("ulimit -f {kibibytes}; exec \"$0\" \"$@\""), program]);
+                shell.args(["-c", &format!("ulimit -f {kibibytes}; exec \"$0\" \"$@\"")]).arg(&program);
                 shell
             }
         };

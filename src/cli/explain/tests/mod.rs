@@ -6,10 +6,11 @@ mod proxied;
 mod sent;
 mod worlds;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proptest::prop_assert_eq;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
@@ -21,15 +22,18 @@ use super::walk::{How, Question, explain};
 use super::{human, json as as_json};
 use crate::assurance::{Assurance, Truth, pair};
 use crate::config::cases;
-use crate::config::{SourceFile, load_policy};
+use crate::config::{SourceFile, load_policy, load_policy_without_lints};
 use crate::policy::{Asking, CanonicalPath, Denial, Policy, Requirement, Target, Tokens, canonical_host, judge};
 use crate::reason::Reason;
 use crate::token::testing::{API, ISSUER, NOW, Signer, credential, key_set, parsed};
 use crate::token::{Algorithm, ClaimPath, Json, KeySet, TokenKind, verify};
 
 fn load(text: &str) -> Option<Policy> {
-    let file = SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() };
-    load_policy(vec![file]).ok().map(|loaded| loaded.policy)
+    load_policy_without_lints(vec![file(text)]).ok().map(|loaded| loaded.policy)
+}
+
+fn file(text: &str) -> SourceFile {
+    SourceFile { name: "p.yaml".into(), folder: ".".into(), text: text.to_owned() }
 }
 
 struct World {
@@ -147,11 +151,21 @@ fn signed_in(claims: &Value, said: &[(ClaimPath, Json)], scopes: &[Box<str>]) ->
     serde_json::to_value(&new).unwrap()
 }
 
+/// One policy of so many is looked over too.
+const LOOKED_OVER: u32 = 20;
+
 fn run(cases: u32, test: impl Fn(World, Vec<Made>) -> Result<(), String>) {
     let mut runner = runner(cases);
     let keys = Arc::new(key_set(&[Signer::shared(Algorithm::Es256)]));
+    let loaded = Cell::new(0_u32);
     let result = runner.run(&worlds(), |(text, request, made)| {
         let Some(policy) = load(&text) else { return Err(TestCaseError::reject("no policy")) };
+        // Lints take many times as long as all the rest: of these policies some are looked over, and are the same then.
+        loaded.set(loaded.get() + 1);
+        if loaded.get().is_multiple_of(LOOKED_OVER) {
+            let looked_over = load_policy(vec![file(&text)]).ok().map(|loaded| loaded.policy);
+            prop_assert_eq!(looked_over.as_ref().map(Policy::hash), Some(policy.hash()), "{}", text);
+        }
         let texts = made.iter().map(|(claims, genuine)| sign(claims, *genuine)).collect();
         let world = World { policy, keys: Arc::clone(&keys), request, texts };
         test(world, made).map_err(|why| TestCaseError::fail(format!("{why}\n{text}")))
