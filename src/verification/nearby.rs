@@ -62,7 +62,7 @@ impl<T> Sets<T> {
     fn find(&mut self, tag: u64) -> Option<Arc<T>> {
         let place = self.set(tag)?.0.iter().find(|place| place.tag == tag)?;
         let entry = place.entry.upgrade()?;
-        // Knuth's; its highest bits are the ones to use.
+        // Knuth's generator for MMIX, of which the highest bits are the ones to use.
         self.looks = self.looks.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         (self.looks >> (u64::BITS - LOOKS) != 0).then_some(entry)
     }
